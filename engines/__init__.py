@@ -1,0 +1,34 @@
+"""Where engines come from: networks, simulator, training, export, and the shipped ONNX files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedModel:
+    """An ONNX file of this package and the model card beside it (same name, ``.md``)."""
+
+    name: str
+    path: Path
+
+    @property
+    def card(self) -> Path:
+        return self.path.with_suffix(".md")
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the model card: its first line that is not a heading."""
+        for line in self.card.read_text(encoding="utf-8").splitlines():
+            if line.strip() and not line.startswith("#"):
+                return line.strip()
+        return self.name
+
+
+def shipped_models() -> dict[str, ShippedModel]:
+    """The ONNX files that come with the package, by name; the default engine ``cnn`` first."""
+    paths = sorted(_MODELS.glob("*.onnx"), key=lambda path: (path.stem != "cnn", path.stem))
+    return {path.stem: ShippedModel(path.stem, path) for path in paths}

@@ -1,0 +1,151 @@
+"""Which two frames make a pair: consecutive ones, a fixed lag, or the lag that strains enough.
+
+At 100 frames/s and freehand palpation neighbouring frames differ by about 0.05 % strain, too little to
+see against the noise; frames further apart strain more but decorrelate. The adaptive policy looks for
+the lag whose applied strain comes nearest to a target, from what the last pairs showed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from dataclasses import dataclass
+
+from rtelasto.counters import Counters
+from rtelasto.domain import FramePair, RfFrame, StrainFrame
+from rtelasto.errors import RtelastoError
+
+# How much of a new strain-rate figure enters the running one: about three pairs of memory, so that the
+# lag follows a press within a fraction of a second and one odd pair does not throw it.
+_MEMORY = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class PairPolicy:
+    """How frames are paired.
+
+    Parameters
+    ----------
+    lag
+        Acquisitions between pre- and post-compression frame; None lets the strain decide.
+    target_strain
+        For the adaptive policy: the applied strain (magnitude, dimensionless) to aim for.
+    max_lag
+        For the adaptive policy: the largest lag to try.
+    min_quality
+        For the adaptive policy: pairs whose median post-warp correlation is below are refused.
+    """
+
+    lag: int | None = 1
+    target_strain: float = 0.007
+    max_lag: int = 16
+    min_quality: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.lag is not None and not 1 <= self.lag <= 256:
+            raise RtelastoError(f"lag must lie in 1…256, got {self.lag}")
+        if not 1 <= self.max_lag <= 256:
+            raise RtelastoError(f"max_lag must lie in 1…256, got {self.max_lag}")
+        if not 1e-4 <= self.target_strain <= 0.05:
+            raise RtelastoError(
+                f"target_strain must lie in 0.0001…0.05 (0.01 % to 5 %), got {self.target_strain:g}"
+            )
+        if not 0.0 <= self.min_quality < 1.0:
+            raise RtelastoError(f"min_quality must lie in 0…1, got {self.min_quality:g}")
+
+    @classmethod
+    def parse(cls, text: str, **adaptive: float) -> PairPolicy:
+        """Read ``consecutive``, ``lag N`` (or ``lag=N``, ``N``) or ``adaptive``.
+
+        Raises
+        ------
+        RtelastoError
+            If the text is none of these.
+        """
+        word = text.strip().lower()
+        if word == "consecutive":
+            return cls(lag=1)
+        if word == "adaptive":
+            return cls(lag=None, **adaptive)  # type: ignore[arg-type]
+        match = re.fullmatch(r"(?:lag[\s=:]*)?(\d+)", word)
+        if match is None:
+            raise RtelastoError(
+                f"pairing must be 'consecutive', 'lag N' or 'adaptive', got {text!r}"
+            )
+        return cls(lag=int(match.group(1)))
+
+    @property
+    def history(self) -> int:
+        """How many earlier frames have to be kept."""
+        return self.max_lag if self.lag is None else self.lag
+
+
+class Pairing:
+    """Pairs frames in acquisition order and starts afresh where the sequence breaks.
+
+    Counts into ``counters``: ``pair.first`` (frames that had no partner yet), ``pair.reset.gap``,
+    ``pair.reset.stream``, ``pair.reset.format`` (why a sequence ended), ``pair.decorrelated`` (pairs
+    that :meth:`observe` refused).
+    """
+
+    def __init__(self, policy: PairPolicy, counters: Counters | None = None) -> None:
+        self.policy = policy
+        self.counters = counters if counters is not None else Counters()
+        self._frames: deque[RfFrame] = deque(maxlen=policy.history)
+        self._strain_per_frame = math.nan
+        self._largest_lag = policy.history
+
+    def push(self, frame: RfFrame) -> FramePair | None:
+        """Take the next frame; return the pair that it completes, if any."""
+        if self._frames:
+            broken = _break(self._frames[-1], frame)
+            if broken:
+                self.counters.add(f"pair.reset.{broken}")
+                self._frames.clear()
+        lag = min(self.lag, len(self._frames)) if self.policy.lag is None else self.lag
+        pair = None
+        if 1 <= lag <= len(self._frames):
+            pair = FramePair(self._frames[-lag], frame, lag)
+        else:
+            self.counters.add("pair.first")
+        self._frames.append(frame)
+        return pair
+
+    @property
+    def lag(self) -> int:
+        """The lag that the next pair should have."""
+        if self.policy.lag is not None:
+            return self.policy.lag
+        if not self._strain_per_frame > 0.0:
+            return self._largest_lag if self._strain_per_frame == 0.0 else 1
+        wanted = round(self.policy.target_strain / self._strain_per_frame)
+        return max(1, min(wanted, self._largest_lag))
+
+    def observe(self, pair: FramePair, strain: StrainFrame) -> bool:
+        """Learn from what a pair showed; False means that the adaptive policy refuses the pair."""
+        if self.policy.lag is not None:
+            return True
+        if not strain.quality >= self.policy.min_quality:
+            # Too far apart to track: come closer, and let the lag grow again pair by pair.
+            self._largest_lag = max(1, pair.lag // 2)
+            self.counters.add("pair.decorrelated")
+            return False
+        self._largest_lag = min(self._largest_lag + 1, self.policy.max_lag)
+        rate = abs(strain.applied_strain) / pair.lag
+        if math.isnan(self._strain_per_frame):
+            self._strain_per_frame = rate
+        else:
+            self._strain_per_frame += _MEMORY * (rate - self._strain_per_frame)
+        return True
+
+
+def _break(last: RfFrame, new: RfFrame) -> str:
+    """Why ``new`` does not continue the sequence of ``last``; empty where it does."""
+    if new.stream != last.stream:
+        return "stream"
+    if new.format != last.format:
+        return "format"
+    if new.frame_id != last.frame_id + 1:
+        return "gap"
+    return ""
