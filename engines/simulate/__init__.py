@@ -1,0 +1,1 @@
+"""Simulated RF frames with exact displacement and strain truth."""
