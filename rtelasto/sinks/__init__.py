@@ -1,0 +1,1 @@
+"""Where results go: HDF5 files in zea's layout, and pictures."""

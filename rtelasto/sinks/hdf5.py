@@ -1,0 +1,247 @@
+"""HDF5 files of RF recordings and of strain, in zea's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.sinks.zea_file import ZeaFile, snake_case
+
+Provenance = Mapping[str, str | int | float]
+
+# float32, the only type that zea stores RF lines in, holds these exactly.
+_EXACT_IN_FLOAT32 = ("i1", "u1", "i2", "u2", "f2", "f4")
+
+
+class TissueMotion(Protocol):
+    """Displacement of the tissue from a reference state, at the nodes of a regular grid.
+
+    ``axial_m`` and ``lateral_m`` are (n_x, n_z), the first node lies at (x0_m, z0_m), and
+    ``gradient`` gives an object with ``u_z``, the axial strain, at points (x, z).
+    """
+
+    @property
+    def axial_m(self) -> NDArray[np.float64]: ...
+
+    @property
+    def lateral_m(self) -> NDArray[np.float64]: ...
+
+    @property
+    def x0_m(self) -> float: ...
+
+    @property
+    def z0_m(self) -> float: ...
+
+    @property
+    def dx_m(self) -> float: ...
+
+    @property
+    def dz_m(self) -> float: ...
+
+    @property
+    def x_m(self) -> NDArray[np.float64]: ...
+
+    @property
+    def z_m(self) -> NDArray[np.float64]: ...
+
+    def gradient(self, x_m: NDArray[np.floating], z_m: NDArray[np.floating]) -> Any: ...
+
+
+class RecordingWriter(ZeaFile):
+    """Writes RF frames one by one; `rtelasto.sources.open_recording` and zea read them back.
+
+    Samples are stored as float32, which zea prescribes. Types of up to 16 bits come back from
+    `open_recording` as they were; wider ones come back as float32.
+
+    Parameters
+    ----------
+    path
+        The file to write; replaced if it is there.
+    rf_format
+        Format of every frame.
+    frame_rate_hz
+        Frame rate from which acquisition times are made; without it each frame's ``acquired_ns`` is
+        kept.
+    provenance
+        Whatever is known of where the frames come from.
+
+    Raises
+    ------
+    RtelastoError
+        If the file cannot be written, a frame has another format or type than the first, or truth
+        is given with some frames and not with others.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        rf_format: RfFormat,
+        *,
+        frame_rate_hz: float | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        super().__init__(path)
+        self._format = rf_format
+        self._frame_rate_hz = frame_rate_hz
+        self._dtype: np.dtype[np.generic] | None = None
+        self._has_truth = False
+        with self._failing_clearly():
+            self._file.attrs["description"] = "Beamformed RF lines for strain imaging, by rtelasto"
+            self._map(
+                "beamformed_data",
+                rf_format.grid,
+                unit="–",
+                description="Beamformed RF lines",
+                channels=1,
+            )
+            self._track["data/beamformed_data/labels"] = np.array(["RF"], dtype=object)
+            self._put_format(rf_format)
+            self._put_provenance(provenance or {})
+            self._series("acquired_ns", (), np.int64, "ns", "Acquisition time, scanner clock")
+            self._series("frame_id", (), np.int64, "#", "Acquisition count of the scanner")
+
+    def write(self, frame: RfFrame, truth: TissueMotion | None = None) -> None:
+        """Append a frame and, of a simulation, how its tissue moved from the reference state."""
+        self._check_open()
+        if frame.format != self._format:
+            raise RtelastoError(
+                f"{self.path}: frame {frame.frame_id} differs in format from the first"
+            )
+        with self._failing_clearly():
+            if self._dtype is None:
+                self._begin(frame, truth)
+            if frame.samples.dtype != self._dtype or (truth is not None) != self._has_truth:
+                raise RtelastoError(
+                    f"{self.path}: frame {frame.frame_id} differs from the first in its type "
+                    f"({frame.samples.dtype}, first {self._dtype}) or in having a truth"
+                )
+            if truth is not None:
+                self._append_truth(truth)
+            acquired_ns = frame.acquired_ns
+            if self._frame_rate_hz is not None:
+                acquired_ns = round(self.n_frames * 1e9 / self._frame_rate_hz)
+            self._append_image("beamformed_data", frame.samples)
+            self._append("acquired_ns", acquired_ns)
+            self._append("frame_id", frame.frame_id)
+            self.n_frames += 1
+
+    def _begin(self, frame: RfFrame, truth: TissueMotion | None) -> None:
+        self._dtype = frame.samples.dtype
+        name = self._dtype.str[1:]
+        self._put("rf_format/dtype", name if name in _EXACT_IN_FLOAT32 else "f4", text="NumPy type")
+        if truth is None:
+            return
+        self._has_truth = True
+        nodes = truth.axial_m.shape
+        for name, unit, text in (
+            (
+                "axial_displacement_m",
+                "m",
+                "u at the nodes, from the reference state; down is positive",
+            ),
+            ("lateral_displacement_m", "m", "v at the nodes, from the reference state"),
+            ("axial_strain", "–", "du/dz at the nodes, in the reference state"),
+        ):
+            self._series(f"truth/{name}", nodes, np.float64, unit, text)
+        for name, text in (
+            ("x0_m", "Lateral position of the first node, from the image centre"),
+            ("z0_m", "Depth of the first node"),
+            ("dx_m", "Lateral distance of the nodes"),
+            ("dz_m", "Axial distance of the nodes"),
+        ):
+            self._put(f"truth/{name}", float(getattr(truth, name)), "m", text)
+
+    def _append_truth(self, truth: TissueMotion) -> None:
+        place = tuple(float(self._custom[f"truth/{name}"][()]) for name in _NODES)
+        if tuple(float(getattr(truth, name)) for name in _NODES) != place:
+            raise RtelastoError(f"{self.path}: the truth of frame {self.n_frames} has other nodes")
+        self._append("truth/axial_displacement_m", truth.axial_m)
+        self._append("truth/lateral_displacement_m", truth.lateral_m)
+        gradient = truth.gradient(truth.x_m[:, None], truth.z_m[None, :])
+        self._append("truth/axial_strain", gradient.u_z)
+
+    def _finish(self) -> None:
+        self._put_timestamps(("beamformed_data",))
+
+
+_NODES = ("x0_m", "z0_m", "dx_m", "dz_m")
+_STRAIN_MAPS = {
+    "strain_percentage_map": ("%", "Axial strain, compression negative"),
+    "axial_displacement": ("m", "Axial displacement, positive away from the probe"),
+    "correlation": ("–", "Correlation of the two frames after warping by the displacement, 0 to 1"),
+}
+
+
+class StrainWriter(ZeaFile):
+    """Writes strain frames one by one: strain in %, displacement in m, correlation, quality.
+
+    A `StrainSink`. All frames must lie on one grid.
+
+    Parameters
+    ----------
+    path
+        The file to write; replaced if it is there.
+    rf_format
+        Format of the RF frames that the strain was made from.
+    provenance
+        Version, engine, command, source file …
+
+    Raises
+    ------
+    RtelastoError
+        If the file cannot be written, or a frame has another grid than the first.
+    """
+
+    def __init__(
+        self, path: str | Path, rf_format: RfFormat, provenance: Provenance | None = None
+    ) -> None:
+        super().__init__(path)
+        self._grid: Grid | None = None
+        self._drops: dict[str, int] = {}
+        self._engines: set[str] = set()
+        with self._failing_clearly():
+            self._file.attrs["description"] = "Axial strain and displacement, by rtelasto"
+            self._put_format(rf_format)
+            self._put_provenance(provenance or {})
+            self._series("frame_ids", (2,), np.int64, "#", "Pre- and post-compression frame")
+            self._series(
+                "acquired_ns", (), np.int64, "ns", "Acquisition of the post-compression frame"
+            )
+            self._series("quality", (), np.float32, "–", "Median of the correlation")
+            self._series("applied_strain", (), np.float32, "–", "Median of the axial strain, ∂u/∂z")
+
+    def write(self, frame: StrainFrame) -> None:
+        """Append a strain frame."""
+        self._check_open()
+        with self._failing_clearly():
+            if self._grid is None:
+                self._grid = frame.grid
+                for name, (unit, description) in _STRAIN_MAPS.items():
+                    self._map(name, frame.grid, unit=unit, description=description)
+            elif frame.grid != self._grid:
+                raise RtelastoError(
+                    f"{self.path}: strain of frames {frame.frame_ids} has another grid "
+                    f"({frame.grid.shape}) than the first ({self._grid.shape})"
+                )
+            self._append_image("strain_percentage_map", 100.0 * frame.axial_strain)
+            self._append_image("axial_displacement", frame.axial_displacement_m)
+            self._append_image("correlation", frame.correlation)
+            self._append("frame_ids", frame.frame_ids)
+            self._append("acquired_ns", frame.acquired_ns)
+            self._append("quality", frame.quality)
+            self._append("applied_strain", frame.applied_strain)
+            self.n_frames += 1
+        self._drops.update(frame.drops)
+        self._engines.add(frame.engine)
+
+    def _finish(self) -> None:
+        self._put_timestamps(tuple(_STRAIN_MAPS))
+        self._put("engine", ", ".join(sorted(self._engines - {""})), text="Engine of the strain")
+        for cause, count in self._drops.items():
+            self._put(f"drops/{snake_case(cause)}", count, "#", f"Count of {cause} at the end")

@@ -1,0 +1,181 @@
+"""A picture for people: B-mode beside strain, in mm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import Grid, RfFrame, StrainFrame
+from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.sinks.output_file import OutputFile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DYNAMIC_RANGE_DB = 60.0
+_FORMATS = (".png", ".pdf", ".svg")
+_IMAGE_HEIGHT_INCH, _IMAGE_WIDTH_INCH = 5.0, 7.0
+_PIXELS_PER_INCH = 150
+
+
+def save_picture(
+    path: str | Path,
+    frame: StrainFrame,
+    rf: RfFrame,
+    *,
+    title: str | None = None,
+    mask_below: float = 0.7,
+) -> None:
+    """Draw the B-mode of the pre-compression frame beside its strain and save it.
+
+    The strain is shown in %, over its 3rd to 97th percentile, in a colour map that is even in
+    lightness and safe for the colour-blind (viridis), dark where the tissue is hard. Where the
+    correlation is below ``mask_below`` the B-mode shows through: no strain is claimed there.
+
+    Parameters
+    ----------
+    path
+        The picture: .png, .pdf or .svg.
+    frame
+        The strain.
+    rf
+        Its pre-compression frame.
+    title
+        A line above; what the strain was made from and how, unless given.
+    mask_below
+        Correlation under which strain is not shown, 0 to show all.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    RtelastoError
+        If the picture cannot be written or is of another kind.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise RtelastoError(f"cannot write {path}: a picture is one of {', '.join(_FORMATS)}")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("a picture", "plot") from None
+    output = OutputFile(path)
+    try:
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        _draw(figure, frame, rf, title=title, mask_below=mask_below)
+        figure.savefig(
+            output.temporary,
+            format=path.suffix.lower()[1:],
+            dpi=_PIXELS_PER_INCH,
+            facecolor="white",
+        )
+    except OSError as error:
+        output.discard()
+        raise output.failure(error) from error
+    except BaseException:
+        output.discard()
+        raise
+    output.commit()
+
+
+def _draw(
+    figure: Figure, frame: StrainFrame, rf: RfFrame, *, title: str | None, mask_below: float
+) -> None:
+    extent = _extent_mm(rf.format.grid)
+    width_mm, height_mm = extent[1] - extent[0], extent[2] - extent[3]
+    ratio = width_mm / height_mm
+    panel_inch = min(max(_IMAGE_HEIGHT_INCH * ratio, 2.0), _IMAGE_WIDTH_INCH)
+    figure.set_size_inches(2 * panel_inch + 3.2, min(panel_inch / ratio, _IMAGE_HEIGHT_INCH) + 1.2)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    bmode = _bmode_db(rf)
+    shade: dict[str, Any] = {
+        "cmap": "gray",
+        "vmin": -DYNAMIC_RANGE_DB,
+        "vmax": 0.0,
+        "extent": extent,
+    }
+    echo = left.imshow(bmode.T, interpolation="bilinear", **shade)
+    figure.colorbar(echo, cax=_beside(left, panel_inch), label="echo amplitude in dB")
+    left.set_title("B-mode")
+    left.set_ylabel("depth in mm")
+    right.imshow(bmode.T, interpolation="bilinear", **shade)
+    _draw_strain(figure, right, _beside(right, panel_inch), frame, mask_below)
+    for axes in (left, right):
+        axes.set_xlabel("lateral position in mm")
+        axes.set_aspect("equal")
+        axes.set_xlim(extent[0], extent[1])
+        axes.set_ylim(extent[2], extent[3])
+    figure.suptitle(title if title is not None else _caption(frame))
+
+
+def _beside(axes: Axes, panel_inch: float) -> Axes:
+    """Room for a colour bar as high as the image, with a line of text above and below it."""
+    return axes.inset_axes((1.0 + 0.15 / panel_inch, 0.08, 0.18 / panel_inch, 0.84))
+
+
+def _draw_strain(
+    figure: Figure, axes: Axes, bar_axes: Axes, frame: StrainFrame, mask_below: float
+) -> None:
+    percent = 100.0 * frame.axial_strain
+    hidden = ~np.isfinite(percent) | ~(frame.correlation >= mask_below)
+    shown = percent[~hidden]
+    axes.set_title("axial strain" + (" (none is reliable)" if shown.size == 0 else ""))
+    low, high = _range(shown)
+    softest_low = bool(shown.size) and float(np.median(shown)) < 0.0
+    image = axes.imshow(
+        np.ma.masked_array(percent, hidden).T,
+        cmap="viridis_r" if softest_low else "viridis",
+        vmin=low,
+        vmax=high,
+        extent=_extent_mm(frame.grid),
+        interpolation="nearest",
+    )
+    figure.colorbar(image, cax=bar_axes, label="axial strain in %", extend="both")
+    # With tissue at rest, or pressed here and stretched there, neither end is soft.
+    if max(-low, high) > 2.0 * max(min(-low, high), 0.0):
+        bottom, top = ("soft", "hard") if softest_low else ("hard", "soft")
+        for text, height, edge in ((top, 1.06, "bottom"), (bottom, -0.06, "top")):
+            bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
+
+
+def _range(percent: NDArray[np.floating]) -> tuple[float, float]:
+    """Limits of the colours, 3rd to 97th percentile, never empty."""
+    if percent.size == 0:
+        return -1.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(percent, (3.0, 97.0)))
+    if high - low < 1e-3:
+        low, high = low - 5e-4, high + 5e-4
+    return low, high
+
+
+def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:
+    """Edges of the image for imshow: left, right, bottom, top; half a pixel beyond the centres."""
+    half_width = 0.5e3 * grid.n_lines * grid.line_pitch_m
+    top = 1e3 * (grid.start_depth_m - 0.5 * grid.axial_step_m)
+    return -half_width, half_width, top + 1e3 * grid.n_depths * grid.axial_step_m, top
+
+
+def _bmode_db(rf: RfFrame) -> NDArray[np.floating]:
+    """B-mode, 0 dB at the 99.9th percentile: a single bright reflector does not darken the rest."""
+    from rtelasto.cpu.quality import bmode_db
+
+    brightness = bmode_db(rf.samples)
+    return brightness - np.percentile(brightness, 99.9) if brightness.max() == 0.0 else brightness
+
+
+def _caption(frame: StrainFrame) -> str:
+    pre, post = frame.frame_ids
+    parts = [f"frames {pre} → {post}"]
+    if frame.engine:
+        parts.append(f"engine {frame.engine}")
+    if np.isfinite(frame.applied_strain):
+        parts.append(f"median strain {100.0 * frame.applied_strain:.2f} %")
+    if np.isfinite(frame.quality):
+        parts.append(f"median correlation {frame.quality:.2f}")
+    return ", ".join(parts).replace("-", "−")

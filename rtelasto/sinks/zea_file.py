@@ -1,0 +1,226 @@
+"""Appending to an HDF5 file in the layout of the zea toolbox (docs/formats.md).
+
+zea stores images as (frame, depth, line) with the position of every pixel; what it has no place for
+goes under ``custom/``, each dataset with a unit and a description.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rtelasto.domain import Grid, RfFormat
+from rtelasto.errors import RtelastoError
+from rtelasto.sinks.latched_file import LatchedFile
+from rtelasto.sinks.output_file import OutputFile
+
+LAYOUT_VERSION = "0.1.0"
+"""The first zea version with this layout; zea takes a file without a version for a legacy one."""
+
+_PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+
+_UNITS = {
+    "n_lines": ("#", "RF lines in a frame"),
+    "n_samples": ("#", "Samples in an RF line"),
+    "sampling_freq_hz": ("Hz", "Axial sampling frequency of the RF lines"),
+    "center_freq_hz": ("Hz", "Centre frequency of the echo"),
+    "line_pitch_m": ("m", "Lateral distance between neighbouring RF lines"),
+    "start_depth_m": ("m", "Depth of the first sample"),
+    "sound_speed_m_s": ("m/s", "Sound speed assumed by the beamformer"),
+}
+
+
+class ZeaFile:
+    """An HDF5 file that grows frame by frame and is renamed into place by `close`.
+
+    Use it as a context manager: leaving it with an exception, or `abort`, removes what was written.
+
+    Raises
+    ------
+    RtelastoError
+        If the path cannot be written, now or later (a full disk).
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._output = OutputFile(path)
+        self.n_frames = 0
+        self._open = True
+        self._stream = LatchedFile(self._output.temporary)
+        self._file = h5py.File(self._stream, "w")
+        with self._failing_clearly():
+            self._file.attrs["zea_version"] = LAYOUT_VERSION
+            self._track = self._file.create_group("tracks/track_0")
+            self._custom = self._file.create_group("custom")
+            self._custom.attrs["description"] = "What zea's layout has no place for, by rtelasto"
+
+    @property
+    def path(self) -> Path:
+        return self._output.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def close(self) -> None:
+        """Finish the file and give it its name. A second call does nothing."""
+        if not self._open:
+            return
+        with self._failing_clearly():
+            if self.n_frames == 0:
+                raise RtelastoError(f"{self.path} is not written: there are no frames to put in it")
+            self._finish()
+            self._file.close()
+            self._stream.close()
+        self._open = False
+        self._output.commit()
+
+    def abort(self) -> None:
+        """Remove everything written so far. Does nothing after `close`."""
+        if not self._open:
+            return
+        self._open = False
+        self._file.close()
+        self._stream.close()
+        self._output.discard()
+
+    @contextlib.contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        """Any failure ends the file: nothing half-written stays, a full disk is told in a line."""
+        try:
+            yield
+        except BaseException:
+            self.abort()
+            raise
+        if self._stream.error is not None:
+            self.abort()
+            raise self._output.failure(self._stream.error) from self._stream.error
+
+    def _finish(self) -> None:
+        """What can only be written once all frames are there."""
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError(f"{self.path} is closed")
+
+    def _map(
+        self, name: str, grid: Grid, *, unit: str, description: str, channels: int = 0
+    ) -> None:
+        """Start an image sequence: no frames yet, one chunk a frame."""
+        group = self._track.create_group(f"data/{name}")
+        shape = (grid.n_depths, grid.n_lines) + ((channels,) if channels else ())
+        values = group.create_dataset(
+            "values",
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(1, *shape),
+            dtype=np.float32,
+            **_PACKED,
+        )
+        values.attrs["unit"] = unit
+        values.attrs["description"] = description
+        group["unit"] = unit
+        group["description"] = description
+        if "coordinates" not in self._track["data"].attrs:
+            group.create_dataset("coordinates", data=_coordinates(grid), **_PACKED)
+            group["coordinates"].attrs["unit"] = "m"
+            self._track["data"].attrs["coordinates"] = group["coordinates"].name
+        else:
+            # A second name for the same dataset: every map has its positions, stored once.
+            group["coordinates"] = self._file[self._track["data"].attrs["coordinates"]]
+
+    def _append_image(self, name: str, image: NDArray[np.generic]) -> None:
+        """Append an image (n_lines, n_depths) to a map, which keeps it as (depth, line)."""
+        values = self._track[f"data/{name}/values"]
+        values.resize(self.n_frames + 1, axis=0)
+        values[self.n_frames] = image.T.reshape(values.shape[1:])
+
+    def _series(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str, text: str) -> None:
+        """Start a per-frame dataset under ``custom/``."""
+        row = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        dataset = self._custom.create_dataset(
+            name,
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(max(1, min(1024, (1 << 16) // row)), *shape),
+            dtype=dtype,
+        )
+        dataset.attrs["unit"] = unit
+        dataset.attrs["description"] = text
+
+    def _append(self, name: str, value: ArrayLike) -> None:
+        dataset = self._custom[name]
+        dataset.resize(self.n_frames + 1, axis=0)
+        dataset[self.n_frames] = value
+
+    def _put(self, name: str, value: str | int | float, unit: str = "–", text: str = "") -> None:
+        """One value under ``custom/``."""
+        self._custom[name] = value
+        self._custom[name].attrs["unit"] = unit
+        self._custom[name].attrs["description"] = text
+
+    def _put_format(self, rf_format: RfFormat) -> None:
+        """The RF format: exact in ``custom/rf_format``, and in ``scan`` where zea looks for it.
+
+        zea describes every transmit there. A sequence of beamformed lines does not know its
+        transmits, so it has none: n_tx is 0, which zea accepts.
+        """
+        for name, (unit, text) in _UNITS.items():
+            self._put(f"rf_format/{name}", getattr(rf_format, name), unit, text)
+        scan = self._track.create_group("scan")
+        scan["sampling_frequency"] = np.float32(rf_format.sampling_freq_hz)
+        scan["center_frequency"] = np.float32(rf_format.center_freq_hz)
+        scan["demodulation_frequency"] = np.float32(rf_format.center_freq_hz)
+        scan["sound_speed"] = np.float32(rf_format.sound_speed_m_s)
+        for name in ("initial_times", "focus_distances", "polar_angles"):
+            scan[name] = np.zeros(0, np.float32)
+        for name in ("t0_delays", "tx_apodizations"):
+            scan[name] = np.zeros((0, rf_format.n_lines), np.float32)
+        scan["transmit_origins"] = np.zeros((0, 3), np.float32)
+
+    def _put_provenance(self, provenance: Mapping[str, str | int | float]) -> None:
+        for name, value in {"rtelasto_version": version("rtelasto"), **provenance}.items():
+            self._put(f"provenance/{snake_case(name)}", value)
+
+    def _put_timestamps(self, names: tuple[str, ...]) -> None:
+        """zea's timestamps, s from the first frame, where the acquisition times rise.
+
+        zea keeps them in single precision; ``custom/acquired_ns`` has them exactly.
+        """
+        acquired_ns = self._custom["acquired_ns"][()]
+        seconds = ((acquired_ns - acquired_ns[0]) * 1e-9).astype(np.float32)
+        if np.all(np.diff(seconds) > 0.0) and acquired_ns[-1] != 0:
+            for name in names:
+                self._track[f"data/{name}/timestamps"] = seconds
+                self._track[f"data/{name}/start_time_offset"] = np.float32(0.0)
+
+
+def snake_case(name: str) -> str:
+    """A name as zea wants those under ``custom/``: small letters, digits and underscores."""
+    return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
+
+
+def _coordinates(grid: Grid) -> NDArray[np.float32]:
+    """(x, y, z) of every pixel in m, shape (n_depths, n_lines, 3)."""
+    positions = np.zeros((grid.n_depths, grid.n_lines, 3), np.float32)
+    positions[:, :, 0] = grid.lateral_m[None, :]
+    positions[:, :, 2] = grid.depth_m[:, None]
+    return positions

@@ -1,0 +1,259 @@
+"""What a reader found in a file, and how that and the user's word together become a `Recording`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import RfFormat
+from rtelasto.errors import RtelastoError
+from rtelasto.sources.axes import FrameStack, guess_axes, parse_axes
+from rtelasto.sources.recording import Recording
+from rtelasto.sources.spectrum import estimate_center_freq_hz
+
+if TYPE_CHECKING:
+    from rtelasto.sources.truth import RecordedTruth
+
+PHYSICS = (
+    "sampling_freq_hz",
+    "center_freq_hz",
+    "line_pitch_m",
+    "start_depth_m",
+    "sound_speed_m_s",
+)
+"""The values of `RfFormat` that a file may say or a user may give."""
+
+_ASSUMED = {"start_depth_m": 0.0, "sound_speed_m_s": 1540.0}
+_FRAME_RATE_LIMITS_HZ = (1e-3, 1e5)
+_ESTIMATE_FRAMES = 3
+_LOWEST_CENTER_FREQ_HZ = 1e5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the user says about a file; it wins over what the file says."""
+
+    sampling_freq_hz: float | None = None
+    center_freq_hz: float | Literal["estimate"] | None = None
+    line_pitch_m: float | None = None
+    start_depth_m: float | None = None
+    sound_speed_m_s: float | None = None
+    frame_rate_hz: float | None = None
+    dataset: str | None = None
+    axes: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in (*PHYSICS, "frame_rate_hz"):
+            value = getattr(self, name)
+            if value is None or (name == "center_freq_hz" and value == "estimate"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+                raise RtelastoError(f"{name} must be a number, got {value!r}")
+        if self.frame_rate_hz is not None:
+            low, high = _FRAME_RATE_LIMITS_HZ
+            if not low <= self.frame_rate_hz <= high:
+                raise RtelastoError(
+                    f"frame_rate_hz must lie in {low:g}…{high:g} Hz, got {self.frame_rate_hz:g}"
+                )
+
+
+@dataclass(slots=True, kw_only=True)
+class Contents:
+    """What a reader found in a file.
+
+    ``array`` is anything that `FrameStack` reads; ``axes`` its axes where the file or its format
+    says them. ``matlab_order`` tells that the writer showed the axes in reverse. ``values`` holds
+    what the file says of `PHYSICS`, and ``axial_step_m`` where it says that instead of a sampling
+    frequency.
+    """
+
+    array: Any
+    axes: tuple[str, ...] | None = None
+    flipped: tuple[str, ...] = ()
+    dtype: np.dtype[Any] | None = None
+    matlab_order: bool = False
+    values: dict[str, float] = field(default_factory=dict)
+    axial_step_m: float | None = None
+    timestamps_ns: NDArray[np.int64] | None = None
+    provenance: dict[str, str | int | float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    truth: Callable[[RfFormat], RecordedTruth] | None = None
+    close: Callable[[], None] | None = None
+
+
+def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
+    """Join what the file says with what the user says.
+
+    Raises
+    ------
+    RtelastoError
+        If something is still missing, all of it in one line, or does not fit an RF recording.
+    """
+    notes = contents.notes
+    axes = _axes(contents, overrides)
+    values, origin = _physics(contents, overrides)
+    missing = [] if axes is not None else ["axes"]
+    missing += [name for name in ("sampling_freq_hz", "line_pitch_m") if name not in values]
+    if missing:
+        raise RtelastoError(_ask_for(missing, contents))
+    assert axes is not None
+    stack = FrameStack(contents.array, axes, flipped=contents.flipped, dtype=contents.dtype)
+    if "center_freq_hz" not in values:
+        # Lets RfFormat bound the frame's size before the first frame is read.
+        _rf_format(stack, values | {"center_freq_hz": _LOWEST_CENTER_FREQ_HZ})
+        estimate = estimate_center_freq_hz(
+            (stack.read(i) for i in _spread(stack.n_frames, _ESTIMATE_FRAMES)),
+            sampling_freq_hz=values["sampling_freq_hz"],
+        )
+        if estimate is None:
+            raise RtelastoError(
+                "holds no echo to estimate the centre frequency from: "
+                "give center_freq_hz (--center-freq-hz)"
+            )
+        values["center_freq_hz"] = estimate
+        origin["center_freq_hz"] = "estimated from the echo spectrum"
+        notes.append(
+            f"centre frequency estimated from the echo spectrum: {estimate / 1e6:.2f} MHz "
+            "(--center-freq-hz sets it)"
+        )
+    rf_format = _rf_format(stack, values)
+    timestamps_ns = _timestamps(contents, overrides, stack.n_frames, notes)
+    provenance = fingerprint(path) | contents.provenance
+    provenance["format_from"] = "; ".join(f"{name}: {origin[name]}" for name in PHYSICS)
+    return Recording(
+        path,
+        rf_format,
+        stack,
+        timestamps_ns=timestamps_ns,
+        provenance=provenance,
+        notes=tuple(notes),
+        truth=contents.truth(rf_format) if contents.truth is not None else None,
+        close=contents.close,
+    )
+
+
+def fingerprint(path: Path, *, prefix: str = "source") -> dict[str, str | int | float]:
+    """Name, size in bytes and SHA-256 of the first MiB of a file, as provenance entries."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(1 << 20)).hexdigest()
+    return {
+        f"{prefix}_file": path.name,
+        f"{prefix}_size_bytes": path.stat().st_size,
+        f"{prefix}_sha256_first_mib": digest,
+    }
+
+
+def scalar_values(found: Mapping[str, Any]) -> dict[str, float]:
+    """The entries of a mapping that are named like `PHYSICS` and hold one real number."""
+    values = {}
+    for name in PHYSICS:
+        if name not in found:
+            continue
+        array = np.asarray(found[name])
+        if array.size != 1 or array.dtype.kind not in "iuf":
+            raise RtelastoError(
+                f"{name} in the file must be one number, got {array.dtype} {array.shape}"
+            )
+        values[name] = float(array.reshape(()))
+    return values
+
+
+def timestamps_from(found: Mapping[str, Any]) -> NDArray[np.int64] | None:
+    """Acquisition times from an entry ``timestamps_ns`` (integers) or ``timestamps_s``."""
+    if "timestamps_ns" in found:
+        return _whole_ns(np.ravel(found["timestamps_ns"]))
+    if "timestamps_s" in found:
+        return seconds_to_ns(np.ravel(found["timestamps_s"]))
+    return None
+
+
+def seconds_to_ns(seconds: NDArray[np.generic]) -> NDArray[np.int64] | None:
+    """Times in s as int64 ns, or None where one is not a finite number of plausible size."""
+    if seconds.dtype.kind not in "iuf":
+        return None
+    return _whole_ns(seconds.astype(np.float64) * 1e9)
+
+
+def _whole_ns(times: NDArray[np.generic]) -> NDArray[np.int64] | None:
+    if times.dtype.kind in "iu":
+        return times.astype(np.int64)
+    if times.dtype.kind != "f" or not np.all(np.abs(times) < 2.0**63):
+        return None
+    return np.rint(times.astype(np.float64)).astype(np.int64)
+
+
+def _axes(contents: Contents, overrides: Overrides) -> tuple[str, ...] | None:
+    shape = tuple(contents.array.shape)
+    if overrides.axes is not None:
+        return parse_axes(overrides.axes, shape, reverse=contents.matlab_order)
+    if contents.axes is not None:
+        return contents.axes
+    if 0 in shape:
+        raise RtelastoError(f"has shape {shape}: it holds no RF lines")
+    axes = guess_axes(shape)
+    if axes is not None:
+        shown = tuple(reversed(axes)) if contents.matlab_order else axes
+        contents.notes.append(f"axes taken as {','.join(shown)} (--axes sets them)")
+    return axes
+
+
+def _physics(contents: Contents, overrides: Overrides) -> tuple[dict[str, float], dict[str, str]]:
+    values: dict[str, float] = {}
+    origin: dict[str, str] = {}
+    for name in PHYSICS:
+        given = getattr(overrides, name)
+        if given == "estimate":
+            continue
+        if given is not None:
+            values[name], origin[name] = float(given), "given"
+        elif name in contents.values:
+            values[name], origin[name] = float(contents.values[name]), "file"
+        elif name in _ASSUMED:
+            values[name], origin[name] = _ASSUMED[name], "assumed"
+    step = contents.axial_step_m
+    if "sampling_freq_hz" not in values and step is not None and math.isfinite(step) and step > 0.0:
+        values["sampling_freq_hz"] = values["sound_speed_m_s"] / (2.0 * step)
+        origin["sampling_freq_hz"] = "axial spacing in the file"
+    return values, origin
+
+
+def _timestamps(
+    contents: Contents, overrides: Overrides, n_frames: int, notes: list[str]
+) -> NDArray[np.int64] | None:
+    if overrides.frame_rate_hz is not None:
+        return np.rint(np.arange(n_frames) * (1e9 / overrides.frame_rate_hz)).astype(np.int64)
+    times = contents.timestamps_ns
+    if times is None:
+        return None
+    if times.shape != (n_frames,) or np.any(np.diff(times) <= 0):
+        notes.append(
+            f"timestamps left out: {times.size} for {n_frames} frames, or not strictly increasing "
+            "(--frame-rate-hz sets a rate)"
+        )
+        return None
+    return times
+
+
+def _ask_for(missing: list[str], contents: Contents) -> str:
+    flags = ", ".join("--" + name.replace("_", "-") for name in missing)
+    shape = tuple(contents.array.shape)
+    shown = tuple(reversed(shape)) if contents.matlab_order else shape
+    example = "sample,line,frame" if contents.matlab_order else "frame,line,sample"
+    which = f" (axes: the order of its shape {shown}, e.g. {example})" if "axes" in missing else ""
+    return f"the file does not say {', '.join(missing)}: give {flags}{which}"
+
+
+def _rf_format(stack: FrameStack, values: dict[str, float]) -> RfFormat:
+    return RfFormat(n_lines=stack.n_lines, n_samples=stack.n_samples, **values)
+
+
+def _spread(n_frames: int, at_most: int) -> list[int]:
+    """Up to ``at_most`` frame numbers, first and last among them."""
+    return sorted({round(i) for i in np.linspace(0, n_frames - 1, min(at_most, n_frames))})

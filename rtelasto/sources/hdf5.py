@@ -1,0 +1,101 @@
+"""HDF5 recordings: zea's layout, MATLAB v7.3, or plain datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from rtelasto.errors import RtelastoError
+from rtelasto.sources.contents import (
+    PHYSICS,
+    Contents,
+    Overrides,
+    scalar_values,
+    timestamps_from,
+)
+from rtelasto.sources.hdf5_storage import check_storage
+from rtelasto.sources.zea import find_beamformed, is_zea, read_zea
+
+
+def read_hdf5(path: Path, overrides: Overrides) -> Contents:
+    """Open an HDF5 file of any of the three kinds; its data stay on disk."""
+    file = h5py.File(path, "r", locking=False)
+    try:
+        if is_zea(file) and (overrides.dataset is None or find_beamformed(file, overrides.dataset)):
+            contents = read_zea(file, overrides.dataset)
+        else:
+            contents = _read_plain(file, overrides)
+    except RtelastoError:
+        file.close()
+        raise
+    except Exception as error:  # damage in a file ends in almost any exception of the library
+        file.close()
+        raise RtelastoError(f"is damaged: {error}") from error
+    contents.close = file.close
+    return contents
+
+
+def _read_plain(file: h5py.File, overrides: Overrides) -> Contents:
+    dataset = (
+        _named(file, overrides.dataset) if overrides.dataset is not None else _only_candidate(file)
+    )
+    check_storage(dataset)
+    found = _notes_beside(dataset)
+    return Contents(
+        array=dataset,
+        matlab_order="MATLAB_class" in dataset.attrs,
+        values=scalar_values(found),
+        timestamps_ns=timestamps_from(found),
+        provenance={"source_dataset": dataset.name},
+    )
+
+
+def _named(file: h5py.File, name: str) -> h5py.Dataset:
+    item = file.get(name)
+    if not isinstance(item, h5py.Dataset):
+        raise RtelastoError(f"has no dataset {name!r}: it holds {_listing(_arrays(file))}")
+    return item
+
+
+def _only_candidate(file: h5py.File) -> h5py.Dataset:
+    arrays = _arrays(file)
+    candidates = [item for item in arrays if 2 <= item.ndim <= 4 and min(item.shape) != 1]
+    candidates = candidates or [item for item in arrays if 3 <= item.ndim <= 4]
+    if len(candidates) != 1:
+        which = "several arrays that could be RF lines" if candidates else "no array of RF lines"
+        raise RtelastoError(
+            f"holds {which} ({_listing(candidates or arrays)}): name it with --dataset"
+        )
+    return candidates[0]
+
+
+def _arrays(file: h5py.File) -> list[h5py.Dataset]:
+    """All datasets with axes, without MATLAB's internal ones, each object once."""
+    arrays: list[h5py.Dataset] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim and not name.startswith("#"):
+            arrays.append(item)
+
+    file.visititems(visit)
+    return arrays
+
+
+def _listing(arrays: list[h5py.Dataset]) -> str:
+    shown = [f"{item.name} {item.shape} {item.dtype}" for item in arrays[:8]]
+    return ", ".join(shown + (["…"] if len(arrays) > 8 else [])) or "no arrays"
+
+
+def _notes_beside(dataset: h5py.Dataset) -> dict[str, Any]:
+    """Physics and timestamps from attributes and datasets beside the dataset and at the root."""
+    found: dict[str, Any] = {}
+    for place in (dataset.file, dataset.parent):
+        for name in (*PHYSICS, "timestamps_ns", "timestamps_s"):
+            item = place.get(name)
+            if isinstance(item, h5py.Dataset) and item.size and item.size < 1 << 24:
+                found[name] = item[()]
+        found.update(place.attrs)
+    found.update(dataset.attrs)
+    return found

@@ -1,0 +1,134 @@
+"""Opening a recording: what the file is goes by its first bytes, not by its name."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.sources.contents import Contents, Overrides, assemble
+from rtelasto.sources.recording import Recording
+
+Reader = Callable[[Path, Overrides], Contents]
+
+FORMATS = "HDF5 (zea layout or plain), MetaImage (.mhd, .mha), MATLAB (.mat), NumPy (.npy, .npz)"
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_METAIMAGE_TAGS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
+
+
+def open_recording(
+    path: str | Path,
+    *,
+    sampling_freq_hz: float | None = None,
+    center_freq_hz: float | Literal["estimate"] | None = None,
+    line_pitch_m: float | None = None,
+    start_depth_m: float | None = None,
+    sound_speed_m_s: float | None = None,
+    frame_rate_hz: float | None = None,
+    dataset: str | None = None,
+    axes: str | None = None,
+) -> Recording:
+    """Open a recording of beamformed RF lines: HDF5, MetaImage, MATLAB or NumPy.
+
+    Parameters
+    ----------
+    path
+        The file; for a MetaImage pair the ``.mhd``.
+    sampling_freq_hz, center_freq_hz, line_pitch_m, start_depth_m, sound_speed_m_s
+        Values of `RfFormat` that win over what the file says. Where nobody says them, the start
+        depth is 0, the sound speed 1540 m/s, and the centre frequency is estimated from the echo
+        spectrum (as ``center_freq_hz="estimate"`` asks for in any case).
+    frame_rate_hz
+        Frames per second; replaces the timestamps in the file.
+    dataset
+        HDF5 path, MATLAB variable or ``.npz`` array, where the file holds several.
+    axes
+        Order of the axes as the program that wrote the file shows them, such as
+        "frame,line,sample", or "sample,line,frame" for MATLAB.
+
+    Raises
+    ------
+    RtelastoError
+        If the file cannot be read, or is no recording, or does not say something that is needed;
+        the message names the file and all that is missing.
+    MissingExtraError
+        If the data are compressed with a filter that an optional package brings.
+    """
+    path = Path(path)
+    contents: Contents | None = None
+    try:
+        overrides = Overrides(
+            sampling_freq_hz=sampling_freq_hz,
+            center_freq_hz=center_freq_hz,
+            line_pitch_m=line_pitch_m,
+            start_depth_m=start_depth_m,
+            sound_speed_m_s=sound_speed_m_s,
+            frame_rate_hz=frame_rate_hz,
+            dataset=dataset,
+            axes=axes,
+        )
+        contents = _reader(path)(path, overrides)
+        return assemble(path, contents, overrides)
+    except BaseException as error:
+        if contents is not None and contents.close is not None:
+            contents.close()
+        if isinstance(error, MissingExtraError):
+            raise
+        if isinstance(
+            error, (RtelastoError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+        ):
+            raise RtelastoError(f"{path}: {_one_line(error)}") from error
+        raise
+
+
+def _reader(path: Path) -> Reader:
+    """The reader for a file, imported only now: nobody pays for formats they do not use."""
+    if path.is_dir():
+        raise RtelastoError("is a folder: name the file of a recording")
+    if not path.exists():
+        raise RtelastoError("there is no such file")
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head:
+        raise RtelastoError("is empty")
+    if _is_hdf5(path, head):
+        from rtelasto.sources.hdf5 import read_hdf5
+
+        return read_hdf5
+    if head.startswith(b"MATLAB 5.0"):
+        from rtelasto.sources.matlab import read_mat5
+
+        return read_mat5
+    if head.startswith(b"\x93NUMPY"):
+        from rtelasto.sources.numpy_file import read_npy
+
+        return read_npy
+    if head.startswith(b"PK\x03\x04"):
+        from rtelasto.sources.numpy_file import read_npz
+
+        return read_npz
+    if head.lstrip().startswith(_METAIMAGE_TAGS) and b"=" in head:
+        from rtelasto.sources.metaimage import read_metaimage
+
+        return read_metaimage
+    hint = (
+        "open the .mhd header beside it"
+        if path.suffix.lower() in (".raw", ".zraw")
+        else f"expected {FORMATS}"
+    )
+    raise RtelastoError(f"is no recording that can be read, it starts with {head[:8]!r}: {hint}")
+
+
+def _is_hdf5(path: Path, head: bytes) -> bool:
+    """HDF5 puts its signature at 0, 512, 1024 …; MATLAB v7.3 at 512, behind its own header."""
+    if any(head.startswith(_HDF5_MAGIC, offset) for offset in (0, 512, 1024, 2048)):
+        return True
+    return head.startswith(b"MATLAB 7.3")
+
+
+def _one_line(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

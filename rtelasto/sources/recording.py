@@ -1,0 +1,131 @@
+"""A recording: RF frames on disk, read one at a time."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.errors import RtelastoError
+
+if TYPE_CHECKING:
+    from rtelasto.sources.axes import FrameStack
+    from rtelasto.sources.truth import RecordedTruth
+
+
+class Recording:
+    """RF frames in acquisition order; a `FrameSource`, a sequence and a context manager.
+
+    Opened by `rtelasto.sources.open_recording`. Only the frame asked for is read from disk.
+
+    Attributes
+    ----------
+    path
+        The file.
+    format
+        Size and physics of its frames.
+    dtype
+        Type of the samples that `read` returns.
+    timestamps_ns
+        int64 (n_frames,), strictly increasing, from any start; None where the file does not say.
+    provenance
+        What is known of where the data come from: name, size and SHA-256 of the first MiB of the
+        file, and ``format_from``, which says for each value of the format whether the file said it,
+        the user gave it, or it was assumed or estimated.
+    notes
+        Sentences for the user about everything that was assumed, estimated or left out.
+    truth
+        The true motion of the tissue where the recording is a simulation that holds it, else None.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rf_format: RfFormat,
+        stack: FrameStack,
+        *,
+        timestamps_ns: NDArray[np.int64] | None = None,
+        provenance: Mapping[str, str | int | float] | None = None,
+        notes: tuple[str, ...] = (),
+        truth: RecordedTruth | None = None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.path = path
+        self.format = rf_format
+        self.timestamps_ns = timestamps_ns
+        self.provenance: dict[str, str | int | float] = dict(provenance or {})
+        self.notes = notes
+        self.truth = truth
+        self.n_frames = stack.n_frames
+        self.dtype: np.dtype[Any] = stack.dtype
+        self._stack: FrameStack | None = stack
+        self._close = close
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __iter__(self) -> Iterator[RfFrame]:
+        return self.frames()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def read(self, i: int) -> NDArray[np.generic]:
+        """Frame ``i`` as a new array (n_lines, n_samples), C order, native byte order.
+
+        Raises
+        ------
+        IndexError
+            If there is no frame ``i``.
+        RtelastoError
+            If the data of the frame cannot be read: a damaged file, a disk that went away.
+        """
+        if not -self.n_frames <= i < self.n_frames:
+            raise IndexError(f"{self.path} has frames 0…{self.n_frames - 1}, got {i}")
+        if self._stack is None:
+            raise ValueError(f"{self.path} is closed")
+        i %= self.n_frames
+        try:
+            return self._stack.read(i)
+        except (OSError, ValueError, RuntimeError, zlib.error) as error:
+            raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
+
+    def frame(self, i: int) -> RfFrame:
+        """Frame ``i``; its ``frame_id`` is ``i`` and its ``acquired_ns`` the timestamp, or 0."""
+        samples = self.read(i)
+        i %= self.n_frames
+        acquired_ns = 0 if self.timestamps_ns is None else int(self.timestamps_ns[i])
+        return RfFrame(
+            samples,
+            self.format,
+            frame_id=i,
+            acquired_ns=acquired_ns,
+            stream=self.path.name,
+        )
+
+    def frames(self) -> Iterator[RfFrame]:
+        """All frames in order."""
+        for i in range(self.n_frames):
+            yield self.frame(i)
+
+    def close(self) -> None:
+        """Let the file go. Frames already read stay valid."""
+        self._stack = None
+        self.truth = None
+        close, self._close = self._close, None
+        if close is not None:
+            close()

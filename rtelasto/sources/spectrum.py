@@ -1,0 +1,56 @@
+"""The centre frequency of an echo, from its spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BAND_DB = 10.0
+
+
+def estimate_center_freq_hz(
+    frames: Iterable[NDArray[np.generic]], *, sampling_freq_hz: float
+) -> float | None:
+    """Power-weighted centroid of the echo spectrum, over the band within 10 dB of its peak.
+
+    The power spectra of all lines (mean removed, Hann window) are averaged and the median over
+    frequency is taken off as the noise floor; the band limit keeps what is left of the noise, which
+    would pull the centroid towards fs/4, out of the sum.
+
+    Parameters
+    ----------
+    frames
+        RF frames (n_lines, n_samples) of one shape and any real dtype. Lines with a non-finite
+        sample and lines without echo are left out.
+    sampling_freq_hz
+        Axial sampling rate in Hz.
+
+    Returns
+    -------
+    float or None
+        The centroid in Hz, or None where no line holds an echo.
+    """
+    power: NDArray[np.float64] | None = None
+    n_samples = 0
+    for frame in frames:
+        lines = np.asarray(frame, dtype=np.float64)
+        lines = lines[np.isfinite(lines).all(axis=1)]
+        if lines.shape[0] == 0 or lines.shape[1] < 8:
+            continue
+        lines = lines - lines.mean(axis=1, keepdims=True)
+        n_samples = lines.shape[1]
+        spectrum = np.fft.rfft(lines * np.hanning(n_samples), axis=1)
+        summed = (np.abs(spectrum) ** 2).sum(axis=0)
+        power = summed if power is None else power + summed
+    if power is None:
+        return None
+    power[0] = 0.0
+    power = np.maximum(power - np.median(power), 0.0)
+    peak = power.max()
+    if not (np.isfinite(peak) and peak > 0.0):
+        return None
+    power[power < peak * 10.0 ** (-_BAND_DB / 10.0)] = 0.0
+    frequency_hz = np.fft.rfftfreq(n_samples, 1.0 / sampling_freq_hz)
+    return float((frequency_hz * power).sum() / power.sum())

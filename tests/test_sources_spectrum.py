@@ -1,0 +1,62 @@
+"""The estimated centre frequency, against echoes made with a known one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtelasto.sources.spectrum import estimate_center_freq_hz
+
+FS = 40e6
+
+
+def echo(center_freq_hz: float, *, snr_db: float = 40.0, bandwidth: float = 0.5) -> np.ndarray:
+    """Speckle: white scatterers through a Gaussian pulse of the given -6 dB fractional bandwidth."""
+    rng = np.random.default_rng(7)
+    lines = rng.standard_normal((64, 2000))
+    frequency = np.fft.rfftfreq(2000, 1 / FS)
+    sigma = bandwidth * center_freq_hz / (2 * np.sqrt(2 * np.log(2) / 1))
+    pulse = np.exp(-0.5 * ((frequency - center_freq_hz) / sigma) ** 2)
+    rf = np.fft.irfft(np.fft.rfft(lines, axis=1) * pulse, 2000, axis=1)
+    noise = rng.standard_normal(rf.shape) * rf.std() * 10 ** (-snr_db / 20)
+    return rf + noise
+
+
+@pytest.mark.parametrize("center_freq_hz", [2e6, 5e6, 9e6, 14e6])
+@pytest.mark.parametrize("snr_db", [40.0, 10.0])
+def test_centre_of_a_known_pulse_is_found_within_two_percent(center_freq_hz, snr_db):
+    found = estimate_center_freq_hz([echo(center_freq_hz, snr_db=snr_db)], sampling_freq_hz=FS)
+    assert found == pytest.approx(center_freq_hz, rel=0.02)
+
+
+def test_offset_scale_and_type_do_not_matter():
+    rf = echo(6e6)
+    counts = np.round(rf / np.abs(rf).max() * 8000 + 500).astype(np.int16)
+    from_float = estimate_center_freq_hz([rf], sampling_freq_hz=FS)
+    from_counts = estimate_center_freq_hz([counts, counts], sampling_freq_hz=FS)
+    assert from_counts == pytest.approx(from_float, rel=1e-3)
+
+
+def test_lines_that_are_not_finite_are_left_out():
+    rf = echo(6e6)
+    damaged = rf.copy()
+    damaged[3, 100], damaged[9, 5] = np.nan, np.inf
+    good = np.delete(rf, [3, 9], axis=0)
+    assert estimate_center_freq_hz([damaged], sampling_freq_hz=FS) == pytest.approx(
+        estimate_center_freq_hz([good], sampling_freq_hz=FS)
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [np.zeros((8, 500)), np.full((8, 500), 37), np.full((8, 500), np.nan), np.ones((8, 4))],
+)
+def test_without_an_echo_there_is_no_estimate(frame):
+    assert estimate_center_freq_hz([frame], sampling_freq_hz=FS) is None
+
+
+def test_forearm_recordings_lie_in_the_band_of_their_probe(shared_data):
+    path = shared_data("deepuse_forearm/rf0300_25.raw")
+    frames = np.fromfile(path, "<f4").reshape(6, 2000, 128).transpose(0, 2, 1)
+    found = estimate_center_freq_hz(frames, sampling_freq_hz=38.5e6)
+    assert 4.0e6 < found < 4.8e6
