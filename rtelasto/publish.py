@@ -1,0 +1,127 @@
+"""Publishes strain frames and the pipeline's status to whoever subscribes, and waits for nobody."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from time import monotonic_ns
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.counters import Counters
+from rtelasto.domain import StrainFrame
+from rtelasto.sockets import PublishingSocket
+from rtelasto.wire import TOPIC_STATUS, TOPIC_STRAIN, Part
+from rtelasto.wire_strain import Status, encode_status, encode_strain
+
+
+class StrainPublisher:
+    """A `StrainSink` that sends each frame to all subscribers. May be used from several threads.
+
+    Parameters
+    ----------
+    endpoint
+        Where to bind; with port 0 a free port is taken and `endpoint` says which.
+    clock
+        What the frames' ``acquired_ns`` is read from, as the RF messages say; may be set later.
+    send_hwm
+        Messages kept for each subscriber that does not keep up. It loses what exceeds them, and
+        sees so by ``seq``; neither the pipeline nor other subscribers are held up.
+    counters
+        Where to count; by default its own.
+
+    Raises
+    ------
+    RtelastoError
+        If ``endpoint`` is taken or is none.
+
+    Notes
+    -----
+    Counters: ``published``, ``unheard`` (frames that nobody subscribed to, not even encoded) and
+    ``publish_dropped`` (refused by ZeroMQ).
+    """
+
+    def __init__(
+        self,
+        endpoint: str = "tcp://127.0.0.1:5556",
+        *,
+        clock: str = "unknown",
+        send_hwm: int = 8,
+        counters: Counters | None = None,
+    ) -> None:
+        self._socket = PublishingSocket(endpoint, send_hwm=send_hwm, linger_ms=250)
+        self._lock = threading.Lock()
+        self._frames = 0
+        self._statuses = 0
+        self.clock = clock
+        self.counters = Counters() if counters is None else counters
+        self.stream = uuid.uuid4().hex
+        self.endpoint = self._socket.endpoint
+
+    def write(
+        self,
+        frame: StrainFrame,
+        arrays: Mapping[str, tuple[NDArray[np.generic], str]] | None = None,
+    ) -> None:
+        """Publish a frame, stamped with the time of this call; never blocks.
+
+        The images are sent from where they lie: they must not be changed afterwards. ``arrays``
+        holds further images by name with their unit, see `encode_strain`.
+        """
+        with self._lock:
+            seq, self._frames = self._frames, self._frames + 1
+            if not self._socket.subscribed(TOPIC_STRAIN):
+                self.counters.add("unheard")
+                return
+            stamped = frame.replace(published_ns=monotonic_ns())
+            parts = encode_strain(
+                stamped, stream=self.stream, seq=seq, clock=self.clock, arrays=arrays
+            )
+            self._send(parts, "published")
+
+    def write_status(
+        self,
+        rates: Mapping[str, float],
+        counters: Mapping[str, int],
+        info: Mapping[str, str] | None = None,
+    ) -> None:
+        """Publish how the pipeline is doing: rates per second, counters so far, words on it."""
+        with self._lock:
+            status = Status(
+                self.stream, self._statuses, monotonic_ns(), rates, counters, info or {}
+            )
+            self._statuses += 1
+            if self._socket.subscribed(TOPIC_STATUS):
+                self._send(encode_status(status), "statuses_published")
+
+    def wait_for_subscriber(self, timeout_s: float) -> bool:
+        """True once somebody subscribes to strain, False if nobody has after ``timeout_s``.
+
+        Meant for before the first frame: `write` waits meanwhile.
+        """
+        with self._lock:
+            return self._socket.subscribed(TOPIC_STRAIN, timeout_s)
+
+    def close(self) -> None:
+        """Unbind; subscribers that keep up still get what was written. May be called twice."""
+        with self._lock:
+            self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _send(self, parts: list[Part], counter: str) -> None:
+        sent = self._socket.send(parts, copy=False)
+        self.counters.add(counter if sent else "publish_dropped")

@@ -1,0 +1,165 @@
+"""Receivers: RF frames for the pipeline, and strain frames for whoever shows or keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic_ns
+from types import TracebackType
+from typing import Generic, Self
+
+import zmq
+
+from rtelasto.counters import Counters
+from rtelasto.domain import RfFrame
+from rtelasto.sequence import SequenceCheck
+from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
+from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
+from rtelasto.wire_rf import decode_rf
+from rtelasto.wire_strain import Status, StrainMessage, decode_status, decode_strain
+
+
+class _Receiver(Generic[Item]):
+    """What the receivers share: items until stopped, and the end of a with block stops them."""
+
+    counters: Counters
+    _subscription: Subscription[Item]
+
+    @property
+    def endpoint(self) -> str:
+        """Where it connects to."""
+        return self._subscription.endpoint
+
+    def get(self, timeout_s: float | None = None) -> Item | None:
+        """The next item; None if none came within ``timeout_s`` or the receiver was stopped."""
+        return self._subscription.get(timeout_s)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items as they come, until `stop`."""
+        return iter(self._subscription)
+
+    def stop(self) -> None:
+        """Disconnect and end whoever waits for an item; from any thread, more than once."""
+        self._subscription.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class Receiver(_Receiver[RfFrame]):
+    """RF frames from a sender, in acquisition order: a `FrameSource`.
+
+    A sender may come later, pause, restart, change its format or send rubbish: none of it ends the
+    receiver, all of it is counted.
+
+    Parameters
+    ----------
+    endpoint
+        Where the sender is bound.
+    policy
+        "latest" drops the oldest frame when the pipeline is behind (counted as ``overflow``), for
+        live use; "every" keeps all and holds the sender's queue up instead.
+    queue_frames
+        Frames kept for the pipeline: by default 2 for "latest" (one pair), 64 for "every". With a
+        fixed lag of N frames, N + 1 let a pipeline that is behind still find pairs.
+    receive_hwm
+        Messages kept by ZeroMQ before the sender's queue fills.
+    max_message_bytes
+        A sender of more than this in one part is disconnected.
+    counters
+        Where to count; by default its own.
+
+    Notes
+    -----
+    Counters: ``received`` (well-formed RF messages), ``unsupported.<kind>`` (well-formed, but not
+    RF lines), those of `SequenceCheck` and those of `Subscription`. ``received`` = frames handed
+    out + ``overflow`` + ``unread`` + ``repeated`` + ``out_of_order`` + the unsupported ones + what
+    is in the queue now.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        policy: Policy = "latest",
+        queue_frames: int | None = None,
+        receive_hwm: int = 4,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = Counters() if counters is None else counters
+        self.clock = "unknown"
+        """What the newest frame's ``acquired_ns`` was read from."""
+        self._sequence = SequenceCheck(self.counters)
+        self._subscription = Subscription(
+            endpoint,
+            (TOPIC_RF,),
+            self._accept,
+            self.counters,
+            policy=policy,
+            queue_items=queue_frames or (2 if policy == "latest" else 64),
+            receive_hwm=receive_hwm,
+            max_message_bytes=max_message_bytes,
+        )
+
+    def _accept(self, parts: list[zmq.Frame]) -> RfFrame | None:
+        message = decode_rf(parts, received_ns=monotonic_ns())
+        try:
+            if not self._sequence.accept(message.stream, message.seq, message.frame_id):
+                return None
+            if message.frame is None:
+                self.counters.add(f"unsupported.{message.kind}")
+            self.clock = message.clock
+            return message.frame
+        finally:
+            self.counters.add("received")
+
+
+class StrainReceiver(_Receiver[StrainMessage]):
+    """Strain frames from a pipeline; ``status`` is the newest status message, or None.
+
+    Parameters as for `Receiver`. Counters: ``received``, ``statuses``, those of `SequenceCheck`
+    (without ``gaps``: ``lost_on_wire`` says what was lost) and those of `Subscription`.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        policy: Policy = "latest",
+        queue_frames: int | None = None,
+        receive_hwm: int = 4,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = Counters() if counters is None else counters
+        self.status: Status | None = None
+        self._sequence = SequenceCheck(self.counters)
+        self._subscription = Subscription(
+            endpoint,
+            (TOPIC_STRAIN, TOPIC_STATUS),
+            self._accept,
+            self.counters,
+            policy=policy,
+            queue_items=queue_frames or (1 if policy == "latest" else 64),
+            receive_hwm=receive_hwm,
+            max_message_bytes=max_message_bytes,
+        )
+
+    def _accept(self, parts: list[zmq.Frame]) -> StrainMessage | None:
+        if parts[0].buffer == TOPIC_STATUS:
+            self.status = decode_status(parts)
+            self.counters.add("statuses")
+            return None
+        message = decode_strain(parts)
+        # Pairs may share or skip frames, so only the pipeline's own count says what is missing.
+        accepted = self._sequence.accept(message.stream, message.seq, message.seq)
+        self.counters.add("received")
+        return message if accepted else None

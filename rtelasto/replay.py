@@ -1,0 +1,251 @@
+"""Replays a recording over the wire at its true frame times, as if a scanner sent it.
+
+Every frame has an absolute deadline, counted from the first: a frame that is late is sent at once
+and counted, and the ones after it are on time again, so that a replay never drifts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import monotonic_ns
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import RfFormat
+from rtelasto.errors import RtelastoError
+from rtelasto.sender import RfSender
+
+# Beyond what a desktop system's sleep overshoots by.
+LATE_NS = 2_000_000
+# Waiting on an event is coarse on Windows (16 ms), sleeping is not: the last bit is slept.
+_COARSE_NS = 20_000_000
+_LOOK_S = 0.1
+
+Stamp = Literal["monotonic", "unix", "recording"]
+
+
+class Replayable(Protocol):
+    """What a replay needs of a recording, such as `rtelasto.sources.open_recording` gives."""
+
+    @property
+    def format(self) -> RfFormat: ...
+
+    @property
+    def n_frames(self) -> int: ...
+
+    @property
+    def timestamps_ns(self) -> NDArray[np.int64] | None: ...
+
+    def read(self, index: int, /) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay did.
+
+    ``late`` frames were sent more than 2 ms after their deadline, the worst of them by
+    ``worst_lateness_s``; nobody subscribed to the ``unheard`` ones. ``stopped`` says that it was
+    told to stop before its end.
+    """
+
+    sent: int
+    late: int
+    unheard: int
+    worst_lateness_s: float
+    duration_s: float
+    stopped: bool
+
+
+def frame_times_ns(
+    timestamps_ns: NDArray[np.int64] | None, n_frames: int, fps: float | None = None
+) -> tuple[NDArray[np.int64], int]:
+    """When each frame is due, counted from the first, and how long one loop takes, in ns.
+
+    Parameters
+    ----------
+    timestamps_ns
+        The recording's own times, shape (n_frames,), or None.
+    n_frames
+        Frames in the recording.
+    fps
+        Frames per second to be used instead of the recording's own times.
+
+    Returns
+    -------
+    times_ns, period_ns
+        Shape (n_frames,), starting at 0; and the time from the first frame to the first of the next
+        loop: the last frame lasts as long as the median one.
+
+    Raises
+    ------
+    RtelastoError
+        If there are no usable times and no ``fps``, or no frames.
+    """
+    if n_frames < 1:
+        raise RtelastoError("the recording holds no frames: nothing to replay")
+    if fps is not None:
+        if not (np.isfinite(fps) and 0.0 < fps <= 1e6):
+            raise RtelastoError(f"fps must be a positive number of frames per second, got {fps:g}")
+        times = np.round(np.arange(n_frames + 1) * (1e9 / fps)).astype(np.int64)
+        return times[:-1], int(times[-1])
+    if timestamps_ns is None or n_frames < 2:
+        raise RtelastoError("the recording has no frame times: give fps, the frames per second")
+    times = np.asarray(timestamps_ns, np.int64) - int(timestamps_ns[0])
+    intervals = np.diff(times)
+    if times.shape != (n_frames,) or intervals.min() <= 0:
+        raise RtelastoError(
+            "the recording's frame times do not increase from frame to frame: give fps, the frames "
+            "per second"
+        )
+    return times, int(times[-1] + np.median(intervals))
+
+
+class Replayer:
+    """A sender that replays a recording.
+
+    Parameters
+    ----------
+    recording
+        Open recording; stays open.
+    endpoint
+        Where to bind; with port 0 a free port is taken and `endpoint` says which.
+    speed
+        2 replays twice as fast.
+    loop
+        How many times to replay it; True for ever. Frame ids and times go on over the loops.
+    fps
+        Frames per second instead of the recording's own times.
+    stamp
+        What ``acquired_ns`` is to be: the time of sending on the "monotonic" clock (so that a
+        receiver on this machine can tell the latency) or on the "unix" clock, or the time in the
+        "recording", not changed by ``speed``.
+    wait_s
+        How long to wait for a first subscriber before starting without one.
+    send_hwm
+        Frames kept for a subscriber that does not keep up.
+
+    Raises
+    ------
+    RtelastoError
+        If a parameter makes no sense, frame times are missing or ``endpoint`` cannot be bound.
+    """
+
+    def __init__(
+        self,
+        recording: Replayable,
+        endpoint: str = "tcp://127.0.0.1:5555",
+        *,
+        speed: float = 1.0,
+        loop: bool | int = False,
+        fps: float | None = None,
+        stamp: Stamp = "monotonic",
+        wait_s: float = 5.0,
+        send_hwm: int = 16,
+    ) -> None:
+        if not (np.isfinite(speed) and 0.0 < speed <= 1e6):
+            raise RtelastoError(f"speed must be a positive number, got {speed:g}")
+        self._loops = None if loop is True else max(int(loop), 1)
+        self._recording = recording
+        self._times_ns, self._period_ns = frame_times_ns(
+            recording.timestamps_ns, recording.n_frames, fps
+        )
+        self._speed = speed
+        self._stamp = stamp
+        self._wait_s = wait_s
+        self._sender = RfSender(endpoint, clock=stamp, send_hwm=send_hwm)
+        self.endpoint = self._sender.endpoint
+        self.stream = self._sender.stream
+
+    @property
+    def total_frames(self) -> int | None:
+        """How many frames there are to be sent, None if without end."""
+        return None if self._loops is None else self._loops * self._recording.n_frames
+
+    def run(
+        self,
+        stop: threading.Event | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> ReplayReport:
+        """Replay until the end, or until ``stop`` is set; once for each Replayer.
+
+        ``progress`` is called after every frame with the frames sent and `total_frames`.
+        """
+        stop = threading.Event() if stop is None else stop
+        self._wait_for_subscriber(stop)
+        sent = late = worst_ns = 0
+        start_ns = 0
+        for index, recorded_ns in self._frames():
+            samples = self._recording.read(index)
+            start_ns = start_ns or monotonic_ns()
+            deadline_ns = start_ns + round(recorded_ns / self._speed)
+            if not _wait_until(deadline_ns, stop):
+                break
+            lateness_ns = monotonic_ns() - deadline_ns
+            self._sender.send(
+                samples,
+                self._recording.format,
+                acquired_ns=self._recorded_ns(recorded_ns) if self._stamp == "recording" else None,
+            )
+            sent += 1
+            late += lateness_ns > LATE_NS
+            worst_ns = max(worst_ns, lateness_ns)
+            if progress is not None:
+                progress(sent, self.total_frames)
+        return ReplayReport(
+            sent=sent,
+            late=late,
+            unheard=self._sender.counters["unheard"],
+            worst_lateness_s=worst_ns / 1e9,
+            duration_s=(monotonic_ns() - start_ns) / 1e9 if start_ns else 0.0,
+            stopped=stop.is_set() and sent != self.total_frames,
+        )
+
+    def close(self) -> None:
+        """Send what is left and unbind. May be called twice."""
+        self._sender.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _frames(self) -> Iterator[tuple[int, int]]:
+        """Index of each frame to be sent and its time since the first at speed 1, in ns."""
+        loops = itertools.count() if self._loops is None else range(self._loops)
+        for loop in loops:
+            for index, time_ns in enumerate(self._times_ns):
+                yield index, loop * self._period_ns + int(time_ns)
+
+    def _recorded_ns(self, since_first_ns: int) -> int:
+        timestamps_ns = self._recording.timestamps_ns
+        return since_first_ns + (0 if timestamps_ns is None else int(timestamps_ns[0]))
+
+    def _wait_for_subscriber(self, stop: threading.Event) -> None:
+        give_up_ns = monotonic_ns() + round(self._wait_s * 1e9)
+        while not stop.is_set() and monotonic_ns() < give_up_ns:
+            if self._sender.wait_for_subscriber(min(_LOOK_S, self._wait_s)):
+                return
+
+
+def _wait_until(deadline_ns: int, stop: threading.Event) -> bool:
+    """Wait for the deadline; False as soon as ``stop`` is set."""
+    while (left_ns := deadline_ns - monotonic_ns()) > 0:
+        if left_ns > _COARSE_NS:
+            if stop.wait((left_ns - _COARSE_NS) / 1e9):
+                return False
+        else:
+            time.sleep(left_ns / 1e9)
+    return not stop.is_set()

@@ -1,0 +1,124 @@
+"""Sends RF frames as a scanner does: for replays, tests, and Python programs that have RF lines."""
+
+from __future__ import annotations
+
+import uuid
+from time import monotonic_ns, time_ns
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.counters import Counters
+from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.sockets import PublishingSocket
+from rtelasto.wire import TOPIC_RF
+from rtelasto.wire_rf import encode_rf, wire_samples
+
+_CLOCKS = {"monotonic": monotonic_ns, "unix": time_ns}
+
+
+class RfSender:
+    """Publishes RF frames. Not for use from two threads at once.
+
+    Parameters
+    ----------
+    endpoint
+        Where to bind; with port 0 a free port is taken and `endpoint` says which.
+    clock
+        What ``acquired_ns`` is read from, see docs/wire.md. "monotonic" lets a receiver on the same
+        machine tell how old a frame is.
+    send_hwm
+        Frames kept for a subscriber that does not keep up; what exceeds them is lost to it.
+    linger_s
+        How long closing waits for frames still to be sent.
+
+    Raises
+    ------
+    RtelastoError
+        If ``endpoint`` is taken or is none.
+
+    Notes
+    -----
+    Counters: ``sent``, ``unheard`` (those of them that nobody subscribed to).
+    """
+
+    def __init__(
+        self,
+        endpoint: str = "tcp://127.0.0.1:5555",
+        *,
+        clock: str = "monotonic",
+        send_hwm: int = 16,
+        linger_s: float = 1.0,
+    ) -> None:
+        self._socket = PublishingSocket(
+            endpoint, send_hwm=send_hwm, linger_ms=round(linger_s * 1e3)
+        )
+        self._seq = 0
+        self._next_frame_id = 0
+        self.clock = clock
+        self.counters = Counters()
+        self.stream = uuid.uuid4().hex
+        self.endpoint = self._socket.endpoint
+
+    def send(
+        self,
+        samples: NDArray[np.generic],
+        rf_format: RfFormat,
+        *,
+        frame_id: int | None = None,
+        acquired_ns: int | None = None,
+    ) -> None:
+        """Send one frame; never blocks.
+
+        Parameters
+        ----------
+        samples
+            Shape (n_lines, n_samples), any real dtype; may be changed again afterwards.
+        rf_format
+            What the samples are.
+        frame_id
+            Acquisition count; by default one more than the last.
+        acquired_ns
+            When it was acquired, on ``clock``; by default now, which only the clocks "monotonic"
+            and "unix" can tell.
+
+        Raises
+        ------
+        RtelastoError
+            If the samples are not real or not of the shape that ``rf_format`` says.
+        """
+        if frame_id is None:
+            frame_id = self._next_frame_id
+        if acquired_ns is None:
+            if self.clock not in _CLOCKS:
+                raise ValueError(f"acquired_ns must be given with clock {self.clock!r}")
+            acquired_ns = _CLOCKS[self.clock]()
+        frame = RfFrame(wire_samples(samples), rf_format, frame_id, acquired_ns)
+        parts = encode_rf(frame, stream=self.stream, seq=self._seq, clock=self.clock)
+        if not self._socket.subscribed(TOPIC_RF):
+            self.counters.add("unheard")
+        self._socket.send(parts)
+        self.counters.add("sent")
+        self._seq += 1
+        self._next_frame_id = frame_id + 1
+
+    def wait_for_subscriber(self, timeout_s: float) -> bool:
+        """True once somebody subscribes to RF, False if nobody has after ``timeout_s``."""
+        return self._socket.subscribed(TOPIC_RF, timeout_s)
+
+    def close(self) -> None:
+        """Send what is left and unbind. May be called twice."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

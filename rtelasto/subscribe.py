@@ -1,0 +1,253 @@
+"""A subscription read on its own thread: drained at once, queued within bounds, soon stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Generic, Literal, TypeVar
+
+import zmq
+
+from rtelasto.counters import Counters
+from rtelasto.sockets import RECONNECT_IVL_MS, SubscribingSocket
+from rtelasto.wire import MAX_PARTS, WireFault
+
+Item = TypeVar("Item")
+Policy = Literal["latest", "every"]
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+# Messages read in one go before the thread looks whether it is to stop.
+_BATCH = 64
+# get() wakes up this often while it waits without limit, so that Ctrl-C is seen on Windows too.
+_WAKE_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Subscription(Generic[Item]):
+    """Reads messages on its own thread and hands them out in order.
+
+    Parameters
+    ----------
+    endpoint, topics
+        Where to connect and what to subscribe to.
+    accept
+        Called on the reading thread with each message's parts; returns the item to hand out, or
+        None. A WireFault that it raises is counted as ``malformed.<cause>`` and logged once for
+        each cause.
+    counters
+        Where to count; see below.
+    policy
+        "latest": when the consumer is behind, the oldest item in the queue gives way to the newest
+        and is counted as ``overflow``. "every": nothing is read from the socket while the queue is
+        full, so that the sender's queues fill and what it then drops shows as a gap.
+    queue_items
+        Items kept for the consumer.
+    receive_hwm
+        Messages kept by ZeroMQ.
+    max_message_bytes
+        A sender of a part larger than this is disconnected.
+
+    Notes
+    -----
+    Counters: ``overflow``, ``unread`` (items in the queue when stopped), ``malformed.<cause>``,
+    ``connected``, ``disconnected``, ``refused``.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        topics: tuple[bytes, ...],
+        accept: Callable[[list[zmq.Frame]], Item | None],
+        counters: Counters,
+        *,
+        policy: Policy,
+        queue_items: int,
+        receive_hwm: int,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        if queue_items < 1:
+            raise ValueError(f"queue_items must be at least 1, got {queue_items}")
+        self.endpoint = endpoint
+        self._accept = accept
+        self._counters = counters
+        self._policy = policy
+        self._queue_items = queue_items
+        self._queue: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._stop_lock = threading.Lock()
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._logged: set[str] = set()
+        self._context = zmq.Context()
+        self._open = partial(
+            SubscribingSocket,
+            self._context,
+            endpoint,
+            topics,
+            receive_hwm=receive_hwm,
+            max_message_bytes=max_message_bytes,
+        )
+        try:
+            self._socket = self._open()
+        except BaseException:
+            self._context.term()
+            raise
+        self._wake = self._context.socket(zmq.PAIR)
+        self._wake.bind("inproc://stop")
+        self._waker = self._context.socket(zmq.PAIR)
+        self._waker.connect("inproc://stop")
+        self._thread = threading.Thread(
+            target=self._run, name=f"subscription {endpoint}", daemon=True
+        )
+        self._thread.start()
+
+    def get(self, timeout_s: float | None = None) -> Item | None:
+        """The next item; None if none came within ``timeout_s`` or after `stop`."""
+        with self._changed:
+            if timeout_s is None:
+                while not self._changed.wait_for(self._has_news, _WAKE_S):
+                    pass
+            else:
+                self._changed.wait_for(self._has_news, timeout_s)
+            if self._failure is not None:
+                raise RuntimeError(f"reading from {self.endpoint} failed") from self._failure
+            if not self._queue:
+                return None
+            item = self._queue.popleft()
+            self._changed.notify_all()
+            return item
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items until the subscription is stopped."""
+        while (item := self.get()) is not None:
+            yield item
+
+    def stop(self) -> None:
+        """Disconnect, end the thread and whoever waits in `get`; may be called more than once."""
+        with self._stop_lock:
+            if self._waker.closed:
+                return
+            with self._changed:
+                self._stopping = True
+                if self._queue:
+                    self._counters.add("unread", len(self._queue))
+                    self._queue.clear()
+                self._changed.notify_all()
+            with suppress(zmq.Again):  # the thread may have seen _stopping and be gone already
+                self._waker.send(b"", zmq.DONTWAIT)
+            self._thread.join()
+            self._waker.close(0)
+            self._context.term()
+
+    def _has_news(self) -> bool:
+        return bool(self._queue) or self._stopping or self._failure is not None
+
+    def _has_room(self) -> bool:
+        return self._policy == "latest" or len(self._queue) < self._queue_items or self._stopping
+
+    def _run(self) -> None:
+        try:
+            while self._read_until_disconnected():
+                self._socket.close()
+                if self._wake.poll(RECONNECT_IVL_MS):
+                    return
+                self._socket = self._open()
+        except BaseException as error:
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+        finally:
+            self._socket.close()
+            self._wake.close(0)
+
+    def _read_until_disconnected(self) -> bool:
+        """Read on one socket until its connection is lost; False if it ended because of `stop`.
+
+        libzmq gives an endpoint up for good after a peer has broken the protocol or sent a message
+        that is too large (libzmq issue 4196), and never says whether it will try again. Hence a
+        fresh socket after every lost connection.
+        """
+        poller = zmq.Poller()
+        for socket in (self._wake, self._socket.events, self._socket.messages):
+            poller.register(socket, zmq.POLLIN)
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_room)
+                if self._stopping:
+                    return False
+            ready = dict(poller.poll())
+            if self._socket.messages in ready:
+                self._drain()
+            if self._socket.events in ready:
+                event = self._socket.read_event()
+                self._note(event)
+                if event == "disconnected":
+                    return True
+
+    def _drain(self) -> None:
+        """Read all that is there before handing any over, so that nobody is given the oldest."""
+        batch: deque[Item] = deque()
+        limit = _BATCH
+        if self._policy == "every":
+            with self._changed:
+                limit = self._queue_items - len(self._queue)
+        for _ in range(limit):
+            try:
+                parts = self._receive()
+            except zmq.Again:
+                break
+            try:
+                item = self._accept(parts)
+            except WireFault as fault:
+                self._note_fault(fault)
+                continue
+            if item is not None:
+                batch.append(item)
+                if self._policy == "latest" and len(batch) > self._queue_items:
+                    batch.popleft()
+                    self._counters.add("overflow")
+        if not batch:
+            return
+        with self._changed:
+            if self._stopping:
+                self._counters.add("unread", len(batch))
+                return
+            self._queue.extend(batch)
+            while len(self._queue) > self._queue_items:
+                self._queue.popleft()
+                self._counters.add("overflow")
+            self._changed.notify_all()
+
+    def _receive(self) -> list[zmq.Frame]:
+        """One message; of too many parts only enough are kept to see that they are too many."""
+        frame = self._socket.messages.recv(zmq.DONTWAIT, copy=False)
+        parts = [frame]
+        while frame.more:
+            frame = self._socket.messages.recv(copy=False)
+            if len(parts) <= MAX_PARTS:
+                parts.append(frame)
+        return parts
+
+    def _note_fault(self, fault: WireFault) -> None:
+        name = f"malformed.{fault.cause}"
+        self._counters.add(name)
+        if fault.cause not in self._logged:
+            self._logged.add(fault.cause)
+            log.warning(
+                "dropped a message from %s: %s; further ones are only counted, as %s",
+                self.endpoint,
+                fault,
+                name,
+            )
+
+    def _note(self, event: str) -> None:
+        self._counters.add(event)
+        if event not in self._logged:
+            self._logged.add(event)
+            log.info("%s: %s", self.endpoint, event)

@@ -1,0 +1,180 @@
+"""RF messages: ``rf | header | samples``. The header carries the whole format, so that any single
+message can be read by a receiver that has seen none before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, RfFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.wire import (
+    SCHEMA,
+    TOPIC_RF,
+    Header,
+    Part,
+    WireFault,
+    array_of,
+    buffer_of,
+    check_topic,
+    pack_header,
+    real,
+    shape_of,
+    short,
+    text,
+    unpack_header,
+    whole,
+)
+
+KIND_RF_LINES = "rf_lines"
+MAX_ACQUISITIONS = 1024
+PHYSICS = (
+    "sampling_freq_hz",
+    "center_freq_hz",
+    "line_pitch_m",
+    "start_depth_m",
+    "sound_speed_m_s",
+)
+
+# What each kind may hold: dtypes, and the largest size along each axis.
+_KINDS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
+    KIND_RF_LINES: (("<i2", "<f4"), (MAX_LINES, MAX_SAMPLES)),
+    "iq": (("<c8",), (MAX_LINES, MAX_SAMPLES)),
+    "channel": (("<i2", "<f4"), (MAX_ACQUISITIONS, MAX_LINES, MAX_SAMPLES)),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RfMessage:
+    """One message of topic ``rf``.
+
+    Attributes
+    ----------
+    kind
+        ``rf_lines``, ``iq`` (complex64, (n_lines, n_samples)) or ``channel``
+        ((n_acquisitions, n_channels, n_samples)).
+    samples
+        The buffer as an array, axial contiguous; it shares the message's memory.
+    frame
+        The RF frame, where ``kind`` is ``rf_lines``; None for kinds that must be converted first.
+    stream, seq, frame_id, acquired_ns, clock
+        Identity and time of the frame, see docs/wire.md.
+    header
+        All keys as they came, those unknown to this version included.
+    """
+
+    kind: str
+    samples: NDArray[np.generic]
+    frame: RfFrame | None
+    stream: str
+    seq: int
+    frame_id: int
+    acquired_ns: int
+    clock: str
+    header: Header
+
+
+def wire_samples(samples: NDArray[np.generic]) -> NDArray[np.generic]:
+    """``samples`` as the wire carries RF lines: C order, little-endian int16 or float32.
+
+    Integers of 8 and 16 bits signed and of 8 bits unsigned become int16, every other real dtype
+    float32. What already is as it must be is returned uncopied.
+
+    Raises
+    ------
+    RtelastoError
+        If ``samples`` are not real numbers.
+    """
+    if samples.dtype.kind not in "iuf":
+        raise RtelastoError(f"samples must be real numbers, got dtype {samples.dtype}")
+    whole_in_16_bits = samples.dtype.kind in "iu" and np.can_cast(samples.dtype, np.int16)
+    return np.ascontiguousarray(samples, dtype="<i2" if whole_in_16_bits else "<f4")
+
+
+def encode_rf(frame: RfFrame, *, stream: str, seq: int, clock: str = "unknown") -> list[Part]:
+    """The parts of an RF message; the frame's samples are referred to, not copied.
+
+    Parameters
+    ----------
+    frame
+        Samples must be C-contiguous ``<i2`` or ``<f4``: `wire_samples` makes them so.
+    stream
+        Id of this run of the sender; it replaces ``frame.stream``.
+    seq
+        Messages of this stream before this one.
+    clock
+        What ``frame.acquired_ns`` was read from: "monotonic", "unix", "recording", "scanner" or
+        "unknown".
+
+    Raises
+    ------
+    RtelastoError
+        If the samples have another dtype, or a name or count is not one that may be sent.
+    ValueError
+        If the samples are not C-contiguous.
+    """
+    dtype = frame.samples.dtype.newbyteorder("<").str
+    if dtype not in _KINDS[KIND_RF_LINES][0] or frame.samples.dtype != np.dtype(dtype):
+        raise RtelastoError(
+            f"samples must be int16 or float32 (little-endian) to go over the wire, got dtype "
+            f"{frame.samples.dtype}: convert them with wire_samples"
+        )
+    rf_format = frame.format
+    header = {
+        "schema": SCHEMA,
+        "type": "rf",
+        "stream": text(stream, "stream"),
+        "seq": whole(int(seq), "seq"),
+        "frame_id": whole(int(frame.frame_id), "frame_id"),
+        "acquired_ns": int(frame.acquired_ns),
+        "clock": text(clock, "clock"),
+        "kind": KIND_RF_LINES,
+        "dtype": dtype,
+        "shape": [rf_format.n_lines, rf_format.n_samples],
+    } | {name: getattr(rf_format, name) for name in PHYSICS}
+    return [TOPIC_RF, pack_header(header), buffer_of(frame.samples)]
+
+
+def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
+    """Read an RF message.
+
+    Parameters
+    ----------
+    parts
+        Topic, header and samples, each bytes-like.
+    received_ns
+        This host's monotonic clock when the message came, for the frame.
+
+    Raises
+    ------
+    WireFault
+        If the message breaks the format in any way.
+    """
+    check_topic(parts, TOPIC_RF)
+    header = unpack_header(parts[1], "rf")
+    if len(parts) != 3:
+        raise WireFault("parts", f"{len(parts)} parts, an RF message has 3")
+    kind, dtype = header.get("kind"), header.get("dtype")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise WireFault("kind", f"must be one of {', '.join(_KINDS)}, got {short(kind)}")
+    dtypes, limits = _KINDS[kind]
+    if dtype not in dtypes:
+        raise WireFault("dtype", f"{kind} must be {' or '.join(dtypes)}, got {short(dtype)}")
+    shape = shape_of(header.get("shape"), limits)
+    physics = {name: real(header, name, "format") for name in PHYSICS}
+    stream, clock = text(header.get("stream"), "stream"), text(header.get("clock"), "clock")
+    seq, frame_id = whole(header.get("seq"), "seq"), whole(header.get("frame_id"), "frame_id")
+    acquired_ns = whole(header.get("acquired_ns"), "acquired_ns", lowest=-(2**63))
+    samples = array_of(parts[2], dtype, shape)
+    frame = None
+    if kind == KIND_RF_LINES:
+        try:
+            rf_format = RfFormat(shape[0], shape[1], **physics)
+        except RtelastoError as error:
+            raise WireFault("format", str(error)) from error
+        frame = RfFrame(samples, rf_format, frame_id, acquired_ns, received_ns, stream)
+    return RfMessage(kind, samples, frame, stream, seq, frame_id, acquired_ns, clock, header)

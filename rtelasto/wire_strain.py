@@ -1,0 +1,245 @@
+"""What the pipeline sends: ``strain | header | one buffer per array`` and ``status | header``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import MAX_LINES, MAX_SAMPLES, Grid, StrainFrame
+from rtelasto.wire import (
+    SCHEMA,
+    TOPIC_STATUS,
+    TOPIC_STRAIN,
+    Header,
+    Part,
+    WireFault,
+    array_of,
+    buffer_of,
+    check_topic,
+    counts,
+    nil_if_nan,
+    pack_header,
+    real,
+    real_or_nan,
+    shape_of,
+    short,
+    text,
+    unpack_header,
+    whole,
+)
+
+# Name and unit of the arrays that every strain message has, in this order.
+STRAIN_ARRAYS = (("axial_strain", "1"), ("axial_displacement_m", "m"), ("correlation", "1"))
+_DTYPES = ("<f4", "<i2", "|u1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StrainMessage:
+    """One message of topic ``strain``.
+
+    ``frame`` is the strain frame (its ``stream`` that of the RF it was made from); ``stream`` and
+    ``seq`` are the pipeline's own, ``clock`` what ``frame.acquired_ns`` was read from. ``arrays``
+    holds every further array by name, each (n_lines, n_depths) of the frame's grid, and ``header``
+    all keys as they came. The arrays share the message's memory.
+    """
+
+    frame: StrainFrame
+    stream: str
+    seq: int
+    clock: str
+    arrays: dict[str, NDArray[np.generic]]
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a pipeline is doing: rates per second (NaN where unknown), counters, and words on it."""
+
+    stream: str
+    seq: int
+    published_ns: int = 0
+    rates: Mapping[str, float] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    info: Mapping[str, str] = field(default_factory=dict)
+
+
+def encode_strain(
+    frame: StrainFrame,
+    *,
+    stream: str,
+    seq: int,
+    clock: str = "unknown",
+    arrays: Mapping[str, tuple[NDArray[np.generic], str]] | None = None,
+) -> list[Part]:
+    """The parts of a strain message; images that are C-contiguous float32 are not copied.
+
+    Parameters
+    ----------
+    frame
+        Strain, displacement and correlation of one pair.
+    stream, seq
+        Id of this run of the pipeline, and strain frames of it before this one.
+    clock
+        What ``frame.acquired_ns`` was read from.
+    arrays
+        Further arrays by name, each (n_lines, n_depths) float32, int16 or uint8, with its unit,
+        such as ``{"bmode": (image, "dB")}``.
+    """
+    images = {
+        name: (np.ascontiguousarray(getattr(frame, name), "<f4"), unit)
+        for name, unit in STRAIN_ARRAYS
+    }
+    for name, (array, unit) in (arrays or {}).items():
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        if little.dtype.str not in _DTYPES or name in images:
+            raise ValueError(
+                f"array {name!r} of dtype {array.dtype} cannot go into a strain message"
+            )
+        images[name] = (little, unit)
+    for name, (array, _) in images.items():
+        if array.shape != frame.grid.shape:
+            raise ValueError(f"{name} has shape {array.shape}, its grid {frame.grid.shape}")
+    header = {
+        "schema": SCHEMA,
+        "type": "strain",
+        "stream": text(stream, "stream"),
+        "seq": whole(int(seq), "seq"),
+        "rf_stream": _text_or_empty(frame.stream, "rf_stream"),
+        "frame_ids": [int(frame_id) for frame_id in frame.frame_ids],
+        "acquired_ns": int(frame.acquired_ns),
+        "clock": text(clock, "clock"),
+        "published_ns": int(frame.published_ns),
+        "engine": _text_or_empty(frame.engine, "engine"),
+        "grid": {
+            "axial_step_m": float(frame.grid.axial_step_m),
+            "line_pitch_m": float(frame.grid.line_pitch_m),
+            "start_depth_m": float(frame.grid.start_depth_m),
+        },
+        "arrays": [
+            {"name": name, "dtype": array.dtype.str, "shape": list(array.shape), "unit": unit}
+            for name, (array, unit) in images.items()
+        ],
+        "quality": nil_if_nan(frame.quality),
+        "applied_strain": nil_if_nan(frame.applied_strain),
+        "timings_ns": {name: int(value) for name, value in frame.stage_ns.items()},
+        "drops": {name: int(value) for name, value in frame.drops.items()},
+    }
+    return [TOPIC_STRAIN, pack_header(header), *(buffer_of(array) for array, _ in images.values())]
+
+
+def decode_strain(parts: Sequence[Any]) -> StrainMessage:
+    """Read a strain message; raises WireFault if it breaks the format in any way."""
+    check_topic(parts, TOPIC_STRAIN)
+    header = unpack_header(parts[1], "strain")
+    arrays = _arrays(header, parts[2:])
+    for name, _ in STRAIN_ARRAYS:
+        if name not in arrays or arrays[name].dtype != np.float32:
+            raise WireFault("arrays", f"{name} (float32) is missing")
+    images = {name: arrays.pop(name) for name, _ in STRAIN_ARRAYS}
+    frame_ids = header.get("frame_ids")
+    if not isinstance(frame_ids, list) or len(frame_ids) != 2:
+        raise WireFault("header", f"frame_ids must be [pre, post], got {short(frame_ids)}")
+    pre_id, post_id = (whole(frame_id, "frame_ids") for frame_id in frame_ids)
+    frame = StrainFrame(
+        **images,  # type: ignore[arg-type]
+        grid=_grid(header, images["axial_strain"].shape),
+        frame_ids=(pre_id, post_id),
+        acquired_ns=whole(header.get("acquired_ns"), "acquired_ns", lowest=-(2**63)),
+        published_ns=whole(header.get("published_ns"), "published_ns"),
+        stream=_text_or_empty(header.get("rf_stream"), "rf_stream"),
+        engine=_text_or_empty(header.get("engine"), "engine"),
+        quality=real_or_nan(header, "quality"),
+        applied_strain=real_or_nan(header, "applied_strain"),
+        stage_ns=counts(header, "timings_ns"),
+        drops=counts(header, "drops"),
+    )
+    return StrainMessage(
+        frame=frame,
+        stream=text(header.get("stream"), "stream"),
+        seq=whole(header.get("seq"), "seq"),
+        clock=text(header.get("clock"), "clock"),
+        arrays=arrays,
+        header=header,
+    )
+
+
+def _arrays(header: Header, buffers: Sequence[Any]) -> dict[str, NDArray[np.generic]]:
+    listed = header.get("arrays")
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise WireFault("arrays", f"must be a list of maps, got {short(listed)}")
+    if len(listed) != len(buffers):
+        raise WireFault("parts", f"{len(buffers)} buffers for {len(listed)} arrays")
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for entry, buffer in zip(listed, buffers, strict=True):
+        name, dtype = text(entry.get("name"), "name"), entry.get("dtype")
+        text(entry.get("unit"), "unit")
+        if name in arrays:
+            raise WireFault("arrays", f"{name[:40]} is listed twice")
+        if dtype not in _DTYPES:
+            raise WireFault("dtype", f"must be one of {', '.join(_DTYPES)}, got {short(dtype)}")
+        shape = shape_of(entry.get("shape"), (MAX_LINES, MAX_SAMPLES))
+        arrays[name] = array_of(buffer, dtype, shape)
+        if shape != next(iter(arrays.values())).shape:
+            raise WireFault("shape", f"the arrays differ in shape, {name[:40]} is {list(shape)}")
+    return arrays
+
+
+def _grid(header: Header, shape: tuple[int, ...]) -> Grid:
+    grid = header.get("grid")
+    if not isinstance(grid, dict):
+        raise WireFault("header", f"grid must be a map, got {short(grid)}")
+    axial_step_m = real(grid, "axial_step_m", "format")
+    line_pitch_m = real(grid, "line_pitch_m", "format")
+    if axial_step_m <= 0.0 or line_pitch_m <= 0.0:
+        raise WireFault("format", f"grid steps must be positive, got {short(grid)}")
+    return Grid(
+        n_lines=shape[0],
+        n_depths=shape[1],
+        axial_step_m=axial_step_m,
+        line_pitch_m=line_pitch_m,
+        start_depth_m=real(grid, "start_depth_m", "format"),
+    )
+
+
+def _text_or_empty(value: object, key: str) -> str:
+    return "" if value == "" else text(value, key, longest=256)
+
+
+def encode_status(status: Status) -> list[Part]:
+    """The parts of a status message."""
+    header = {
+        "schema": SCHEMA,
+        "type": "status",
+        "stream": text(status.stream, "stream"),
+        "seq": whole(int(status.seq), "seq"),
+        "published_ns": int(status.published_ns),
+        "rates": {name: nil_if_nan(value) for name, value in status.rates.items()},
+        "counters": {name: int(value) for name, value in status.counters.items()},
+        "info": {name: str(value) for name, value in status.info.items()},
+    }
+    return [TOPIC_STATUS, pack_header(header)]
+
+
+def decode_status(parts: Sequence[Any]) -> Status:
+    """Read a status message; raises WireFault if it breaks the format in any way."""
+    check_topic(parts, TOPIC_STATUS)
+    header = unpack_header(parts[1], "status")
+    if len(parts) != 2:
+        raise WireFault("parts", f"{len(parts)} parts, a status message has 2")
+    rates, info = header.get("rates"), header.get("info")
+    if not isinstance(rates, dict):
+        raise WireFault("header", f"rates must be a map, got {short(rates)}")
+    if not isinstance(info, dict) or not all(isinstance(value, str) for value in info.values()):
+        raise WireFault("header", f"info must be a map of strings, got {short(info)}")
+    return Status(
+        stream=text(header.get("stream"), "stream"),
+        seq=whole(header.get("seq"), "seq"),
+        published_ns=whole(header.get("published_ns"), "published_ns"),
+        rates={name: real_or_nan(rates, name) for name in rates},
+        counters=counts(header, "counters"),
+        info=info,
+    )

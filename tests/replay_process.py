@@ -1,0 +1,39 @@
+"""A process of its own that replays a recording made on the spot.
+
+    python replay_process.py N_FRAMES FPS
+
+Prints the endpoint that it is bound to, replays once somebody subscribes, and prints the report.
+"""
+
+import sys
+
+import numpy as np
+
+from rtelasto.domain import RfFormat
+from rtelasto.replay import Replayer
+
+
+class Ramp:
+    """Frame i holds i everywhere."""
+
+    format = RfFormat(128, 260, 40e6, 6.25e6, 3e-4)
+    timestamps_ns = None
+
+    def __init__(self, n_frames: int) -> None:
+        self.n_frames = n_frames
+
+    def read(self, index: int) -> np.ndarray:
+        return np.full((128, 260), index, np.int16)
+
+
+def main(n_frames: int, fps: float) -> None:
+    with Replayer(
+        Ramp(n_frames), "tcp://127.0.0.1:0", fps=fps, wait_s=20.0, send_hwm=1000
+    ) as replayer:
+        print(replayer.endpoint, flush=True)
+        report = replayer.run()
+    print(report.sent, report.unheard, flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))

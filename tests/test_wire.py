@@ -1,0 +1,551 @@
+"""The wire format: hand-written bytes both ways, round trips, and every kind of fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.wire import CAUSES, MAX_HEADER_BYTES, WireFault
+from rtelasto.wire_rf import decode_rf, encode_rf, wire_samples
+from rtelasto.wire_strain import (
+    Status,
+    decode_status,
+    decode_strain,
+    encode_status,
+    encode_strain,
+)
+
+VECTORS = Path(__file__).parent / "vectors"
+FORMAT = RfFormat(2, 3, 40e6, 6.25e6, 3e-4)
+
+
+def vector(name: str) -> list[bytes]:
+    """The parts of a hand-written message: hex, `#` starts a comment, `--` a part."""
+    parts: list[bytes] = []
+    for line in (VECTORS / name).read_text("utf-8").splitlines():
+        if line.startswith("--"):
+            parts.append(b"")
+        elif code := line.split("#")[0]:
+            parts[-1] += bytes.fromhex(code)
+    return parts
+
+
+def as_bytes(parts) -> list[bytes]:
+    return [bytes(part) for part in parts]
+
+
+def rf_parts(**changes) -> list[bytes]:
+    """A sound RF message with some header keys replaced, or removed where the change is `...`."""
+    topic, header, samples = vector("rf_int16.hex")
+    fields = msgpack.unpackb(header) | changes
+    fields = {key: value for key, value in fields.items() if value is not ...}
+    return [topic, msgpack.packb(fields), samples]
+
+
+def strain_parts(**changes) -> list[bytes]:
+    topic, header, *arrays = vector("strain.hex")
+    fields = msgpack.unpackb(header) | changes
+    fields = {key: value for key, value in fields.items() if value is not ...}
+    return [topic, msgpack.packb(fields), *arrays]
+
+
+def strain_frame() -> StrainFrame:
+    return StrainFrame(
+        axial_strain=np.array([[-0.0078125, -0.0625]], np.float32),
+        axial_displacement_m=np.array([[0.0, -(2.0**-20)]], np.float32),
+        correlation=np.array([[1.0, 0.5]], np.float32),
+        grid=Grid(1, 2, 2e-5, 2e-4, 0.0),
+        frame_ids=(5, 263),
+        acquired_ns=1000,
+        published_ns=2000,
+        stream="scanner-1",
+        engine="cnn",
+        quality=0.75,
+        stage_ns={"stretch": 1_000_000, "engine": 2_000_000},
+        drops={"malformed.size": 3},
+    )
+
+
+# --- vectors
+
+
+RF_VECTORS = {
+    "rf_int16.hex": (
+        np.array([[1, -2, 3], [-4, 32767, -32768]], np.int16),
+        RfFormat(2, 3, 40e6, 6.25e6, 3e-4, 0.0, 1540.0),
+        {
+            "stream": "0123456789abcdef0123456789abcdef",
+            "seq": 0,
+            "frame_id": 127,
+            "acquired_ns": 1234567890123,
+            "clock": "monotonic",
+        },
+    ),
+    "rf_float32.hex": (
+        np.array([[0.0, 1.0, -1.5, np.finfo(np.float32).max]], np.float32),
+        RfFormat(1, 4, 31.25e6, 7.8125e6, 0.0001953, -0.001, 1480.0),
+        {
+            "stream": "scanner-1",
+            "seq": 70000,
+            "frame_id": 2**33,
+            "acquired_ns": -129,
+            "clock": "recording",
+        },
+    ),
+    "rf_200_lines.hex": (
+        np.arange(200, dtype=np.int16).reshape(200, 1),
+        RfFormat(200, 1, 40e6, 5e6, 2e-4, 0.005, 1540.0),
+        {
+            "stream": "s",
+            "seq": 128,
+            "frame_id": 65535,
+            "acquired_ns": 65536,
+            "clock": "unknown",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RF_VECTORS)
+def test_rf_vector_both_ways(name):
+    samples, rf_format, identity = RF_VECTORS[name]
+    parts = vector(name)
+    frame = RfFrame(samples, rf_format, identity["frame_id"], identity["acquired_ns"])
+    encoded = encode_rf(
+        frame, stream=identity["stream"], seq=identity["seq"], clock=identity["clock"]
+    )
+    assert as_bytes(encoded) == parts
+
+    message = decode_rf(parts, received_ns=11)
+    assert {key: getattr(message, key) for key in identity} == identity
+    assert message.kind == "rf_lines"
+    assert message.frame.format == rf_format
+    assert message.frame.samples.dtype == samples.dtype
+    np.testing.assert_array_equal(message.frame.samples, samples)
+    assert message.frame.frame_id == identity["frame_id"]
+    assert message.frame.acquired_ns == identity["acquired_ns"]
+    assert message.frame.stream == identity["stream"]
+    assert message.frame.received_ns == 11
+
+
+def test_later_minor_version_is_read():
+    message = decode_rf(vector("rf_newer_minor.hex"))
+    assert message.frame.format == RfFormat(1, 1, 40e6, 5e6, 3e-4, 0.0, 1540.0)
+    assert (message.seq, message.frame_id) == (5, 6)
+    assert message.acquired_ns == 0x18D4A51D59F2E000
+    assert message.samples.tolist() == [[258]]
+    assert message.header["steering"] == {"angles_rad": [0.25], "count": 1}
+
+
+def test_other_kinds_are_decoded_without_a_frame():
+    iq = decode_rf(vector("rf_iq.hex"))
+    assert iq.kind == "iq"
+    assert iq.frame is None
+    assert iq.samples.tolist() == [[1 - 2j, 0.5 + 0.25j]]
+    assert iq.header["sampling_freq_hz"] == 7.8125e6
+    channel = decode_rf(vector("rf_channel.hex"))
+    assert channel.kind == "channel"
+    assert channel.frame is None
+    assert channel.samples.tolist() == [[[1, 2]], [[3, 4]]]
+
+
+def test_strain_vector_both_ways():
+    parts = vector("strain.hex")
+    bmode = np.array([[0, 255]], np.uint8)
+    encoded = encode_strain(
+        strain_frame(), stream="run-1", seq=4, clock="monotonic", arrays={"bmode": (bmode, "dB")}
+    )
+    assert as_bytes(encoded) == parts
+
+    message = decode_strain(parts)
+    assert (message.stream, message.seq, message.clock) == ("run-1", 4, "monotonic")
+    np.testing.assert_array_equal(message.arrays["bmode"], bmode)
+    for name in dataclasses.asdict(strain_frame()):
+        if name == "grid":
+            assert message.frame.grid == strain_frame().grid
+        else:
+            np.testing.assert_equal(getattr(message.frame, name), getattr(strain_frame(), name))
+    assert math.isnan(message.frame.applied_strain)
+
+
+def test_status_vector_both_ways():
+    parts = vector("status.hex")
+    status = Status(
+        stream="run-1",
+        seq=2,
+        published_ns=2**32,
+        rates={"frames_in": 20.0, "latency_p99_s": math.nan},
+        counters={"received": 300, "gaps": 0},
+        info={"device": "CPU µ"},
+    )
+    assert as_bytes(encode_status(status)) == parts
+    np.testing.assert_equal(dataclasses.asdict(decode_status(parts)), dataclasses.asdict(status))
+
+
+# --- memory
+
+
+def test_frame_bytes_are_not_copied():
+    samples = np.zeros((2, 3), np.int16)
+    parts = encode_rf(RfFrame(samples, FORMAT), stream="s", seq=0)
+    samples[1, 2] = 7
+    assert decode_rf(parts).samples[1, 2] == 7
+    assert np.shares_memory(decode_rf(parts).samples, samples)
+
+    frame = strain_frame()
+    message = decode_strain(encode_strain(frame, stream="s", seq=0))
+    assert np.shares_memory(message.frame.axial_strain, frame.axial_strain)
+
+
+def test_unaligned_buffer_gives_aligned_samples():
+    topic, header, samples = vector("rf_float32.hex")
+    room = np.zeros(len(samples) + 8, np.uint8)
+    at = 1 - room.ctypes.data % 4  # an odd address
+    unaligned = memoryview(room)[at : at + len(samples)]
+    unaligned[:] = samples
+    decoded = decode_rf([topic, header, unaligned]).samples
+    assert decoded.flags.aligned
+    assert decoded.tobytes() == samples
+
+
+@pytest.mark.parametrize(
+    "given_dtype", ["i1", "u1", "<i2", ">i2", "u2", "i4", "f2", "<f4", ">f4", "f8"]
+)
+def test_wire_samples_keeps_values(given_dtype):
+    sent = "<i2" if given_dtype in ("i1", "u1", "<i2", ">i2") else "<f4"
+    samples = np.array([[0, 1, 100], [127, 3, 2]], given_dtype).T
+    converted = wire_samples(samples)
+    assert converted.dtype.str == sent
+    assert converted.flags.c_contiguous
+    np.testing.assert_array_equal(converted, samples)
+
+
+def test_wire_samples_leaves_alone_what_fits():
+    samples = np.ones((2, 3), "<i2")
+    assert wire_samples(samples) is samples
+    with pytest.raises(RtelastoError, match="complex64"):
+        wire_samples(np.zeros((2, 3), np.complex64))
+
+
+def test_encode_refuses_what_would_need_a_copy():
+    with pytest.raises(RtelastoError, match="float64"):
+        encode_rf(RfFrame(np.zeros((2, 3)), FORMAT), stream="s", seq=0)
+    with pytest.raises(ValueError, match="C-contiguous"):
+        encode_rf(RfFrame(np.zeros((3, 2), np.float32).T, FORMAT), stream="s", seq=0)
+
+
+def test_encode_refuses_a_message_that_nobody_could_read():
+    frame = RfFrame(np.zeros((2, 3), np.int16), FORMAT)
+    for changes in ({"stream": ""}, {"stream": "s" * 65}, {"seq": -1}, {"clock": ""}):
+        with pytest.raises(RtelastoError, match=next(iter(changes))):
+            encode_rf(frame, **({"stream": "s", "seq": 0} | changes))
+    many = strain_frame().replace(drops={f"counter number {i}": i for i in range(1000)})
+    with pytest.raises(RtelastoError, match=str(MAX_HEADER_BYTES)):
+        encode_strain(many, stream="s", seq=0)
+    with pytest.raises(ValueError, match="bmode"):
+        encode_strain(
+            strain_frame(), stream="s", seq=0, arrays={"bmode": (np.zeros((2, 2), "u1"), "dB")}
+        )
+
+
+# --- faults
+
+
+def deep(levels: int):
+    return [deep(levels - 1)] if levels else 0
+
+
+RF_FAULTS = [
+    ("parts", []),
+    ("parts", [b"rf"]),
+    ("parts", [*vector("rf_int16.hex"), b""]),
+    ("parts", vector("rf_int16.hex")[:2]),
+    ("parts", [b"rf"] + [b""] * 12),
+    ("topic", vector("strain.hex")[:3]),
+    ("topic", [b"rfx", *vector("rf_int16.hex")[1:]]),
+    ("header", [b"rf", b"", b""]),
+    ("header", [b"rf", b"\xc1", b""]),
+    ("header", [b"rf", b"\x93\x01\x02\x03", b""]),
+    ("header", [b"rf", vector("rf_int16.hex")[1][:-1], b""]),
+    ("header", [b"rf", vector("rf_int16.hex")[1] + b"\x00", b""]),
+    ("header", [b"rf", b"\x81\xa6schema\xa2\xff\xfe", b""]),
+    ("header", [b"rf", b"\xdf\xff\xff\xff\xff", b""]),
+    ("header", [b"rf", b"\x91" * 2000, b""]),
+    ("header", [b"rf", b"\x81\x01\x02", b""]),
+    ("header", [b"rf", b"\x81\xc4\x01a\x02", b""]),
+    ("header", [b"rf", b"\x81\xa1a\xd6\xff\x00\x00\x00\x01", b""]),
+    ("header", rf_parts(padding="x" * MAX_HEADER_BYTES)),
+    ("header", rf_parts(nested=deep(4))),
+    ("header", rf_parts(many=[0] * 1025)),
+    ("header", rf_parts(many={str(i): 0 for i in range(257)})),
+    ("header", rf_parts(stream=...)),
+    ("header", rf_parts(stream="")),
+    ("header", rf_parts(stream="x" * 65)),
+    ("header", rf_parts(stream=7)),
+    ("header", rf_parts(clock=None)),
+    ("header", rf_parts(seq=...)),
+    ("header", rf_parts(seq=-1)),
+    ("header", rf_parts(seq=True)),
+    ("header", rf_parts(seq=1.0)),
+    ("header", rf_parts(seq=2**63)),
+    ("header", rf_parts(frame_id=-1)),
+    ("header", rf_parts(acquired_ns="now")),
+    ("schema", rf_parts(schema=...)),
+    ("schema", rf_parts(schema="rtelasto/2")),
+    ("schema", rf_parts(schema="rtelasto/10")),
+    ("schema", rf_parts(schema="rtelasto/1.")),
+    ("schema", rf_parts(schema="rtelasto/1\n")),
+    ("schema", rf_parts(schema=1)),
+    ("type", rf_parts(type="strain")),
+    ("type", rf_parts(type=...)),
+    ("kind", rf_parts(kind="b_mode")),
+    ("kind", rf_parts(kind=[])),
+    ("kind", rf_parts(kind=...)),
+    ("dtype", rf_parts(dtype="<f8")),
+    ("dtype", rf_parts(dtype=">i2")),
+    ("dtype", rf_parts(dtype="O")),
+    ("dtype", rf_parts(dtype=["<i2"])),
+    ("dtype", rf_parts(dtype="<c8")),
+    ("dtype", rf_parts(kind="iq")),
+    ("shape", rf_parts(shape=6)),
+    ("shape", rf_parts(shape=[6])),
+    ("shape", rf_parts(shape=[1, 2, 3])),
+    ("shape", rf_parts(shape=[2, 3], kind="channel")),
+    ("shape", rf_parts(shape=[0, 3])),
+    ("shape", rf_parts(shape=[-2, -3])),
+    ("shape", rf_parts(shape=[2.0, 3.0])),
+    ("shape", rf_parts(shape=[True, 6])),
+    ("shape", rf_parts(shape=[4097, 3])),
+    ("shape", rf_parts(shape=[2, 65537])),
+    ("size", rf_parts(shape=[3, 3])),
+    ("size", rf_parts(shape=[4096, 65536])),
+    ("size", rf_parts(dtype="<f4")),
+    ("size", [*rf_parts()[:2], b""]),
+    ("size", [*rf_parts()[:2], rf_parts()[2][:-1]]),
+    ("format", rf_parts(sampling_freq_hz=math.nan)),
+    ("format", rf_parts(sampling_freq_hz=math.inf)),
+    ("format", rf_parts(sampling_freq_hz="40 MHz")),
+    ("format", rf_parts(sampling_freq_hz=True)),
+    ("format", rf_parts(sampling_freq_hz=6e6)),
+    ("format", rf_parts(line_pitch_m=...)),
+    ("format", rf_parts(line_pitch_m=-1e-4)),
+    ("format", rf_parts(sound_speed_m_s=0)),
+    ("format", rf_parts(start_depth_m=1e300)),
+    ("format", rf_parts(center_freq_hz=None)),
+]
+
+
+@pytest.mark.parametrize(("cause", "parts"), RF_FAULTS)
+def test_rf_fault(cause, parts):
+    with pytest.raises(WireFault) as caught:
+        decode_rf(parts)
+    assert caught.value.cause == cause
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+STRAIN_FAULTS = [
+    ("parts", strain_parts()[:-1]),
+    ("parts", [*strain_parts(), b""]),
+    ("topic", rf_parts()),
+    ("type", strain_parts(type="rf")),
+    ("schema", strain_parts(schema="rtelasto/2")),
+    ("header", strain_parts(frame_ids=[1])),
+    ("header", strain_parts(frame_ids=[1, -1])),
+    ("header", strain_parts(grid=[1])),
+    ("header", strain_parts(quality=math.nan)),
+    ("header", strain_parts(quality=...)),
+    ("header", strain_parts(drops={"gaps": 1.5})),
+    ("header", strain_parts(timings_ns=[])),
+    ("header", strain_parts(engine=None)),
+    ("format", strain_parts(grid={"axial_step_m": 0, "line_pitch_m": 1, "start_depth_m": 0})),
+    ("format", strain_parts(grid={"axial_step_m": 1, "line_pitch_m": 1})),
+    ("arrays", strain_parts(arrays=7)),
+    ("arrays", strain_parts(arrays=[7] * 4)),
+]
+
+
+@pytest.mark.parametrize(("cause", "parts"), STRAIN_FAULTS)
+def test_strain_fault(cause, parts):
+    with pytest.raises(WireFault) as caught:
+        decode_strain(parts)
+    assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "index", "changes"),
+    [
+        ("arrays", 0, {"name": "shear_strain"}),
+        ("arrays", 1, {"name": "axial_strain"}),
+        ("header", 0, {"name": ""}),
+        ("header", 0, {"unit": None}),
+        ("dtype", 0, {"dtype": "<f8"}),
+        ("shape", 3, {"shape": [2, 1]}),
+        ("shape", 0, {"shape": [2]}),
+        ("size", 0, {"shape": [1, 1]}),
+        ("arrays", 0, {"dtype": "<i2", "shape": [1, 4]}),
+    ],
+)
+def test_strain_array_fault(cause, index, changes):
+    arrays = msgpack.unpackb(vector("strain.hex")[1])["arrays"]
+    arrays[index] |= changes
+    if changes.get("dtype") == "<i2":  # an int16 array in float32's place, of the right size
+        for other in (1, 2, 3):
+            arrays[other] |= {"shape": [1, 4]}
+    parts = strain_parts(arrays=arrays)
+    if changes.get("dtype") == "<i2":
+        parts[3:] = [bytes(16), bytes(16), bytes(4)]
+    with pytest.raises(WireFault) as caught:
+        decode_strain(parts)
+    assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rates": None},
+        {"rates": {"fps": "20"}},
+        {"counters": {"gaps": -1}},
+        {"info": {"device": 1}},
+        {"info": []},
+    ],
+)
+def test_status_fault(changes):
+    topic, header = vector("status.hex")
+    with pytest.raises(WireFault) as caught:
+        decode_status([topic, msgpack.packb(msgpack.unpackb(header) | changes)])
+    assert caught.value.cause == "header"
+
+
+def test_every_cause_is_met():
+    met = {cause for cause, _ in RF_FAULTS} | {cause for cause, _ in STRAIN_FAULTS}
+    assert met == set(CAUSES)
+
+
+# --- properties
+
+
+finite = {"allow_nan": False, "allow_infinity": False}
+formats = st.builds(
+    RfFormat,
+    n_lines=st.integers(1, 300),
+    n_samples=st.integers(1, 40),
+    sampling_freq_hz=st.floats(2e8, 1e9),
+    center_freq_hz=st.floats(1e5, 1e8),
+    line_pitch_m=st.floats(1e-6, 1e-1),
+    start_depth_m=st.floats(-0.5, 0.5),
+    sound_speed_m_s=st.floats(300.0, 5000.0),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.data(),
+    formats,
+    st.sampled_from(["<i2", "<f4"]),
+    st.text(min_size=1, max_size=64),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**63 - 1),
+    st.integers(-(2**63), 2**63 - 1),
+)
+def test_rf_round_trip(data, rf_format, dtype, stream, seq, frame_id, acquired_ns):
+    shape = (rf_format.n_lines, rf_format.n_samples)
+    samples = data.draw(hnp.arrays(dtype, shape, fill=st.just(1)))
+    frame = RfFrame(samples, rf_format, frame_id, acquired_ns)
+    message = decode_rf(as_bytes(encode_rf(frame, stream=stream, seq=seq, clock="unix")))
+    assert message.frame.format == rf_format
+    assert (message.stream, message.seq, message.frame_id) == (stream, seq, frame_id)
+    assert (message.acquired_ns, message.clock) == (acquired_ns, "unix")
+    assert message.samples.tobytes() == samples.tobytes()
+
+
+names = st.text(min_size=1, max_size=20)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    st.dictionaries(names, st.integers(0, 2**63 - 1), max_size=20),
+    st.floats(**finite) | st.just(math.nan),
+    st.text(max_size=256),
+)
+def test_strain_round_trip(shape, counters, quality, engine):
+    images = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
+    frame = StrainFrame(
+        *images,
+        grid=Grid(*shape, 1e-5, 2e-4, -1e-3),
+        quality=quality,
+        applied_strain=quality,
+        engine=engine,
+        drops=counters,
+        stage_ns=counters,
+    )
+    decoded = decode_strain(as_bytes(encode_strain(frame, stream="s", seq=1))).frame
+    for name in dataclasses.asdict(frame):
+        if name != "grid":
+            np.testing.assert_equal(getattr(decoded, name), getattr(frame, name))
+    assert decoded.grid == frame.grid
+
+
+DECODERS = {
+    "rf_int16.hex": decode_rf,
+    "rf_newer_minor.hex": decode_rf,
+    "rf_iq.hex": decode_rf,
+    "strain.hex": decode_strain,
+    "status.hex": decode_status,
+}
+
+
+def outcome(name: str, parts) -> str:
+    """The cause of the fault, or "read"; every other exception ends the test."""
+    try:
+        DECODERS[name](parts)
+    except WireFault as fault:
+        return fault.cause
+    return "read"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), st.sampled_from(sorted(DECODERS)))
+def test_a_damaged_message_is_read_or_a_fault_and_nothing_else(data, name):
+    parts = [bytearray(part) for part in vector(name)]
+    for _ in range(data.draw(st.integers(1, 4))):
+        part = data.draw(st.sampled_from([part for part in parts if part]))
+        part[data.draw(st.integers(0, len(part) - 1))] = data.draw(st.integers(0, 255))
+    assert outcome(name, parts) in ("read", *CAUSES)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), st.sampled_from(sorted(DECODERS)))
+def test_any_value_under_any_key_is_read_or_a_fault_and_nothing_else(data, name):
+    topic, header, *arrays = vector(name)
+    fields = msgpack.unpackb(header)
+    fields[data.draw(st.sampled_from(sorted(fields)))] = data.draw(anything)
+    assert outcome(name, [topic, msgpack.packb(fields), *arrays]) in ("read", *CAUSES)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.binary(max_size=300), max_size=14), st.sampled_from(sorted(DECODERS)))
+def test_rubbish_is_a_fault(parts, name):
+    with pytest.raises(WireFault):
+        DECODERS[name](parts)
+    topic = vector(name)[0]
+    with pytest.raises(WireFault):
+        DECODERS[name]([topic, *parts])
