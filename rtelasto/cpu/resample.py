@@ -1,0 +1,274 @@
+"""Resampling of RF frames: fractional lines laterally, band-limited fractional samples axially.
+
+Both global elongation and a change of sampling are, line by line, a linear map of depth, so that one
+pass over the frame serves for both.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtelasto.cpu.interpolation import (
+    ALIAS_FREE_RATIO,
+    LATERAL_TAPS,
+    N_PHASES,
+    POLYNOMIAL_PASS_EDGE,
+    POLYNOMIAL_TAPS,
+    axial_table,
+    interpolation_table,
+    lateral_taps,
+    polynomial_filters,
+)
+from rtelasto.domain import Elongation, Float32Image, Grid, RfFormat
+
+# Reassociation lets sums vectorise; NaNs keep their meaning, because samples may be NaN.
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+VECTOR = 8
+LARGEST = np.float32(3e38)  # what is beyond, or NaN, counts as 0
+# Smaller shifts cost as much correlation by interpolation as they cost uncorrected, and time.
+NEGLIGIBLE_LINES = 0.15
+
+
+def engine_grid(rf_format: RfFormat, samples_per_wavelength: float | None) -> Grid:
+    """The grid with so many samples per wavelength over the lines and the depth span of a recording.
+
+    Axial step = wavelength / (2 samples_per_wavelength) with wavelength = sound speed / centre
+    frequency; None, or the recording's own sampling, gives the recording's own grid.
+    """
+    own = rf_format.grid
+    if samples_per_wavelength is None:
+        return own
+    ratio = rf_format.samples_per_wavelength / samples_per_wavelength
+    if abs(ratio - 1.0) * own.n_depths < 0.01:
+        return own
+    n_depths = int((own.n_depths - 1) / ratio + 1e-9) + 1
+    return Grid(
+        own.n_lines, n_depths, own.axial_step_m * ratio, own.line_pitch_m, own.start_depth_m
+    )
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def finite(value):  # type: ignore[no-untyped-def]
+    single = np.float32(value)
+    return single if abs(single) <= LARGEST else np.float32(0.0)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-def]
+    """out = the weighted sum of LATERAL_TAPS lines; what is not finite counts as 0."""
+    n_lines = samples.shape[0]
+    last = n_lines - 1
+    if weights[LATERAL_TAPS // 2 - 1] == 1.0:
+        line = samples[min(max(first_line + LATERAL_TAPS // 2 - 1, 0), last)]
+        for j in range(out.size):
+            out[j] = finite(line[j])
+        return
+    w0, w1, w2, w3, w4, w5 = weights
+    l0 = samples[min(max(first_line, 0), last)]
+    l1 = samples[min(max(first_line + 1, 0), last)]
+    l2 = samples[min(max(first_line + 2, 0), last)]
+    l3 = samples[min(max(first_line + 3, 0), last)]
+    l4 = samples[min(max(first_line + 4, 0), last)]
+    l5 = samples[min(max(first_line + 5, 0), last)]
+    for j in range(out.size):
+        inner = w2 * finite(l2[j]) + w3 * finite(l3[j])
+        outer = w1 * finite(l1[j]) + w4 * finite(l4[j])
+        out[j] = inner + outer + (w0 * finite(l0[j]) + w5 * finite(l5[j]))
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _readable(start, increment, n_samples, n_out):  # type: ignore[no-untyped-def]
+    """First and one past the last output whose position lies within half a sample of the line."""
+    if increment <= 0.0:
+        return 0, 0
+    first = math.ceil(max((-0.5 - start) / increment, 0.0))
+    last = math.floor(min(max((n_samples - 0.5 - start) / increment, -1.0), n_out - 1.0))
+    return min(first, n_out), max(last + 1, min(first, n_out))
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out):  # type: ignore[no-untyped-def]
+    """out[j] = the buffered line at start + increment j, for increments near 1; 0 outside it.
+
+    Where the base sample advances by one per output the delay is linear in j and the loop over
+    outputs vectorises; ``out`` is longer than ``n_out`` because runs are rounded up to whole vectors.
+    """
+    e0, e1, e2, e3, e4, e5 = taps[0]
+    o0, o1, o2, o3, o4, o5 = taps[1]
+    f0, f1, f2, f3, f4, f5 = taps[2]
+    p0, p1, p2, p3, p4, p5 = taps[3]
+    g0, g1, g2, g3, g4, g5 = taps[4]
+    first, last = _readable(start, increment, n_samples, n_out)
+    out[:first] = 0.0
+    drift = increment - 1.0
+    step = np.float32(drift)
+    j = first
+    while j < last:
+        position = start + increment * j + pad
+        base = int(position)
+        fraction = position - base
+        run = last - j
+        if drift > 0.0:
+            run = min(run, int((1.0 - fraction) / drift) + 1)
+        elif drift < 0.0:
+            run = min(run, int(fraction / -drift) + 1)
+        n_read = (run + VECTOR - 1) // VECTOR * VECTOR
+        s = buffer[base - 5 : base + 7 + n_read]
+        o = out[j : j + n_read]
+        delay = np.float32(fraction - 0.5)
+        for k in range(n_read):
+            d = delay + step * np.float32(np.int32(k))
+            d2 = d * d
+            a0, b0 = s[k] + s[k + 11], s[k] - s[k + 11]
+            a1, b1 = s[k + 1] + s[k + 10], s[k + 1] - s[k + 10]
+            a2, b2 = s[k + 2] + s[k + 9], s[k + 2] - s[k + 9]
+            a3, b3 = s[k + 3] + s[k + 8], s[k + 3] - s[k + 8]
+            a4, b4 = s[k + 4] + s[k + 7], s[k + 4] - s[k + 7]
+            a5, b5 = s[k + 5] + s[k + 6], s[k + 5] - s[k + 6]
+            even0 = e0 * a0 + e1 * a1 + e2 * a2 + e3 * a3 + e4 * a4 + e5 * a5
+            even2 = f0 * a0 + f1 * a1 + f2 * a2 + f3 * a3 + f4 * a4 + f5 * a5
+            even4 = g0 * a0 + g1 * a1 + g2 * a2 + g3 * a3 + g4 * a4 + g5 * a5
+            odd1 = o0 * b0 + o1 * b1 + o2 * b2 + o3 * b3 + o4 * b4 + o5 * b5
+            odd3 = p0 * b0 + p1 * b1 + p2 * b2 + p3 * b3 + p4 * b4 + p5 * b5
+            o[k] = even0 + d2 * (even2 + d2 * even4) + d * (odd1 + d2 * odd3)
+        j += run
+    out[last:n_out] = 0.0
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _read_table(buffer, pad, n_samples, start, increment, table, out, n_out):  # type: ignore[no-untyped-def]
+    """out[j] = the buffered line at start + increment j, for any increment; 0 outside it."""
+    n_phases, n_taps = table.shape[0] - 1, table.shape[1]
+    before = n_taps // 2 - 1
+    first, last = _readable(start, increment, n_samples, n_out)
+    out[:first] = 0.0
+    for j in range(first, last):
+        position = start + increment * j + pad
+        base = int(position)
+        phase = int((position - base) * n_phases + 0.5)
+        s = buffer[base - before : base - before + n_taps]
+        h = table[phase]
+        total = np.float32(0.0)
+        for tap in range(n_taps):
+            total += s[tap] * h[tap]
+        out[j] = total
+    out[last:n_out] = 0.0
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _resample(samples, first_line, weights, inside, start, increment, table, polynomial, out):  # type: ignore[no-untyped-def]
+    """Every line of out; ``polynomial`` says which kind of filters ``table`` holds."""
+    n_samples, n_out = samples.shape[1], out.shape[1]
+    pad = POLYNOMIAL_TAPS if polynomial else table.shape[1]
+    # A run starts before the end of the line and, at increments near 1, reads no further on than
+    # its own rounded-up length, at most n_out + VECTOR.
+    buffer = np.zeros(n_samples + n_out + 2 * pad + VECTOR, np.float32)
+    line = np.empty(n_out + VECTOR, np.float32)
+    energy = 0.0
+    for i in range(out.shape[0]):
+        if not inside[i]:
+            out[i] = 0.0
+            continue
+        _gather_line(samples, first_line[i], weights[i], buffer[pad : pad + n_samples])
+        if polynomial:
+            _read_polynomial(buffer, pad, n_samples, start[i], increment[i], table, line, n_out)
+        else:
+            _read_table(buffer, pad, n_samples, start[i], increment[i], table, line, n_out)
+        target = out[i]
+        for j in range(n_out):
+            target[j] = line[j]
+            energy += line[j] * line[j]
+    return energy
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _convert(samples, out):  # type: ignore[no-untyped-def]
+    energy = 0.0
+    for i in range(out.shape[0]):
+        line, target = samples[i], out[i]
+        for j in range(line.size):
+            value = finite(line[j])
+            target[j] = value
+            energy += value * value
+    return energy
+
+
+def readable(samples: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The samples in a layout and dtype that the kernels are compiled for, copied only if they must.
+
+    Line by line in memory, in the byte order of this machine, and no float16 or long double.
+    """
+    dtype = samples.dtype
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return np.ascontiguousarray(samples, dtype=dtype.newbyteorder("="))
+
+
+def resample_frame(
+    samples: NDArray[np.generic],
+    rf_format: RfFormat,
+    grid: Grid,
+    elongation: Elongation | None = None,
+    *,
+    out: Float32Image | None = None,
+) -> tuple[Float32Image, float]:
+    """A frame on another grid, read where the elongation says: out(x, z) = frame(x + v, z + u).
+
+    Parameters
+    ----------
+    samples
+        RF lines, (n_lines, n_samples) of ``rf_format``, any real dtype; samples that are not finite
+        count as 0.
+    rf_format
+        What ``samples`` is.
+    grid
+        Where to read it; its lines are those of the recording.
+    elongation
+        The motion, none if None: u and v are evaluated at the pixels of ``grid``.
+    out
+        Where to write, float32 of ``grid.shape``; a new array if None.
+
+    Returns
+    -------
+    out : float32 (n_lines, n_depths)
+        0 where it would have to be read from outside the recording.
+    energy : float
+        Sum of the squares of ``out``.
+    """
+    if out is None:
+        out = np.empty(grid.shape, np.float32)
+    samples = readable(samples)
+    n_lines = grid.n_lines
+    own_grid = grid == rf_format.grid
+    if elongation is None and own_grid:
+        return out, _convert(samples, out)
+    motion = elongation or Elongation()
+    x = grid.lateral_m
+    strain = motion.axial_strain(x)
+    offset_m = motion.axial_offset_m + motion.axial_tilt * x + strain * grid.start_depth_m
+    start = offset_m / rf_format.axial_step_m
+    ratio = grid.axial_step_m / rf_format.axial_step_m
+    increment = ratio * (1.0 + strain)
+    shift = motion.lateral_displacement_m(x) / grid.line_pitch_m
+    if np.max(np.abs(shift)) < NEGLIGIBLE_LINES:
+        shift = np.zeros(n_lines)
+    position = np.arange(n_lines) + shift
+    first_line, weights = lateral_taps(position)
+    inside = (position >= -0.5) & (position <= n_lines - 0.5)
+    table = axial_table(rf_format, ratio)
+    polynomial = table is None and abs(ratio - 1.0) <= ALIAS_FREE_RATIO - 1.0
+    if table is None:
+        table = (
+            polynomial_filters()
+            if polynomial
+            else interpolation_table(POLYNOMIAL_TAPS, N_PHASES, POLYNOMIAL_PASS_EDGE)
+        )
+    energy = _resample(
+        samples, first_line, weights, inside, start, increment, table, polynomial, out
+    )
+    return out, energy
