@@ -17,8 +17,9 @@ test: $(VENV)/test.stamp
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	mkdir -p build/types && ln -sfn ../../engines build/types/rtelasto_engines
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 $(VENV)/created.stamp:
 	$(PYTHON) -m venv $(VENV)

@@ -55,25 +55,25 @@ class PairPolicy:
             raise RtelastoError(f"min_quality must lie in 0…1, got {self.min_quality:g}")
 
     @classmethod
-    def parse(cls, text: str, **adaptive: float) -> PairPolicy:
-        """Read ``consecutive``, ``lag N`` (or ``lag=N``, ``N``) or ``adaptive``.
+    def parse(cls, text: str, **others: float) -> PairPolicy:
+        """Read ``consecutive``, ``lag N`` (or ``lag=N``, ``N``) or ``adaptive``; ``others`` by name.
 
         Raises
         ------
         RtelastoError
-            If the text is none of these.
+            If the text is none of these or a value is out of range.
         """
         word = text.strip().lower()
         if word == "consecutive":
-            return cls(lag=1)
+            return cls(lag=1, **others)  # type: ignore[arg-type]
         if word == "adaptive":
-            return cls(lag=None, **adaptive)  # type: ignore[arg-type]
+            return cls(lag=None, **others)  # type: ignore[arg-type]
         match = re.fullmatch(r"(?:lag[\s=:]*)?(\d+)", word)
         if match is None:
             raise RtelastoError(
                 f"pairing must be 'consecutive', 'lag N' or 'adaptive', got {text!r}"
             )
-        return cls(lag=int(match.group(1)))
+        return cls(lag=int(match.group(1)), **others)  # type: ignore[arg-type]
 
     @property
     def history(self) -> int:

@@ -1,0 +1,78 @@
+"""Batches for training: random crops of examples, augmented without touching their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
+
+_COUNTS_PER_RMS = 512.0
+# The front end compares lags up to ±12 samples and its convolutions see a few more: a shift of the
+# post-compression crop by up to this much teaches displacement of either sign from any example.
+_MAX_SHIFT = 4
+
+
+class Batches:
+    """Draws augmented crops.
+
+    Augmentation: mirror across the lines, opposite polarity of both frames, a shift of the
+    post-compression crop by whole samples (the truth moves with it), white noise, gain.
+
+    Parameters
+    ----------
+    paths
+        Files written by :mod:`rtelasto_engines.training.dataset`.
+    lines, samples
+        Size of a crop; ``samples`` is a multiple of 8.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, batch: int, lines: int, samples: int, seed: int
+    ) -> None:
+        self._examples = [Example.load(path) for path in paths]
+        self._batch, self._lines, self._samples = batch, lines, samples
+        self._rng = np.random.default_rng(seed)
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(pre, post, displacement, strain): (batch, lines, samples) twice, then at every 4th sample."""
+        crops = [self._crop() for _ in range(self._batch)]
+        pre, post, displacement, strain = (
+            torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)
+        )
+        return pre, post, displacement, strain
+
+    def _crop(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        rng = self._rng
+        while True:
+            example = self._examples[rng.integers(len(self._examples))]
+            n_lines, n_samples = example.pre.shape
+            if n_lines >= self._lines and n_samples >= self._samples + 2 * AXIAL_STRIDE:
+                break
+        line = rng.integers(n_lines - self._lines + 1)
+        first = AXIAL_STRIDE * rng.integers(1, (n_samples - self._samples) // AXIAL_STRIDE)
+        shift = int(rng.integers(-_MAX_SHIFT, _MAX_SHIFT + 1))
+        lines = slice(line, line + self._lines)
+        pre = example.pre[lines, first : first + self._samples].astype(np.float32)
+        begin = max(first + shift, 0)
+        post = example.post[lines, begin : begin + self._samples].astype(np.float32)
+        if post.shape != pre.shape:
+            return self._crop()
+        depth = slice(first // AXIAL_STRIDE, (first + self._samples) // AXIAL_STRIDE)
+        displacement = example.displacement[lines, depth] - (begin - first)
+        strain = example.strain[lines, depth]
+        gain = (1.0 if rng.random() < 0.5 else -1.0) * rng.uniform(0.7, 1.4) / _COUNTS_PER_RMS
+        pre, post = gain * pre, gain * post
+        if rng.random() < 0.5:
+            level = 10.0 ** rng.uniform(-2.5, -0.7)
+            pre = pre + level * rng.standard_normal(pre.shape, dtype=np.float32)
+            post = post + level * rng.standard_normal(post.shape, dtype=np.float32)
+        if rng.random() < 0.5:
+            pre, post, displacement, strain = (a[::-1] for a in (pre, post, displacement, strain))
+        return tuple(
+            np.ascontiguousarray(a, dtype=np.float32) for a in (pre, post, displacement, strain)
+        )  # type: ignore[return-value]

@@ -1,0 +1,203 @@
+"""The training set: simulated pairs as the networks see them, stretched onto the engine's grid.
+
+One file a pair, so that a set can be made by several processes, resumed and enlarged. Which pair a file
+holds follows from its seed alone.
+
+    python -m rtelasto_engines.training.dataset OUT --pairs 400
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.cpu.resample import engine_grid, resample_frame
+from rtelasto.domain import Elongation, Grid
+from rtelasto_engines.simulate.pair import Kind, SimulatedPair, simulate_pair
+
+SAMPLES_PER_WAVELENGTH = 6.4
+AXIAL_STRIDE = 4
+# int16 holds ±64 times the RMS: no echo comes near, and the step is far below any noise.
+_COUNTS_PER_RMS = 512.0
+# How far the stretch's estimate lies from the best linear fit, from trials on simulated pairs: the
+# network has to live with more than that.
+_OFFSET_JITTER_SAMPLES = 1.0
+_SLOPE_JITTER = 0.001
+_LATERAL_JITTER_LINES = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A stretched pair and the truth of what is left in it.
+
+    ``pre`` and ``post`` are int16 (n_lines, n_samples), 512 counts per joint RMS; ``displacement`` (in
+    samples) and ``strain`` float32 (n_lines, ⌈n_samples/4⌉), truth at input sample 4k. Pixels whose
+    partner lies outside the post-compression frame have NaN truth.
+    """
+
+    pre: NDArray[np.int16]
+    post: NDArray[np.int16]
+    displacement: NDArray[np.float32]
+    strain: NDArray[np.float32]
+
+    def save(self, path: Path) -> None:
+        """Write under a temporary name and rename, so that a file that exists is whole."""
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        with open(partial, "wb") as file:
+            np.savez(
+                file,
+                pre=self.pre,
+                post=self.post,
+                displacement=self.displacement,
+                strain=self.strain,
+            )
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Example:
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["pre"], arrays["post"], arrays["displacement"], arrays["strain"])
+
+
+def global_fit(pair: SimulatedPair, grid: Grid) -> Elongation:
+    """The elongation that explains most of the true motion, by least squares over the image."""
+    truth = pair.field.truth(_coarse(grid))
+    x = truth.grid.lateral_m[:, None]
+    z = truth.grid.depth_m[None, :]
+    terms = np.broadcast_arrays(np.ones_like(z), x, z, x * z)
+    design = np.stack([term.ravel() for term in terms], axis=1)
+    axial = np.linalg.lstsq(design, truth.axial_displacement_m.ravel(), rcond=None)[0]
+    lateral = np.linalg.lstsq(design[:, :2], truth.lateral_displacement_m.ravel(), rcond=None)[0]
+    return Elongation(*(float(value) for value in (*axial, *lateral)))
+
+
+def _coarse(grid: Grid) -> Grid:
+    return Grid(
+        grid.n_lines,
+        (grid.n_depths + 31) // 32,
+        grid.axial_step_m * 32,
+        grid.line_pitch_m,
+        grid.start_depth_m,
+    )
+
+
+def _jittered(best: Elongation, grid: Grid, rng: np.random.Generator) -> Elongation:
+    depth_m = grid.n_depths * grid.axial_step_m
+    half_width_m = 0.5 * grid.n_lines * grid.line_pitch_m
+    slope_error = _SLOPE_JITTER * rng.standard_normal()
+    offset_error = _OFFSET_JITTER_SAMPLES * grid.axial_step_m * rng.standard_normal()
+    return Elongation(
+        # The slope's error turns about mid-depth, as that of a fit does.
+        best.axial_offset_m + offset_error - slope_error * (grid.start_depth_m + 0.5 * depth_m),
+        best.axial_tilt,
+        best.axial_slope + slope_error,
+        best.axial_slope_tilt_per_m + 0.3 * _SLOPE_JITTER * rng.standard_normal() / half_width_m,
+        best.lateral_offset_m + _LATERAL_JITTER_LINES * grid.line_pitch_m * rng.standard_normal(),
+        best.lateral_slope,
+    )
+
+
+def make_example(seed: int, kind: Kind) -> Example:
+    """Simulate the pair of a seed and stretch it as the pipeline would, give or take its error."""
+    rng = np.random.default_rng(seed)
+    pair = simulate_pair(rng, kind, truth_stride=AXIAL_STRIDE)
+    grid = engine_grid(pair.format, SAMPLES_PER_WAVELENGTH)
+    elongation = _jittered(global_fit(pair, grid), grid, rng)
+    pre, energy_pre = resample_frame(pair.pre, pair.format, grid)
+    post, energy_post = resample_frame(pair.post, pair.format, grid, elongation)
+    scale = _COUNTS_PER_RMS / np.sqrt((energy_pre + energy_post) / (2.0 * pre.size) + 1e-30)
+    displacement, strain = residual_truth(pair, grid, elongation)
+    return Example(
+        np.clip(np.rint(pre * scale), -32767, 32767).astype(np.int16),
+        np.clip(np.rint(post * scale), -32767, 32767).astype(np.int16),
+        displacement,
+        strain,
+    )
+
+
+def residual_truth(
+    pair: SimulatedPair, grid: Grid, elongation: Elongation
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Displacement (in samples of ``grid``) and strain left after the stretch, at every 4th sample.
+
+    From u(z) = r + u_g(z + r) with u_g linear in z: r = (u − u_g(z)) / (1 + s), ∂r/∂z = (ε − s) / (1 + s)
+    with s the slope of u_g.
+    """
+    sparse = Grid(
+        grid.n_lines,
+        (grid.n_depths + AXIAL_STRIDE - 1) // AXIAL_STRIDE,
+        grid.axial_step_m * AXIAL_STRIDE,
+        grid.line_pitch_m,
+        grid.start_depth_m,
+    )
+    truth = pair.field.truth(sparse)
+    x, z = sparse.lateral_m[:, None], sparse.depth_m[None, :]
+    slope = elongation.axial_strain(x)
+    u = truth.axial_displacement_m.astype(np.float64)
+    residual_m = (u - elongation.axial_displacement_m(x, z)) / (1.0 + slope)
+    strain = (truth.axial_strain - slope) / (1.0 + slope)
+    partner = z + u
+    across = x + truth.lateral_displacement_m
+    half_width_m = 0.5 * (grid.n_lines - 1) * grid.line_pitch_m
+    outside = (
+        (partner < grid.start_depth_m)
+        | (partner > grid.start_depth_m + (grid.n_depths - 1) * grid.axial_step_m)
+        | (np.abs(across) > half_width_m + 0.5 * grid.line_pitch_m)
+    )
+    displacement = residual_m / grid.axial_step_m
+    return (
+        np.where(outside, np.nan, displacement).astype(np.float32),
+        np.where(outside, np.nan, strain).astype(np.float32),
+    )
+
+
+def kind_of(seed: int) -> Kind:
+    """A third each: the publication's phantoms, randomised finite elements, random motion."""
+    kinds: tuple[Kind, ...] = ("published", "random", "ideal")
+    return kinds[seed % 3]
+
+
+def _make_file(folder: Path, seed: int, kind: Kind) -> None:
+    path = folder / f"{kind}_{seed:07d}.npz"
+    if not path.exists():
+        make_example(seed, kind).save(path)
+
+
+def make_dataset(folder: Path, *, pairs: int, first_seed: int = 0, workers: int = 1) -> None:
+    """Write ``pairs`` examples, one a seed from ``first_seed`` on; those that are already there stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+        jobs = [
+            pool.submit(_make_file, folder, seed, kind_of(seed))
+            for seed in range(first_seed, first_seed + pairs)
+        ]
+        for done, job in enumerate(concurrent.futures.as_completed(jobs), 1):
+            job.result()
+            if done % 10 == 0 or done == pairs:
+                print(f"\r{done} of {pairs} pairs", end="", flush=True)
+    print()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Simulate a training set.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--first-seed", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    make_dataset(
+        options.folder,
+        pairs=options.pairs,
+        first_seed=options.first_seed,
+        workers=options.workers,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m rtelasto``."""
+
+from rtelasto.cli import main
+
+main()

@@ -1,0 +1,106 @@
+"""Summaries over pairs, and the classical engines at matched edges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtelasto.accuracy.compare import Column, Comparison, Score
+from rtelasto.accuracy.tissues import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and quartiles over the ``count`` pairs on which a figure is defined."""
+
+    median: float
+    lower: float
+    upper: float
+    count: int
+
+
+def spread(scores: Sequence[Score], metric: str) -> Spread:
+    """Failed pairs count like any other; pairs where the figure is not defined do not."""
+    values = [s.values[metric] for s in scores if math.isfinite(s.values.get(metric, math.nan))]
+    if not values:
+        return Spread(math.nan, math.nan, math.nan, 0)
+    lower, median, upper = (float(v) for v in np.percentile(values, (25, 50, 75)))
+    return Spread(median, lower, upper, len(values))
+
+
+def matched_window(comparison: Comparison, classical: str, reference: str) -> Column | None:
+    """The classical engine's strain window whose edges are nearest to, and not wider than, the reference's.
+
+    The largest window for which the median over the published-style pairs of (its edge width − the
+    reference's) is at most 0; if all are wider, the one that is the least so. None where the engine
+    has no windows or no pair has both widths.
+    """
+    references = {
+        s.seed: s.values["edge_width_mm"]
+        for s in comparison.scores
+        if s.column.label == reference and "edge_width_mm" in s.values
+    }
+    gaps: dict[Column, float] = {}
+    for column in comparison.columns:
+        if column.engine != classical or column.strain_window is None:
+            continue
+        paired = [
+            s.values["edge_width_mm"] - references[s.seed]
+            for s in comparison.select("published", column)
+            if s.seed in references
+        ]
+        paired = [gap for gap in paired if math.isfinite(gap)]
+        if paired:
+            gaps[column] = float(np.median(paired))
+    narrow = [column for column, gap in gaps.items() if gap <= 0.0]
+    if narrow:
+        return max(narrow, key=lambda column: column.strain_window or 0)
+    return min(gaps, key=lambda column: gaps[column], default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The columns that are told: every engine as it comes, classical ones also at matched edges.
+
+    ``reference`` is the engine whose edges are matched, None where only classical ones compete.
+    """
+
+    columns: tuple[Column, ...]
+    matched: tuple[Column, ...]
+    reference: str | None
+
+
+def shown_columns(comparison: Comparison) -> Shown:
+    """Chooses the strain windows of the classical engines; the reference is the first other engine."""
+    own = [column for column in comparison.columns if column.own]
+    reference = next((column.label for column in own if column.strain_window is None), None)
+    columns: list[Column] = []
+    matched: list[Column] = []
+    for column in own:
+        columns.append(column)
+        if column.strain_window is None or reference is None:
+            continue
+        match = matched_window(comparison, column.engine, reference)
+        if match is not None:
+            matched.append(match)
+            if match != column:
+                columns.append(match)
+    return Shown(tuple(columns), tuple(matched), reference)
+
+
+def ratios(comparison: Comparison, shown: Shown, kind: Kind) -> dict[str, float]:
+    """Median RMSE of the reference over that of the best classical engine at matched edges."""
+    out: dict[str, float] = {}
+    if shown.reference is None or not shown.matched:
+        return out
+    reference = [
+        s for s in comparison.scores if s.kind == kind and s.column.label == shown.reference
+    ]
+    for metric in ("displacement_rmse_samples", "strain_rmse_percent"):
+        medians = [spread(comparison.select(kind, c), metric).median for c in shown.matched]
+        best = min((m for m in medians if math.isfinite(m)), default=math.nan)
+        out[metric] = spread(reference, metric).median / best if best > 0.0 else math.nan
+    return out

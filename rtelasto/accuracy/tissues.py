@@ -1,0 +1,77 @@
+"""The test sets: simulated pairs from seeds that no training set uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from rtelasto.domain import FramePair, RfFormat, RfFrame
+from rtelasto.errors import RtelastoError
+from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
+from rtelasto_engines.simulate.tissue import Inclusion
+
+FIRST_SEED = 9_000_000
+"""Training sets count up from 1,000,000; the test sets start here, the random ones half a million on."""
+_RANDOM_OFFSET = 500_000
+# Truth is wanted on the engine's grid, which the field gives; that on the RF grid may be coarse.
+_TRUTH_STRIDE = 16
+
+Kind = Literal["published", "random"]
+KINDS: tuple[Kind, ...] = ("published", "random")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutPair:
+    """A simulated pair, as the pipeline takes it and with its truth."""
+
+    kind: Kind
+    seed: int
+    frames: FramePair
+    simulated: SimulatedPair
+
+    @property
+    def inclusion(self) -> Inclusion | None:
+        """The inclusion of a published-style tissue; None for the others, which may have several."""
+        if self.kind != "published":
+            return None
+        (inclusion,) = self.simulated.metadata["tissue"]["inclusions"]
+        return Inclusion(**inclusion)
+
+    @property
+    def conditions(self) -> dict[str, float]:
+        """What the results are binned by."""
+        metadata = self.simulated.metadata
+        return {
+            "echo_snr_db": float(metadata["artefacts"]["echo_snr_db"]),
+            "applied_strain_percent": 100.0 * abs(float(metadata["applied_strain"])),
+            "center_freq_mhz": 1e-6 * self.simulated.format.center_freq_hz,
+        }
+
+
+def held_out_pairs(
+    kind: Kind,
+    count: int,
+    *,
+    first_seed: int = FIRST_SEED,
+    rf_format: RfFormat | None = None,
+) -> Iterator[HeldOutPair]:
+    """``count`` pairs of a kind, one a seed, made one at a time.
+
+    Raises
+    ------
+    RtelastoError
+        If ``first_seed`` could be one that an engine was trained on.
+    MissingExtraError
+        If scikit-fem is not installed.
+    """
+    if first_seed < FIRST_SEED:
+        raise RtelastoError(
+            f"seed must be at least {FIRST_SEED}, below are training tissues, got {first_seed}"
+        )
+    if kind == "random":
+        first_seed += _RANDOM_OFFSET
+    for seed in range(first_seed, first_seed + count):
+        pair = simulate_pair(seed, kind, rf_format=rf_format, truth_stride=_TRUTH_STRIDE)
+        frames = FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+        yield HeldOutPair(kind, seed, frames, pair)

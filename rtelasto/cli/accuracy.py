@@ -1,0 +1,106 @@
+"""``rtelasto bench accuracy``: how near the engines come to the truth of simulated tissue."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from rtelasto.cli.terminal import console, notes
+from rtelasto.errors import RtelastoError
+
+# Columns of text that the tables need with quartiles.
+_WITH_QUARTILES = 110
+
+
+def accuracy(
+    *,
+    engines: str | None = None,
+    published: int = 10,
+    random: int = 40,
+    seed: int = 9_000_000,
+    threads: int | None = None,
+    json_file: Path | None = None,
+    png: Path | None = None,
+) -> None:
+    """Score the engines on held-out simulated tissue whose motion is known.
+
+    Published-style tissues (3 × 5 cm, one inclusion, noise only) and randomised ones (any probe, motion
+    and fault). The classical engines are also scored with the strain window whose edges come nearest
+    to the first other engine's without being wider; that column is named ENGINE/WINDOW.
+    docs/accuracy.md defines every figure.
+
+    Examples:
+
+    `rtelasto bench accuracy`
+
+    `rtelasto bench accuracy --engines cnn,ncc --published 2 --random 0 --png accuracy.png`
+
+    Parameters
+    ----------
+    engines
+        Engines to compare, with commas between; all that `rtelasto engines` lists by default. The
+        first network is what the edges of the classical ones are matched to.
+    published
+        How many published-style tissues.
+    random
+        How many randomised tissues.
+    seed
+        Seed of the first tissue, at least 9000000: those below are for training.
+    threads
+        Threads of a network's runtime; by default one per core.
+    json_file
+        Also write every figure of every pair here.
+    png
+        Also draw an example and the agreement with the truth here.
+    """
+    from rtelasto.accuracy.compare import Competitor, compare
+    from rtelasto.accuracy.report import as_json, binned_table, summary_table
+    from rtelasto.accuracy.summary import ratios, shown_columns
+    from rtelasto.accuracy.tissues import KINDS, held_out_pairs
+    from rtelasto.registry import engine_names, open_engine
+
+    if min(published, random) < 0 or published + random < 1:
+        raise RtelastoError(
+            f"published and random must not be negative and not both 0, got {published} and {random}"
+        )
+    listed = engine_names() if engines is None else engines.split(",")
+    names = [name.strip() for name in listed if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise RtelastoError(f"engines must name each engine once, got {engines!r}")
+    competitors = [Competitor(open_engine(name, threads=threads), name) for name in names]
+    total = published + random
+    with notes.status(f"tissue 1 of {total}") as status:
+        result = compare(
+            competitors,
+            itertools.chain(
+                held_out_pairs("published", published, first_seed=seed),
+                held_out_pairs("random", random, first_seed=seed),
+            ),
+            progress=lambda done: status.update(f"tissue {min(done + 1, total)} of {total}"),
+        )
+    shown = shown_columns(result)
+    # A pipe or a file has no width; rich would assume 80 columns and break the figures.
+    out = console if console.is_terminal else Console(width=140, highlight=False)
+    for kind in KINDS:
+        if not any(score.kind == kind for score in result.scores):
+            continue
+        out.print(summary_table(result, shown, kind, quartiles=out.width >= _WITH_QUARTILES))
+        if kind == "random":
+            out.print(binned_table(result, shown))
+        for metric, ratio in ratios(result, shown, kind).items():
+            out.print(
+                f"{shown.reference} over the best classic at matched edges, {metric}: {ratio:.2f}"
+            )
+        out.print()
+    if json_file is not None:
+        try:
+            json_file.write_text(json.dumps(as_json(result, shown), indent=1) + "\n")
+        except OSError as error:
+            raise RtelastoError(f"{json_file}: cannot be written ({error.strerror})") from None
+    if png is not None:
+        from rtelasto.accuracy.picture import save_comparison
+
+        save_comparison(png, result, shown)

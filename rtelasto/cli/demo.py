@@ -1,0 +1,189 @@
+"""``rtelasto demo``: the main job from end to end, in real processes on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from rich.progress import Progress
+
+from rtelasto.cli.run import is_loss
+from rtelasto.cli.terminal import console, notes, print_table
+from rtelasto.errors import RtelastoError
+from rtelasto.latency import Latencies
+from rtelasto.receive import StrainReceiver
+from rtelasto.simulated import write_sequence
+from rtelasto.sinks.picture import save_picture
+from rtelasto.sources import open_recording
+from rtelasto.wire_strain import StrainMessage
+
+# Compilation on a first run takes the most of it.
+_START_S = 240.0
+# Nothing arrived for so long: one of the processes hangs.
+_SILENCE_S = 60.0
+
+
+def demo(
+    *,
+    out: Path = Path("rtelasto-demo"),
+    engine: str = "cnn",
+    frames: int = 60,
+    fps: float = 10.0,
+    rf: str = "tcp://127.0.0.1:5655",
+    strain: str = "tcp://127.0.0.1:5656",
+) -> None:
+    """Simulate a hand-held press, replay it over ZeroMQ, run the pipeline, receive and draw the strain.
+
+    Example: `rtelasto demo --out /tmp/demo`
+
+    Parameters
+    ----------
+    out
+        Folder for the recording (press.h5) and the picture (strain.png).
+    engine
+        Engine to run.
+    frames
+        Frames to simulate, 2608 × 128 each.
+    fps
+        Rate at which they are replayed.
+    rf, strain
+        Loopback endpoints to use.
+    """
+    if frames < 2:
+        raise RtelastoError(f"frames must be at least 2, got {frames}")
+    started = time.monotonic()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RtelastoError(f"{out}: cannot be made ({error.strerror})") from None
+    recording = out / "press.h5"
+    messages: list[StrainMessage] = []
+    with (
+        StrainReceiver(strain, policy="every") as receiver,
+        # The pipeline first: it compiles and loads its engine while the press is simulated.
+        _Child("run", "--rf", rf, "--strain", strain, "--engine", engine) as runner,
+        Progress(console=notes) as bar,
+    ):
+        simulating = bar.add_task("simulating", total=frames)
+        write_sequence(
+            recording,
+            n_frames=frames,
+            frame_rate_hz=20.0,
+            progress=lambda done, _: bar.update(simulating, completed=done),
+        )
+        receiving = bar.add_task("live strain", total=frames - 1)
+        _wait_until_heard(receiver, runner)
+        replay = ("replay", str(recording), "--rf", rf, "--fps", str(fps), "--wait-s", "60")
+        with _Child(*replay) as sender:
+            for message in _strain(receiver, runner, sender):
+                if not messages:
+                    first_s = time.monotonic() - started
+                messages.append(message)
+                bar.advance(receiving)
+    if not messages:
+        raise RtelastoError(
+            f"no strain frame arrived at {strain}: run again with other --rf and --strain ports"
+        )
+    picture = _draw(recording, messages, out / "strain.png")
+    _print_summary(messages, first_s, frames, time.monotonic() - started)
+    console.print(f"\nrecording {recording}\npicture   {picture}")
+
+
+class _Child:
+    """A command of this program as a process, stopped at the end of its ``with`` block."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rtelasto", *arguments],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._log.close()
+
+    def check(self) -> None:
+        """Raise if the process has ended with an error; the message is the last line it printed."""
+        if self.process.poll() in (None, 0):
+            return
+        self._log.seek(0)
+        lines = self._log.read().strip().splitlines() or ["no output"]
+        raise RtelastoError(f"a process of the demo failed: {lines[-1]}")
+
+
+def _wait_until_heard(receiver: StrainReceiver, runner: _Child) -> None:
+    """Wait for a status message: the engine is then loaded, and we hear the pipeline."""
+    give_up = time.monotonic() + _START_S
+    while not receiver.counters.wait_for("statuses", 1, 1.0):
+        runner.check()
+        if time.monotonic() > give_up:
+            raise RtelastoError(f"the pipeline was not ready after {_START_S:.0f} s")
+
+
+def _strain(receiver: StrainReceiver, runner: _Child, sender: _Child) -> Iterator[StrainMessage]:
+    """Strain messages until the sender is done and a second passes without one."""
+    heard = time.monotonic()
+    while time.monotonic() - heard < _SILENCE_S:
+        message = receiver.get(1.0)
+        if message is not None:
+            heard = time.monotonic()
+            yield message
+            continue
+        runner.check()
+        sender.check()
+        if sender.process.poll() is not None:
+            return
+
+
+def _draw(recording: Path, messages: list[StrainMessage], path: Path) -> Path:
+    strongest = max(messages, key=lambda message: abs(message.frame.applied_strain)).frame
+    with open_recording(recording) as opened:
+        save_picture(
+            path,
+            strongest,
+            opened.frame(strongest.frame_ids[0]),
+            title=f"simulated press · {strongest.engine}",
+        )
+    return path
+
+
+def _print_summary(
+    messages: list[StrainMessage], first_s: float, frames: int, seconds: float
+) -> None:
+    latencies = Latencies()
+    for message in messages:
+        if message.clock == "monotonic":
+            latencies.add(message.frame.published_ns - message.frame.acquired_ns)
+    drops = messages[-1].frame.drops
+    lost = {name: count for name, count in drops.items() if count and is_loss(name)}
+    print_table(
+        "rtelasto demo",
+        {
+            "RF frames sent": frames,
+            "strain frames out": len(messages),
+            "frames without a partner": drops.get("pair.first", 0),
+            "dropped": ", ".join(f"{k} {v}" for k, v in lost.items()) or "none",
+            "latency, send to publish": latencies.summary(),
+            "median correlation": f"{np.median([m.frame.quality for m in messages]):.3f}",
+            "first strain after": f"{first_s:.1f} s",
+            "in all": f"{seconds:.1f} s",
+        },
+    )

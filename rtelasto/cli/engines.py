@@ -1,0 +1,15 @@
+"""``rtelasto engines``: which engines there are."""
+
+from __future__ import annotations
+
+from rtelasto.cli.terminal import console
+from rtelasto.registry import engine_names
+
+
+def engines() -> None:
+    """List the engines that --engine can name.
+
+    Example: `rtelasto engines`
+    """
+    for name, summary in engine_names().items():
+        console.print(f"[bold]{name:8}[/] {summary}")

@@ -1,0 +1,57 @@
+"""``rtelasto process``: strain of a whole recording, into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import Progress
+
+from rtelasto.cli.recording import RecordingFlags, describe
+from rtelasto.cli.terminal import notes, print_table
+from rtelasto.offline import process_recording
+from rtelasto.settings import EstimateSettings
+
+
+def process(
+    file: Path,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    png: Path | None = None,
+    settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
+    recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
+) -> None:
+    """Estimate strain of a whole recording into an HDF5 file.
+
+    Examples:
+
+    `rtelasto process press.h5 -o strain.h5`
+
+    `rtelasto process forearm.mhd -o strain.h5 --engine ncc --pair "lag 2" --png strain.png`
+
+    Parameters
+    ----------
+    file
+        HDF5 (zea), MetaImage, MATLAB or NumPy recording.
+    out
+        HDF5 file to write, in zea's layout: strain in %, displacement, correlation.
+    png
+        Also draw the pair that strains most as a picture.
+    """
+    settings = settings or EstimateSettings()
+    with (recording or RecordingFlags()).open(file) as opened:
+        notes.print(f"{file.name}: {describe(opened)}")
+        with Progress(console=notes, transient=True) as bar:
+            task = bar.add_task(settings.engine, total=opened.n_frames)
+            summary = process_recording(
+                opened, out, settings, png=png, on_frame=lambda: bar.advance(task)
+            )
+    rows: dict[str, object] = {
+        "strain frames": summary.pairs,
+        "median correlation": f"{summary.median_quality:.3f}",
+        "mean strain per pair": f"{100.0 * summary.mean_strain:+.3f} %",
+        "time per pair": summary.time_per_pair,
+    }
+    rows |= summary.counters
+    print_table(str(out), rows)

@@ -1,0 +1,83 @@
+"""``rtelasto replay``: a recording as if a scanner sent it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from rtelasto.cli.recording import RecordingFlags, describe
+from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.errors import RtelastoError
+from rtelasto.replay import Replayer, Stamp
+
+
+def replay(
+    file: Path,
+    *,
+    rf: str = "tcp://127.0.0.1:5555",
+    speed: float = 1.0,
+    loop: bool = False,
+    repeat: int = 1,
+    fps: float | None = None,
+    stamp: Stamp = "monotonic",
+    wait_s: float = 5.0,
+    recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
+) -> None:
+    """Send a recording over ZeroMQ at its true frame times.
+
+    Examples:
+
+    `rtelasto replay press.h5`
+
+    `rtelasto replay forearm.mhd --speed 0.5 --repeat 10 --center-freq-hz 4.65e6`
+
+    `rtelasto replay frames.npy --sampling-freq-hz 40e6 --line-pitch-m 0.0002 --fps 50 --loop`
+
+    Parameters
+    ----------
+    file
+        HDF5 (zea), MetaImage, MATLAB or NumPy recording.
+    rf
+        Endpoint to bind; `rtelasto run --rf` connects there.
+    speed
+        2 replays twice as fast.
+    loop
+        Replay until SIGINT or SIGTERM.
+    repeat
+        Replay so many times.
+    fps
+        Frames per second instead of the recording's own times.
+    stamp
+        Clock of the acquisition times sent: monotonic, unix, or the recording's own.
+    wait_s
+        How long to wait for a subscriber before starting.
+    """
+    if repeat < 1:
+        raise RtelastoError(f"repeat must be at least 1, got {repeat}")
+    with (
+        (recording or RecordingFlags()).open(file) as opened,
+        Replayer(
+            opened, rf, speed=speed, loop=loop or repeat, fps=fps, stamp=stamp, wait_s=wait_s
+        ) as replayer,
+        stop_on_signals() as stop,
+        notes.status("") as status,
+    ):
+        notes.print(f"{file.name}: {describe(opened)}; sending from {replayer.endpoint}")
+        status.update("waiting for a subscriber")
+
+        def progress(sent: int, total: int | None) -> None:
+            status.update(f"{sent} of {total} frames sent" if total else f"{sent} frames sent")
+
+        report = replayer.run(stop, progress)
+    print_table(
+        "rtelasto replay",
+        {
+            "frames sent": report.sent,
+            "late (over 2 ms)": report.late,
+            "worst lateness": f"{1e3 * report.worst_lateness_s:.1f} ms",
+            "nobody listening": report.unheard,
+            "duration": f"{report.duration_s:.2f} s",
+        },
+    )

@@ -1,0 +1,76 @@
+"""``rtelasto run``: the live pipeline."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.domain import StrainFrame
+from rtelasto.live import LiveReport, LiveRun
+from rtelasto.settings import RunSettings
+
+
+def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> None:
+    """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM.
+
+    Examples:
+
+    `rtelasto run` — the scanner's bridge on this machine, strain on tcp://127.0.0.1:5556
+
+    `rtelasto run --rf tcp://10.0.0.5:5555 --engine ncc --pair adaptive`
+
+    `rtelasto --config scanner.toml run`
+    """
+    settings = settings or RunSettings()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    with (
+        stop_on_signals() as stop,
+        notes.status("loading the engine …") as status,
+        LiveRun(settings, on_strain=lambda strain: status.update(_line(strain))) as live,
+    ):
+        status.update(f"waiting for RF frames from {settings.rf}")
+        notes.print(f"strain on {live.strain_endpoint}, engine {settings.engine}, Ctrl-C stops")
+        report = live.run(stop)
+    print_report(report)
+
+
+def _line(strain: StrainFrame) -> str:
+    lost = sum(count for name, count in strain.drops.items() if is_loss(name))
+    return (
+        f"{strain.drops.get('received', 0)} frames in, {strain.drops.get('strain.out', 0)} strain out, "
+        f"{lost} dropped; strain {100.0 * strain.applied_strain:+.2f} %, "
+        f"quality {strain.quality:.2f}"
+    )
+
+
+def is_loss(counter: str) -> bool:
+    """Whether a counter counts frames that did not become strain through some fault."""
+    causes = (
+        "malformed",
+        "gaps",
+        "lost_on_wire",
+        "overflow",
+        "repeated",
+        "out_of_order",
+        "unsupported",
+    )
+    return counter.split(".")[0] in causes or counter.startswith(("frame.", "pair.decorrelated"))
+
+
+def print_report(report: LiveReport) -> None:
+    counts = report.counters
+    rows: dict[str, object] = {
+        "RF frames in": counts.get("received", 0),
+        "strain frames out": counts.get("strain.out", 0),
+        "rate": f"{counts.get('strain.out', 0) / report.seconds:.1f} strain frames/s",
+        f"latency from {report.latency_from}": report.latency,
+    }
+    rows |= {
+        name: count for name, count in counts.items() if name not in ("received", "strain.out")
+    }
+    print_table("rtelasto run", rows)

@@ -1,0 +1,46 @@
+"""What commands share: stop signals, tables, progress."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+notes = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM (on Windows also Ctrl-Break) set, instead of what they do else.
+
+    The event is set from a thread of its own: a handler that takes a lock could run while the same
+    thread holds it.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=stop.set, name="stop").start()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGBREAK"):
+        numbers.append(signal.SIGBREAK)
+    previous = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def print_table(title: str, rows: Mapping[str, object]) -> None:
+    """A two-column table, names left."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    console.print(table)

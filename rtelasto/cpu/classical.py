@@ -1,0 +1,52 @@
+"""What the classical engines share: their output grid and the checks of their parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from rtelasto.domain import Grid
+from rtelasto.errors import RtelastoError
+
+
+def output_grid(grid: Grid, axial_stride: int) -> Grid:
+    """Every ``axial_stride``-th row of a grid, the first included."""
+    return Grid(
+        grid.n_lines,
+        -(-grid.n_depths // axial_stride),
+        grid.axial_step_m * axial_stride,
+        grid.line_pitch_m,
+        grid.start_depth_m,
+    )
+
+
+def require_whole_number(name: str, value: int, least: int) -> None:
+    """Raises RtelastoError unless ``value`` is a whole number not below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise RtelastoError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def require_positive(name: str, value: float) -> None:
+    """Raises RtelastoError unless ``value`` is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise RtelastoError(f"{name} must be a number, got {value!r}")
+    if not (np.isfinite(value) and value > 0.0):
+        raise RtelastoError(f"{name} must be above 0, got {value:g}")
+
+
+@njit(cache=True, nogil=True)
+def remove_line_means(samples, out):  # type: ignore[no-untyped-def]
+    """out = samples less the mean of each line; what is not finite counts as 0.
+
+    Echoes have no mean, so that one is an offset of the receiver, which would correlate at any lag.
+    """
+    n_lines, n_samples = samples.shape
+    for line in range(n_lines):
+        total = 0.0
+        for i in range(n_samples):
+            value = samples[line, i]
+            total += value if np.isfinite(value) else 0.0
+        mean = np.float32(total / n_samples)
+        for i in range(n_samples):
+            value = samples[line, i]
+            out[line, i] = value - mean if np.isfinite(value) else 0.0

@@ -1,0 +1,37 @@
+"""Kernels run over the lines of an image on all cores.
+
+Plain threads around kernels that release the GIL rather than numba's parallel loops: these compile
+several times as long, and some of their threading layers end the process when two threads of a
+program enter them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import Any
+
+import numba
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(numba.get_num_threads(), thread_name_prefix="rtelasto-lines")
+
+
+def run_side_by_side(*tasks: Callable[[], Any]) -> None:
+    """Run tasks on the pool, return when all are done; the first error is raised."""
+    for done in [_pool().submit(task) for task in tasks]:
+        done.result()
+
+
+def over_lines(kernel: Callable[..., Any], n_lines: int, *arguments: Any) -> None:
+    """kernel(*arguments, begin, end) for ranges that make up 0 … n_lines, one to a core.
+
+    Must not be called from a kernel or task of its own: the pool would wait for itself.
+    """
+    n_parts = min(numba.get_num_threads(), n_lines)
+    edges = [n_lines * part // n_parts for part in range(n_parts + 1)]
+    run_side_by_side(*(partial(kernel, *arguments, begin, end) for begin, end in pairwise(edges)))

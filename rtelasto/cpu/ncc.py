@@ -1,0 +1,218 @@
+"""The ``ncc`` engine: windowed normalised cross-correlation, coarse to fine, and least-squares strain.
+
+The classical baseline, made as strong as practice makes it:
+
+1. On a coarse grid, the correlation of 2-D windows is searched over axial lags and a few lines; peak
+   hops are mended by their neighbours; the motion is smoothed.
+2. The post-compression frame is warped by the smoothed motion ("companding": Chaturvedi, Insana, Hall,
+   "Testing the limitations of 2-D companding for strain imaging using phantoms", IEEE Trans. UFFC
+   45(4), 1998), and what is left is searched again within half a wavelength.
+3. On the output grid, after one more warp, the rest is measured and added to the warp. It is so small
+   that the interpolation of the correlation peak no longer biases it.
+4. A straight line is fitted to the displacement in a sliding window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from rtelasto.cpu.classical import output_grid, remove_line_means, require_whole_number
+from rtelasto.cpu.correlation_peak import lateral_motion, peak_displacement
+from rtelasto.cpu.kalman import kalman_smooth
+from rtelasto.cpu.least_squares import least_squares_strain, window_points
+from rtelasto.cpu.residual_warp import warp_by_residual
+from rtelasto.cpu.windowed_correlation import correlation_volumes
+from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
+
+# Rows of the output grid per row of the coarse one.
+COARSE_ROWS = 4
+# The coarse motion is smoothed over so many lines and samples (standard deviations of a Gaussian).
+SMOOTH_AXIAL = (4.0, 32.0)
+SMOOTH_LATERAL = (6.0, 80.0)
+# Correlation heights are averaged over so many lines and samples before the best line is chosen.
+LATERAL_NEIGHBOURHOOD = (5, 64)
+# Where the neighbours of a peak are asked whether it hopped.
+HOP_NEIGHBOURHOOD = (13, 160)
+# The highest of the correlations of unrelated windows is about this.
+CHANCE = 0.4
+# Weight of the wider neighbourhood in smoothing, against at most 1 of the narrower one.
+GAP_WEIGHT = np.float32(1e-3)
+
+
+def smooth_weighted(
+    image: Float32Image, weights: Float32Image, sigma: tuple[float, float]
+) -> Float32Image:
+    """Gaussian smoothing in which pixels count by weight (normalised convolution).
+
+    Where a neighbourhood carries no weight, a wider one of four times the size fills in.
+    """
+    total = gaussian_filter(weights, sigma, mode="nearest")
+    value = gaussian_filter(image * weights, sigma, mode="nearest")
+    wide = (4.0 * sigma[0], 4.0 * sigma[1])
+    wide_total = gaussian_filter(total, wide, mode="nearest") + np.float32(1e-9)
+    wide_value = gaussian_filter(value, wide, mode="nearest") / wide_total
+    return (value + GAP_WEIGHT * wide_value) / (total + GAP_WEIGHT)
+
+
+def trust(correlation: Float32Image) -> Float32Image:
+    """How far a displacement with this correlation may be believed: 0 at chance level, 1 at twice it."""
+    return np.clip((correlation - CHANCE) / CHANCE, 0.0, 1.0).astype(np.float32)
+
+
+def fit_weights(correlation: Float32Image) -> Float32Image:
+    """Weight of a displacement in the strain fit: the inverse of its variance.
+
+    The variance of a time delay goes with (1 - ρ²) / ρ² at good signal-to-noise ratios (Walker,
+    Trahey, "A fundamental limit on delay estimation using partially correlated speckle signals", IEEE
+    Trans. UFFC 42(2), 1995); 0.02 keeps perfect correlation finite.
+    """
+    square = correlation**2
+    return trust(correlation) * square / (np.float32(1.02) - square)
+
+
+def _in_rows(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """A neighbourhood of lines and samples as lines and rows of a grid, odd numbers."""
+    return size[0], 2 * round(size[1] / (2 * stride)) + 1
+
+
+def _sigma_in_rows(sigma: tuple[float, float], stride: int) -> tuple[float, float]:
+    return sigma[0], sigma[1] / stride
+
+
+def _between_rows(coarse: Float32Image, ratio: int, n_depths: int) -> Float32Image:
+    """An image with ``ratio`` times the rows, linear in between, cut to ``n_depths``."""
+    base, part = np.divmod(np.arange(n_depths), ratio)
+    after = np.minimum(base + 1, coarse.shape[1] - 1)
+    fraction = (part / ratio).astype(np.float32)
+    return coarse[:, base] + fraction * (coarse[:, after] - coarse[:, base])
+
+
+class NccEngine:
+    """Windowed normalised cross-correlation with least-squares strain.
+
+    Parameters
+    ----------
+    window_samples, window_lines
+        Full size of the correlation window.
+    search_samples, search_lines
+        Largest residual motion searched, in samples and in lines.
+    strain_window
+        Length of the least-squares fit in samples of the input grid (121 at 6.4 samples per
+        wavelength are 19 wavelengths of sound, 2.3 mm at 6.25 MHz).
+    kalman
+        Whether the strain is smoothed across the lines as the ``am`` engine does; off in the plain
+        baseline.
+    axial_stride
+        Samples of the input grid per row of the output grid.
+    coarse_passes
+        How often the motion is estimated on the coarse grid, 4 output rows apart; 0 measures it once
+        only, on the output grid: plain NCC with search and cosine peak, without warping.
+
+    Raises
+    ------
+    RtelastoError
+        If a parameter is not a whole number in its range.
+    """
+
+    name: str = "ncc"
+    samples_per_wavelength: float | None = 6.4
+
+    def __init__(
+        self,
+        *,
+        window_samples: int = 71,
+        window_lines: int = 5,
+        search_samples: int = 16,
+        search_lines: int = 2,
+        strain_window: int = 121,
+        kalman: bool = False,
+        axial_stride: int = 4,
+        coarse_passes: int = 2,
+    ) -> None:
+        require_whole_number("window_samples", window_samples, 3)
+        require_whole_number("window_lines", window_lines, 1)
+        require_whole_number("search_samples", search_samples, 1)
+        require_whole_number("search_lines", search_lines, 0)
+        require_whole_number("strain_window", strain_window, 3)
+        require_whole_number("axial_stride", axial_stride, 1)
+        require_whole_number("coarse_passes", coarse_passes, 0)
+        self.window_samples = window_samples
+        self.window_lines = window_lines
+        self.search_samples = search_samples
+        self.search_lines = search_lines
+        self.strain_window = strain_window
+        self.kalman = kalman
+        self.axial_stride = axial_stride
+        self.coarse_passes = coarse_passes
+
+    def estimate(self, pair: StretchedPair) -> ResidualMotion:
+        """Residual displacement and strain of a pair, row k of the output at sample k·axial_stride."""
+        grid = output_grid(pair.grid, self.axial_stride)
+        displacement, correlation = self.track(pair)
+        strain = least_squares_strain(
+            displacement,
+            window=window_points(self.strain_window, self.axial_stride),
+            step=float(self.axial_stride),
+            weights=fit_weights(correlation),
+        )
+        if self.kalman:
+            strain = kalman_smooth(strain)
+        metres = displacement * np.float32(pair.grid.axial_step_m)
+        return ResidualMotion(metres, strain, grid)
+
+    def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
+        """Residual displacement in samples, and its correlation (0…1), on the output grid."""
+        pre, post = np.empty_like(pair.pre), np.empty_like(pair.post)
+        remove_line_means(pair.pre, pre)
+        remove_line_means(pair.post, post)
+        half_wavelength = max(2, round(pair.samples_per_wavelength / 2))
+        stride = self.axial_stride
+        if self.coarse_passes == 0:
+            correlation = self._correlate(pre, post, self.search_samples, stride, 0)[0]
+            return self._peaks(correlation, stride, half_wavelength)
+
+        coarse = COARSE_ROWS * stride
+        u = v = np.zeros(output_grid(pair.grid, coarse).shape, np.float32)
+        warped, reach = post, self.search_samples
+        for _ in range(self.coarse_passes):
+            volumes = self._correlate(pre, warped, reach, coarse, self.search_lines)
+            shift = lateral_motion(volumes.max(axis=3), _in_rows(LATERAL_NEIGHBOURHOOD, coarse))
+            nearest = (np.rint(shift).astype(np.intp) + self.search_lines)[None, :, :, None]
+            correlation = np.take_along_axis(volumes, nearest, axis=0)[0]
+            rest, height = self._peaks(correlation, coarse, half_wavelength)
+            weights = (height * trust(height)) ** 2
+            u = smooth_weighted(u + rest, weights, _sigma_in_rows(SMOOTH_AXIAL, coarse))
+            v = smooth_weighted(v + shift, weights, _sigma_in_rows(SMOOTH_LATERAL, coarse))
+            warped = warp_by_residual(post, u, v, stride=coarse)
+            reach = half_wavelength
+        correlation = self._correlate(pre, warped, half_wavelength, stride, 0)[0]
+        rest, height = peak_displacement(correlation)
+        return _between_rows(u, COARSE_ROWS, rest.shape[1]) + rest * trust(height), height
+
+    def _correlate(
+        self, pre: Float32Image, post: Float32Image, reach: int, stride: int, lines: int
+    ) -> NDArray[np.float32]:
+        # One lag more than is searched, so that a peak at the end of the search has neighbours.
+        return correlation_volumes(
+            pre,
+            post,
+            window_samples=self.window_samples,
+            window_lines=self.window_lines,
+            max_lag=reach + 1,
+            stride=stride,
+            max_line_shift=lines,
+        )
+
+    @staticmethod
+    def _peaks(
+        correlation: NDArray[np.float32], stride: int, half_wavelength: int
+    ) -> tuple[Float32Image, Float32Image]:
+        lines, rows = _in_rows(HOP_NEIGHBOURHOOD, stride)
+        return peak_displacement(
+            correlation,
+            hop_distance=half_wavelength,
+            neighbour_lines=lines,
+            neighbour_depths=rows,
+        )

@@ -1,0 +1,41 @@
+"""Latencies of the frames so far, and what to tell a user about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """Percentiles of a set of times, in ms; all NaN where there were none."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    def __str__(self) -> str:
+        if not self.count:
+            return "none measured"
+        return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms, max {self.max_ms:.1f} ms"
+
+
+class Latencies:
+    """Keeps the newest ``capacity`` times, so that memory stays flat however long a run is."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._times_ns = np.zeros(capacity, np.int64)
+        self._count = 0
+
+    def add(self, time_ns: int) -> None:
+        self._times_ns[self._count % self._times_ns.size] = time_ns
+        self._count += 1
+
+    def summary(self) -> LatencySummary:
+        times_ms = self._times_ns[: min(self._count, self._times_ns.size)] / 1e6
+        if not times_ms.size:
+            return LatencySummary(0, np.nan, np.nan, np.nan)
+        p50, p99 = np.percentile(times_ms, (50, 99))
+        return LatencySummary(self._count, float(p50), float(p99), float(times_ms.max()))

@@ -1,0 +1,156 @@
+"""A live run: the pipeline between a receiver and a publisher, with its status once a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rtelasto.counters import Counters
+from rtelasto.domain import StrainFrame
+from rtelasto.estimator import CpuEstimator
+from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.pair import PairPolicy
+from rtelasto.pipeline import Pipeline
+from rtelasto.publish import StrainPublisher
+from rtelasto.receive import Receiver
+from rtelasto.registry import open_engine
+from rtelasto.settings import RunSettings
+
+STATUS_PERIOD_NS = 1_000_000_000
+# How soon a request to stop is noticed while no frames come.
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReport:
+    """What a live run did: every counter, and latency from arrival (or, where the sender stamps with this
+    machine's monotonic clock, from acquisition) to publishing."""
+
+    counters: dict[str, int]
+    latency: LatencySummary
+    latency_from: str
+    seconds: float
+
+
+def _queue_frames(policy: PairPolicy) -> int:
+    """How many frames to keep for a pipeline that is behind.
+
+    As many as make one pair without a gap between them; more would only be older. Adaptive pairing takes
+    shorter lags after a gap, so that a few frames do.
+    """
+    return 4 if policy.lag is None else policy.lag + 1
+
+
+class LiveRun:
+    """Receives, estimates and publishes until it is stopped.
+
+    Parameters
+    ----------
+    settings
+        What to run.
+    on_strain
+        Called after every published frame, in the pipeline's thread.
+
+    Raises
+    ------
+    RtelastoError
+        If the engine cannot be opened or an endpoint cannot be used.
+    """
+
+    def __init__(
+        self, settings: RunSettings, on_strain: Callable[[StrainFrame], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.counters = Counters()
+        self._on_strain = on_strain
+        self._latencies = Latencies()
+        policy = settings.policy()
+        # The engine first: it is what can be wrong in the settings, and while it loads no frame waits.
+        estimator = CpuEstimator(open_engine(settings.engine, threads=settings.threads))
+        estimator.warm_up()
+        self._pipeline = Pipeline(estimator, policy, self.counters)
+        self._publisher = StrainPublisher(settings.strain, counters=self.counters)
+        try:
+            self._receiver = Receiver(
+                settings.rf,
+                policy="every" if settings.every else "latest",
+                queue_frames=None if settings.every else _queue_frames(policy),
+                counters=self.counters,
+            )
+        except BaseException:
+            self._publisher.close()
+            raise
+        self.strain_endpoint = self._publisher.endpoint
+
+    def run(self, stop: threading.Event | None = None) -> LiveReport:
+        """Work until ``stop`` is set or ``settings.frames`` strain frames are out."""
+        stop = threading.Event() if stop is None else stop
+        started = status_due = time.monotonic_ns()
+        last = self.counters.snapshot()
+        while not stop.is_set():
+            frame = self._receiver.get(_LOOK_S)
+            if frame is not None:
+                self._publisher.clock = self._receiver.clock
+                strain = self._pipeline.process(frame)
+                if strain is not None:
+                    self._publish(strain, frame.received_ns)
+                if self._finished():
+                    break
+            now = time.monotonic_ns()
+            if now >= status_due:
+                last = self._publish_status(last, now - status_due + STATUS_PERIOD_NS)
+                status_due = now + STATUS_PERIOD_NS
+        # Stopping here, not at close: frames that nobody will read any more have to be in the report.
+        self._receiver.stop()
+        return LiveReport(
+            self.counters.snapshot(),
+            self._latencies.summary(),
+            "acquisition" if self._receiver.clock == "monotonic" else "arrival",
+            (time.monotonic_ns() - started) / 1e9,
+        )
+
+    def _finished(self) -> bool:
+        frames = self.settings.frames
+        return frames is not None and self.counters["strain.out"] >= frames
+
+    def _publish(self, strain: StrainFrame, received_ns: int) -> None:
+        self._publisher.write(strain)
+        begin = strain.acquired_ns if self._receiver.clock == "monotonic" else received_ns
+        self._latencies.add(time.monotonic_ns() - begin)
+        if self._on_strain is not None:
+            self._on_strain(strain)
+
+    def _publish_status(self, last: dict[str, int], elapsed_ns: int) -> dict[str, int]:
+        counts = self.counters.snapshot()
+        rates = {
+            name: 1e9 * (counts.get(name, 0) - last.get(name, 0)) / elapsed_ns
+            for name in ("received", "strain.out")
+        }
+        latency = self._latencies.summary()
+        if latency.count:
+            rates |= {"latency_p50_ms": latency.p50_ms, "latency_p99_ms": latency.p99_ms}
+        estimator = self._pipeline.estimator
+        self._publisher.write_status(
+            rates, counts, {"engine": self.settings.engine, "device": estimator.device}
+        )
+        return counts
+
+    def close(self) -> None:
+        """Stop receiving and publishing. May be called twice."""
+        self._receiver.stop()
+        self._publisher.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

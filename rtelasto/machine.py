@@ -1,0 +1,67 @@
+"""What a machine has that strain can run on; every probe answers in words and none of them raises."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+
+_LIBRARIES = {
+    "CPU runtime (onnxruntime)": "onnxruntime",
+    "numba": "numba",
+    "ZeroMQ (pyzmq)": "pyzmq",
+    "zea files (h5py)": "h5py",
+}
+_EXTRAS = {
+    "CuPy": ("cupy-cuda13x", "gpu"),
+    "TensorRT": ("tensorrt", "gpu"),
+    "simulation (scikit-fem)": ("scikit-fem", "sim"),
+    "pictures (matplotlib)": ("matplotlib", "plot"),
+    "training (torch)": ("torch", "train"),
+}
+
+
+def describe_machine() -> dict[str, str]:
+    """Name and finding, in the order to be printed."""
+    memory = psutil.virtual_memory()
+    rows = {
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "cores": f"{os.cpu_count()} ({psutil.cpu_count(logical=False)} physical)",
+        "memory": f"{memory.total / 2**30:.0f} GiB, {memory.available / 2**30:.0f} GiB free",
+        "GPU": describe_gpu(),
+    }
+    for label, package in _LIBRARIES.items():
+        rows[label] = _version(package) or "missing: reinstall rtelasto"
+    for label, (package, extra) in _EXTRAS.items():
+        rows[label] = _version(package) or f"not installed: pip install 'rtelasto[{extra}]'"
+    return rows
+
+
+def describe_gpu() -> str:
+    """The NVIDIA GPU as its driver reports it, or why there is none to use."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "none found (no nvidia-smi): engines run on the CPU"
+    query = ["--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(
+            [program, *query], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"nvidia-smi failed ({' '.join(str(error).split())}): engines run on the CPU"
+    names = "; ".join(answer.stdout.split("\n")).strip("; ")
+    if importlib.util.find_spec("cupy") is None:
+        return f"{names}, not used: pip install 'rtelasto[gpu]'"
+    return names
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

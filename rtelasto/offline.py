@@ -1,0 +1,101 @@
+"""Strain of a whole recording into a file: the live pipeline without the wire."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtelasto.counters import Counters
+from rtelasto.domain import StrainFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.estimator import CpuEstimator
+from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.pipeline import Pipeline
+from rtelasto.registry import open_engine
+from rtelasto.settings import EstimateSettings
+from rtelasto.sinks.hdf5 import StrainWriter
+from rtelasto.sources.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineSummary:
+    """What a processed recording holds: pairs, median over pairs of their median correlation, mean axial
+    strain over all pixels and pairs, and what became of the frames that made no pair."""
+
+    pairs: int
+    median_quality: float
+    mean_strain: float
+    time_per_pair: LatencySummary
+    counters: dict[str, int]
+
+
+def process_recording(
+    recording: Recording,
+    out: Path,
+    settings: EstimateSettings,
+    *,
+    png: Path | None = None,
+    on_frame: Callable[[], None] | None = None,
+) -> OfflineSummary:
+    """Write the strain of every pair of a recording to ``out`` and, if asked, the largest as a picture.
+
+    Raises
+    ------
+    RtelastoError
+        If no pair can be made, or a file cannot be written; ``out`` is then left as it was.
+    """
+    counters = Counters()
+    policy = settings.policy()
+    if recording.n_frames < 2:
+        raise RtelastoError(
+            f"{recording.path}: {recording.n_frames} frame makes no pair, at least 2 are needed"
+        )
+    if out.exists() and out.samefile(recording.path):
+        raise RtelastoError(f"{out}: is the recording itself; name another file for the strain")
+    estimator = CpuEstimator(open_engine(settings.engine, threads=settings.threads))
+    pipeline = Pipeline(estimator, policy, counters)
+    provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}
+    qualities: list[float] = []
+    strains: list[float] = []
+    times = Latencies()
+    best: StrainFrame | None = None
+    with StrainWriter(out, recording.format, provenance=provenance) as writer:
+        for frame in recording:
+            started = time.perf_counter_ns()
+            strain = pipeline.process(frame)
+            if strain is not None:
+                times.add(time.perf_counter_ns() - started)
+                writer.write(strain)
+                qualities.append(strain.quality)
+                strains.append(float(strain.axial_strain.mean(dtype=np.float64)))
+                if best is None or abs(strain.applied_strain) > abs(best.applied_strain):
+                    best = strain
+            if on_frame is not None:
+                on_frame()
+        if best is None:
+            causes = ", ".join(f"{name} {count}" for name, count in counters.snapshot().items())
+            raise RtelastoError(
+                f"{recording.path}: none of its {recording.n_frames} frames made a pair ({causes})"
+            )
+    if png is not None:
+        from rtelasto.sinks.picture import save_picture
+
+        save_picture(
+            png,
+            best,
+            recording.frame(best.frame_ids[0]),
+            title=f"{recording.path.name} · {best.engine}",
+        )
+    counts = counters.snapshot()
+    counts.pop("strain.out", None)
+    return OfflineSummary(
+        len(qualities),
+        float(np.median(qualities)),
+        float(np.mean(strains)),
+        times.summary(),
+        counts,
+    )

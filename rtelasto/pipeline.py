@@ -1,0 +1,92 @@
+"""The path of a frame: receive → pair → stretch → engine → publish.
+
+Live and offline runs are this one composition; they differ in where frames come from and where strain
+goes to.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from rtelasto.counters import Counters
+from rtelasto.domain import FramePair, RfFrame, StrainFrame
+from rtelasto.pair import Pairing, PairPolicy
+from rtelasto.protocols import StrainSink
+
+log = logging.getLogger(__name__)
+
+
+class Estimator(Protocol):
+    """A back-end: turns a pair into a strain frame on its device."""
+
+    device: str
+
+    def __call__(self, pair: FramePair) -> StrainFrame: ...
+
+
+class Pipeline:
+    """Pairs frames and estimates strain, counting whatever does not become a strain frame.
+
+    Besides what :class:`~rtelasto.pair.Pairing` counts: ``frame.nonfinite`` and ``frame.constant``
+    (frames without an image in them, dropped before pairing) and ``strain.out``.
+    """
+
+    def __init__(
+        self, estimator: Estimator, policy: PairPolicy, counters: Counters | None = None
+    ) -> None:
+        self.estimator = estimator
+        self.counters = counters if counters is not None else Counters()
+        self._pairing = Pairing(policy, self.counters)
+
+    def process(self, frame: RfFrame) -> StrainFrame | None:
+        """Take the next frame; return the strain of the pair that it completes, if any."""
+        fault = image_fault(frame.samples)
+        if fault:
+            self.counters.add(f"frame.{fault}")
+            return None
+        pair = self._pairing.push(frame)
+        if pair is None:
+            return None
+        strain = self.estimator(pair)
+        if not self._pairing.observe(pair, strain):
+            return None
+        self.counters.add("strain.out")
+        if frame.received_ns:
+            strain.stage_ns["total"] = time.monotonic_ns() - frame.received_ns
+        strain.drops.update(self.counters.snapshot())
+        return strain
+
+    def frames(self, source: Iterable[RfFrame]) -> Iterator[StrainFrame]:
+        """Strain frames of a whole source."""
+        for frame in source:
+            strain = self.process(frame)
+            if strain is not None:
+                yield strain
+
+
+def run(
+    source: Iterable[RfFrame],
+    pipeline: Pipeline,
+    sinks: Sequence[StrainSink],
+    on_strain: Callable[[StrainFrame], None] | None = None,
+) -> None:
+    """Push every frame of ``source`` through ``pipeline`` into all ``sinks``."""
+    for strain in pipeline.frames(source):
+        for sink in sinks:
+            sink.write(strain)
+        if on_strain is not None:
+            on_strain(strain)
+
+
+def image_fault(samples: np.ndarray) -> str:
+    """Why a frame holds no image: ``nonfinite``, ``constant``, or empty where it does hold one."""
+    low, high = samples.min(), samples.max()
+    # A NaN anywhere makes both extremes NaN and an infinity shows as one, so two passes settle it.
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "nonfinite"
+    return "constant" if low == high else ""

@@ -1,0 +1,58 @@
+"""Engines by name: the classical ones of this package and the networks shipped as ONNX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtelasto.errors import RtelastoError
+from rtelasto.protocols import StrainEngine
+
+CLASSICAL = {
+    "ncc": "windowed normalized cross-correlation, least-squares strain",
+    "am": "regularised analytic minimisation (Rivaz et al. 2011), Kalman-smoothed strain",
+}
+
+
+def engine_names() -> dict[str, str]:
+    """Every engine that can be named, with one line on what it is."""
+    from rtelasto_engines import shipped_models
+
+    networks = {name: card.summary for name, card in shipped_models().items()}
+    return {**networks, **CLASSICAL}
+
+
+def open_engine(name: str, *, threads: int | None = None) -> StrainEngine:
+    """Open an engine on the CPU.
+
+    Parameters
+    ----------
+    name
+        A name from :func:`engine_names`, or the path of an ONNX file with this project's contract
+        (``docs/engines.md``).
+    threads
+        Threads for a network's runtime; None lets it use every core.
+
+    Raises
+    ------
+    RtelastoError
+        If there is no such engine, or the ONNX file cannot be read or breaks the contract.
+    """
+    if name == "ncc":
+        from rtelasto.cpu.ncc import NccEngine
+
+        return NccEngine()
+    if name == "am":
+        from rtelasto.cpu.am import AmEngine
+
+        return AmEngine()
+    from rtelasto.cpu.engine import OnnxEngine
+    from rtelasto_engines import shipped_models
+
+    models = shipped_models()
+    if name in models:
+        return OnnxEngine(models[name].path, threads=threads)
+    if name.endswith(".onnx"):
+        return OnnxEngine(Path(name), threads=threads)
+    raise RtelastoError(
+        f"engine must be one of {', '.join(engine_names())} or an .onnx file, got {name!r}"
+    )

@@ -1,0 +1,77 @@
+"""Settings of a live run: one frozen object, filled from a TOML file and from flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtelasto.errors import RtelastoError
+from rtelasto.pair import PairPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateSettings:
+    """How strain is estimated, live or offline.
+
+    Parameters
+    ----------
+    engine
+        cnn, wu2018, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
+    pair
+        consecutive, "lag N", or adaptive (the lag whose strain comes nearest to --target-strain).
+    target_strain
+        Applied strain that adaptive pairing aims for; 0.007 is 0.7 %.
+    max_lag
+        Largest lag that adaptive pairing tries, in frames.
+    min_quality
+        Adaptive pairing refuses pairs whose median post-warp correlation is lower.
+    threads
+        Threads of the network's runtime; by default one per core.
+    """
+
+    engine: str = "cnn"
+    pair: str = "consecutive"
+    target_strain: float = 0.007
+    max_lag: int = 16
+    min_quality: float = 0.5
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise RtelastoError(f"threads must lie in 1…1024, got {self.threads}")
+        self.policy()
+
+    def policy(self) -> PairPolicy:
+        """The pairing these settings ask for."""
+        return PairPolicy.parse(
+            self.pair,
+            target_strain=self.target_strain,
+            max_lag=self.max_lag,
+            min_quality=self.min_quality,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(EstimateSettings):
+    """A live run: where RF frames come from and where strain goes to.
+
+    Parameters
+    ----------
+    rf
+        Endpoint where the sender of RF frames is bound.
+    strain
+        Endpoint to bind for viewers and recorders.
+    every
+        Work on every frame, however late, instead of dropping the oldest when behind.
+    frames
+        Stop after so many strain frames; by default only on SIGINT or SIGTERM.
+    """
+
+    rf: str = "tcp://127.0.0.1:5555"
+    strain: str = "tcp://127.0.0.1:5556"
+    every: bool = False
+    frames: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frames is not None and self.frames < 1:
+            raise RtelastoError(f"frames must be at least 1, got {self.frames}")

@@ -1,0 +1,74 @@
+"""Times of the pipeline's stages on simulated frames, for ``bench`` and ``doctor``."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from rtelasto.domain import FramePair, RfFormat, RfFrame
+from rtelasto.estimator import CpuEstimator
+from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.registry import open_engine
+from rtelasto.wire_rf import decode_rf, encode_rf
+
+_WARM_UP = 2
+
+
+def timing_frames(rf_format: RfFormat | None = None, *, strain: float = 0.005) -> list[RfFrame]:
+    """Three int16 frames of speckle, each pressed by ``strain`` from the one before; same every time."""
+    from rtelasto_engines.simulate.echo import EchoModel
+    from rtelasto_engines.simulate.motion import DisplacementField
+    from rtelasto_engines.simulate.scatterers import EchoTexture, scatter
+    from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
+
+    rf_format = rf_format or PUBLISHED_FORMAT
+    depth_m = 1.02 * (rf_format.start_depth_m + rf_format.n_samples * rf_format.axial_step_m)
+    still = DisplacementField.zero(
+        width_m=rf_format.n_lines * rf_format.line_pitch_m + 4e-3, depth_m=depth_m
+    )
+    model = EchoModel(rf_format)
+    rng = np.random.default_rng(7)
+    cloud = scatter(rng, model, EchoTexture(), travel_z_m=2.0 * strain * depth_m)
+    frames = []
+    for index in range(3):
+        rf = model.rf(cloud.moved(still.plus_affine(axial_slope=-strain * index)))
+        counts = 1000.0 * rf / np.sqrt(np.mean(np.square(rf, dtype=np.float64)))
+        samples = np.clip(np.rint(counts), -32768, 32767).astype(np.int16)
+        frames.append(RfFrame(samples, rf_format, frame_id=index))
+    return frames
+
+
+def time_stages(
+    engine: str, *, pairs: int = 20, rf_format: RfFormat | None = None, threads: int | None = None
+) -> dict[str, LatencySummary]:
+    """Times per stage over ``pairs`` pairs, after two that warm up.
+
+    Stages: ``decode`` (wire message to frame), ``stretch``, ``engine``, ``quality``, and ``total`` of all
+    of them. Consecutive pairs share a frame, as they do live.
+    """
+    frames = timing_frames(rf_format)
+    messages = [
+        [bytes(part) for part in encode_rf(frame, stream="timing", seq=frame.frame_id)]
+        for frame in frames
+    ]
+    estimator = CpuEstimator(open_engine(engine, threads=threads))
+    times: dict[str, Latencies] = {}
+    previous = None
+    # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair strains alike.
+    order = [0, 1, 2, 1]
+    for index in range(pairs + _WARM_UP + 1):
+        started = time.perf_counter_ns()
+        frame = decode_rf(messages[order[index % 4]]).frame
+        assert frame is not None
+        decoded = time.perf_counter_ns()
+        if previous is not None:
+            strain = estimator(FramePair(previous, frame))
+            finished = time.perf_counter_ns()
+            if index > _WARM_UP:
+                stages = {"decode": decoded - started, **strain.stage_ns}
+                stages["total"] = finished - started
+                for name, time_ns in stages.items():
+                    times.setdefault(name, Latencies()).add(time_ns)
+        previous = frame
+    return {name: latencies.summary() for name, latencies in times.items()}

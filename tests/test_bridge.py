@@ -1,0 +1,27 @@
+"""The Python side of the bridge through MATLAB's Python interface."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtelasto.domain import RfFormat
+from rtelasto.receive import Receiver
+from rtelasto.sender import RfSender
+
+WAIT_S = 30.0
+
+
+def test_an_array_laid_out_as_matlab_does_arrives_as_lines_of_samples() -> None:
+    # MATLAB's [samples, lines] is column-major, and its integers come as NumPy's int32.
+    rf = np.asfortranarray(np.arange(24, dtype=np.int16).reshape(6, 4))
+    rf_format = RfFormat(np.int32(4), np.int32(6), 31.25e6, 7.8125e6, 0.2969e-3)
+    transposed = np.asarray(rf).T
+    assert transposed.base is not None
+    assert transposed.flags.c_contiguous
+    with RfSender("tcp://127.0.0.1:0") as sender, Receiver(sender.endpoint) as receiver:
+        assert sender.wait_for_subscriber(WAIT_S)
+        sender.send(transposed, rf_format)
+        frame = receiver.get(WAIT_S)
+    assert frame is not None
+    np.testing.assert_array_equal(frame.samples, rf.T)
+    assert frame.format == RfFormat(4, 6, 31.25e6, 7.8125e6, 0.2969e-3)

@@ -1,0 +1,177 @@
+"""The live run: real senders, real sockets, real processes, and every frame accounted for."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import processes
+import pytest
+
+from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.live import LiveReport, LiveRun
+from rtelasto.receive import StrainReceiver
+from rtelasto.sender import RfSender
+from rtelasto.settings import RunSettings
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.timing import timing_frames
+
+FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
+DEEPER = RfFormat(32, 1024, 40e6, 6.25e6, 2e-4)
+WAIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[RfFrame]:
+    return timing_frames(FORMAT)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory, frames: list[RfFrame]) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "press.h5"
+    with RecordingWriter(path, FORMAT, frame_rate_hz=20.0) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+def free_endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def drops(counters: dict[str, int]) -> int:
+    """Frames that arrived and are in no pair as its post-compression frame."""
+    causes = ("overflow", "unread", "repeated", "out_of_order", "pair.first", "pair.decorrelated")
+    faults = sum(
+        count for name, count in counters.items() if name.startswith(("frame.", "unsupported."))
+    )
+    return faults + sum(counters.get(name, 0) for name in causes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("engine", ["ncc", "cnn"])
+def test_run_fed_by_replay_accounts_for_every_frame(
+    recording: Path, number: signal.Signals, engine: str
+) -> None:
+    rf, strain = free_endpoint(), free_endpoint()
+    with (
+        StrainReceiver(strain, policy="every") as receiver,
+        processes.running(
+            "run", "--rf", rf, "--strain", strain, "--engine", engine, "--every"
+        ) as run,
+    ):
+        # A status message shows that the engine is loaded and that the pipeline hears us.
+        assert receiver.counters.wait_for("statuses", 1, WAIT_S)
+        replay = processes.start(
+            "replay", str(recording), "--rf", rf, "--fps", "50", "--repeat", "10", "--wait-s", "60"
+        )
+        received = []
+        while len(received) < 29 and (message := receiver.get(WAIT_S)) is not None:
+            received.append(message)
+        sent = processes.table(replay.communicate(timeout=WAIT_S)[0])
+        run.send_signal(number)
+        output, errors = run.communicate(timeout=WAIT_S)
+    assert run.returncode == 0, errors
+    assert sent["frames sent"] == "30"
+    rows = processes.table(output)
+    assert rows["RF frames in"] == "30"
+    assert rows["strain frames out"] == "29"
+    assert rows["pair.first"] == "1"
+    assert [message.frame.frame_ids for message in received] == [(i, i + 1) for i in range(29)]
+    assert [message.seq for message in received] == list(range(29))
+    first = received[0]
+    assert np.median(first.frame.axial_strain) == pytest.approx(-0.005, abs=5e-4)
+    assert first.clock == "monotonic"
+    assert first.frame.acquired_ns < first.frame.published_ns
+    assert {"stretch", "engine", "quality", "total"} <= set(first.frame.stage_ns)
+
+
+class Live:
+    """A live run on a thread of the test, with a sender in front of it."""
+
+    def __init__(self, **settings: object) -> None:
+        self.sender = RfSender("tcp://127.0.0.1:0")
+        self.live = LiveRun(
+            RunSettings(
+                rf=self.sender.endpoint,
+                strain="tcp://127.0.0.1:0",
+                **{"engine": "ncc", "every": True, **settings},  # type: ignore[arg-type]
+            )
+        )
+        self.stop = threading.Event()
+        self.report: LiveReport | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self.sender.wait_for_subscriber(WAIT_S)
+
+    def _run(self) -> None:
+        self.report = self.live.run(self.stop)
+
+    def finish(self) -> LiveReport:
+        self.stop.set()
+        self._thread.join(WAIT_S)
+        self.live.close()
+        self.sender.close()
+        assert self.report is not None
+        return self.report
+
+    def wait_for(self, counter: str, count: int) -> None:
+        assert self.live.counters.wait_for(counter, count, WAIT_S), self.live.counters.snapshot()
+
+
+def test_a_change_of_depth_and_a_restart_of_the_scanner_do_not_stop_it(
+    frames: list[RfFrame],
+) -> None:
+    deeper = timing_frames(DEEPER)
+    live = Live()
+    for frame in (*frames, *deeper):
+        live.sender.send(frame.samples, frame.format)
+    live.wait_for("strain.out", 4)
+    endpoint = live.sender.endpoint
+    live.sender.close()
+    live.sender = RfSender(endpoint)
+    assert live.sender.wait_for_subscriber(WAIT_S)
+    for frame in frames:
+        live.sender.send(frame.samples, frame.format)
+    live.wait_for("strain.out", 6)
+    counters = live.finish().counters
+    assert counters["pair.reset.format"] == 1
+    assert counters["pair.reset.stream"] == 1
+    assert counters["received"] == counters["strain.out"] + drops(counters) == 9
+
+
+def test_frames_without_an_image_are_counted_and_dropped(frames: list[RfFrame]) -> None:
+    live = Live()
+    nothing = np.zeros_like(frames[0].samples)
+    broken = frames[0].samples.astype(np.float32)
+    broken[3, 5] = np.nan
+    for samples in (nothing, broken, *(frame.samples for frame in frames)):
+        live.sender.send(samples, FORMAT)
+    live.wait_for("strain.out", 2)
+    counters = live.finish().counters
+    assert counters["frame.constant"] == 1
+    assert counters["frame.nonfinite"] == 1
+    assert counters["received"] == counters["strain.out"] + drops(counters)
+
+
+def test_an_overrun_pipeline_drops_the_oldest_and_counts_exactly(frames: list[RfFrame]) -> None:
+    live = Live(every=False)
+    for index in range(60):
+        live.sender.send(frames[index % 3].samples, FORMAT)
+    live.wait_for("strain.out", 1)
+    counters = live.finish().counters
+    assert counters["received"] == counters["strain.out"] + drops(counters)
+    assert counters["overflow"] + counters.get("gaps", 0) > 0
+
+
+def test_it_stops_after_so_many_frames(frames: list[RfFrame]) -> None:
+    live = Live(frames=2)
+    for frame in frames:
+        live.sender.send(frame.samples, frame.format)
+    live._thread.join(WAIT_S)
+    assert live.finish().counters["strain.out"] == 2
