@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import StrainFrame
 from rtelasto.estimator import CpuEstimator
@@ -45,7 +44,7 @@ def _queue_frames(policy: PairPolicy) -> int:
     return 4 if policy.lag is None else policy.lag + 1
 
 
-class LiveRun:
+class LiveRun(Closing):
     """Receives, estimates and publishes until it is stopped.
 
     Parameters
@@ -104,8 +103,8 @@ class LiveRun:
             if now >= status_due:
                 last = self._publish_status(last, now - status_due + STATUS_PERIOD_NS)
                 status_due = now + STATUS_PERIOD_NS
-        # Stopping here, not at close: frames that nobody will read any more have to be in the report.
-        self._receiver.stop()
+        # Closing it here, not at the end: frames that nobody will read any more have to be in the report.
+        self._receiver.close()
         return LiveReport(
             self.counters.snapshot(),
             self._latencies.summary(),
@@ -141,16 +140,5 @@ class LiveRun:
 
     def close(self) -> None:
         """Stop receiving and publishing. May be called twice."""
-        self._receiver.stop()
+        self._receiver.close()
         self._publisher.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

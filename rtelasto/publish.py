@@ -6,12 +6,11 @@ import threading
 import uuid
 from collections.abc import Mapping
 from time import monotonic_ns
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import StrainFrame
 from rtelasto.sockets import PublishingSocket
@@ -19,7 +18,7 @@ from rtelasto.wire import TOPIC_STATUS, TOPIC_STRAIN, Part
 from rtelasto.wire_strain import Status, encode_status, encode_strain
 
 
-class StrainPublisher:
+class StrainPublisher(Closing):
     """A `StrainSink` that sends each frame to all subscribers. May be used from several threads.
 
     Parameters
@@ -110,17 +109,6 @@ class StrainPublisher:
         """Unbind; subscribers that keep up still get what was written. May be called twice."""
         with self._lock:
             self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _send(self, parts: list[Part], counter: str) -> None:
         sent = self._socket.send(parts, copy=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import monotonic_ns
-from types import TracebackType
-from typing import Generic, Self
+from typing import Generic
 
 import zmq
 
+from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import RfFrame
 from rtelasto.sequence import SequenceCheck
@@ -18,8 +18,8 @@ from rtelasto.wire_rf import decode_rf
 from rtelasto.wire_strain import Status, StrainMessage, decode_status, decode_strain
 
 
-class _Receiver(Generic[Item]):
-    """What the receivers share: items until stopped, and the end of a with block stops them."""
+class _Receiver(Closing, Generic[Item]):
+    """What the receivers share: items until closed."""
 
     counters: Counters
     _subscription: Subscription[Item]
@@ -30,27 +30,16 @@ class _Receiver(Generic[Item]):
         return self._subscription.endpoint
 
     def get(self, timeout_s: float | None = None) -> Item | None:
-        """The next item; None if none came within ``timeout_s`` or the receiver was stopped."""
+        """The next item; None if none came within ``timeout_s`` or the receiver was closed."""
         return self._subscription.get(timeout_s)
 
     def __iter__(self) -> Iterator[Item]:
-        """Items as they come, until `stop`."""
+        """Items as they come, until `close`."""
         return iter(self._subscription)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Disconnect and end whoever waits for an item; from any thread, more than once."""
         self._subscription.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 class Receiver(_Receiver[RfFrame]):

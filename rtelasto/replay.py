@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic_ns
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.closing import Closing
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
 from rtelasto.sender import RfSender
@@ -107,7 +107,7 @@ def frame_times_ns(
     return times, int(times[-1] + np.median(intervals))
 
 
-class Replayer:
+class Replayer(Closing):
     """A sender that replays a recording.
 
     Parameters
@@ -210,17 +210,6 @@ class Replayer:
     def close(self) -> None:
         """Send what is left and unbind. May be called twice."""
         self._sender.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _frames(self) -> Iterator[tuple[int, int]]:
         """Index of each frame to be sent and its time since the first at speed 1, in ns."""

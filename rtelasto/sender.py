@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import uuid
 from time import monotonic_ns, time_ns
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.sockets import PublishingSocket
@@ -19,7 +18,7 @@ from rtelasto.wire_rf import encode_rf, wire_samples
 _CLOCKS = {"monotonic": monotonic_ns, "unix": time_ns}
 
 
-class RfSender:
+class RfSender(Closing):
     """Publishes RF frames. Not for use from two threads at once.
 
     Parameters
@@ -111,14 +110,3 @@ class RfSender:
     def close(self) -> None:
         """Send what is left and unbind. May be called twice."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -339,8 +339,8 @@ def test_stop_ends_whoever_waits(policy):
     thread = threading.Thread(target=consume)
     thread.start()
     waiting.wait()
-    receiver.stop()
-    receiver.stop()
+    receiver.close()
+    receiver.close()
     thread.join(PATIENCE_S)
     assert ended == ["end"]
     assert receiver.get() is None

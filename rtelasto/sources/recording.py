@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.closing import Closing
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rtelasto.sources.truth import RecordedTruth
 
 
-class Recording:
+class Recording(Closing):
     """RF frames in acquisition order; a `FrameSource`, a sequence and a context manager.
 
     Opened by `rtelasto.sources.open_recording`. Only the frame asked for is read from disk.
@@ -72,17 +72,6 @@ class Recording:
 
     def __iter__(self) -> Iterator[RfFrame]:
         return self.frames()
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def read(self, i: int) -> NDArray[np.generic]:
         """Frame ``i`` as a new array (n_lines, n_samples), C order, native byte order.
