@@ -45,7 +45,8 @@ def refused(*arguments: str) -> str:
 def test_every_command_shows_an_example(command: str) -> None:
     done = processes.finish(command, "--help")
     assert done.returncode == 0
-    assert f"rtelasto {command}" in done.stdout
+    assert f"rtelasto {command}" in done.stdout.partition("Examples:")[2]
+    assert "Not a medical device" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtelasto.accuracy.compare import TRUTH, Comparison, Example, Points
-from rtelasto.accuracy.metrics import agreement
+from rtelasto.accuracy.agreement_plots import draw_agreement
+from rtelasto.accuracy.compare import TRUTH, Column, Comparison, Example
 from rtelasto.accuracy.summary import Shown, spread
 from rtelasto.domain import Grid
 from rtelasto.errors import MissingExtraError
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 _PANEL_INCH = 2.3
 _PIXELS_PER_INCH = 130
-_QUANTITIES = (
-    ("displacement", "true_displacement", "displacement, samples"),
-    ("strain", "true_strain", "strain, %"),
-)
 
 
 def save_comparison(path: Path, comparison: Comparison, shown: Shown) -> None:
@@ -60,7 +56,7 @@ def save_comparison(path: Path, comparison: Comparison, shown: Shown) -> None:
         if comparison.example is not None:
             _draw_example(top, comparison.example, labels)
             _draw_trade_off(middle, comparison, shown)
-        _draw_agreement(bottom, comparison, labels)
+        draw_agreement(bottom, comparison, labels)
         figure.savefig(output.temporary, format="png", dpi=_PIXELS_PER_INCH, facecolor="white")
     except OSError as error:
         output.discard()
@@ -107,151 +103,56 @@ def _draw_example(figure: SubFigure, example: Example, labels: list[str]) -> Non
 
 
 def _draw_trade_off(figure: SubFigure, comparison: Comparison, shown: Shown) -> None:
-    profile, trade, snr = figure.subplots(1, 3)
+    """Edge profile and noise against resolution where there are published-style tissues; RMSE."""
     assert comparison.example is not None
+    published = comparison.example.pair.kind == "published"
+    panels = figure.subplots(1, 3 if published else 1, squeeze=False)[0]
     colours = {column.label: f"C{index}" for index, column in enumerate(shown.columns)}
-    for label in (*colours, TRUTH):
-        position_mm, strain = comparison.example.edges[label]
-        look = {"color": colours.get(label, "black"), "linewidth": 1.2}
-        profile.plot(position_mm, strain, label=label, **look)
-    profile.set_xlabel("from the inclusion's boundary along the axis, mm (inside positive)")
-    profile.set_ylabel("axial strain, %")
-    profile.set_title("edge of the example's inclusion", fontsize="medium")
-    profile.legend(fontsize="x-small", frameon=False)
-
-    for column in shown.columns:
-        if not column.own:
-            continue
-        variants = [c for c in comparison.columns if c.engine == column.engine]
-        curve = [
-            (
-                spread(comparison.select("published", c), "edge_width_mm").median,
-                spread(comparison.select("published", c), "strain_rmse_percent").median,
-            )
-            for c in sorted(variants, key=lambda c: c.strain_window or 0)
-        ]
-        colour = colours[column.label]
-        trade.plot(*zip(*curve, strict=True), "o-", color=colour, markersize=3, linewidth=0.9)
-        own = comparison.select("published", column)
-        at = spread(own, "edge_width_mm").median, spread(own, "strain_rmse_percent").median
-        trade.plot(*at, "o", color=colour, markersize=7, label=column.label)
+    own = [column for column in shown.columns if column.own]
+    if published:
+        _draw_edges(panels[0], comparison.example, colours)
+        for column in own:
+            _draw_windows(panels[1], comparison, column, colours[column.label])
+        panels[1].set_xlabel("20–80 % edge width, mm")
+        panels[1].set_ylabel("strain RMSE, % strain")
+        panels[1].set_title("noise against resolution, published tissues", fontsize="medium")
+    for column in own:
         pairs = [s for s in comparison.scores if s.column == column]
-        snr.plot(
+        panels[-1].plot(
             [s.conditions["echo_snr_db"] for s in pairs],
             [s.values["displacement_rmse_samples"] for s in pairs],
             "o",
-            color=colour,
+            color=colours[column.label],
             markersize=3,
             alpha=0.7,
             label=column.label,
         )
-    trade.set_xlabel("20–80 % edge width, mm")
-    trade.set_ylabel("strain RMSE, % strain")
-    trade.set_yscale("log")
-    trade.set_title("noise against resolution, published tissues", fontsize="medium")
-    snr.set_xlabel("echo SNR, dB")
-    snr.set_ylabel("displacement RMSE, samples")
-    snr.set_yscale("log")
-    snr.set_title("every pair", fontsize="medium")
-    for panel in (trade, snr):
+    panels[-1].set_xlabel("echo SNR, dB")
+    panels[-1].set_ylabel("displacement RMSE, samples")
+    panels[-1].set_title("every pair", fontsize="medium")
+    for panel in panels[-2:] if published else panels:
+        panel.set_yscale("log")
         panel.legend(fontsize="x-small", frameon=False)
         panel.grid(alpha=0.3)
 
 
-def _draw_agreement(figure: SubFigure, comparison: Comparison, labels: list[str]) -> None:
-    panels = figure.subplots(4, len(labels), squeeze=False)
-    for index, (name, true_name, unit) in enumerate(_QUANTITIES):
-        pooled = {
-            label: _finite_points(comparison.points[label], name, true_name) for label in labels
-        }
-        truths = np.concatenate([truth for _, truth in pooled.values()])
-        differences = np.concatenate([estimate - truth for estimate, truth in pooled.values()])
-        if truths.size == 0:
-            continue
-        estimates = truths + differences
-        ends = np.percentile(estimates, (0.5, 99.5))
-        span = (float(min(truths.min(), ends[0])), float(max(truths.max(), ends[1])))
-        reach = 1.2 * float(np.percentile(np.abs(differences), 99.0)) or 1.0
-        for at, label in enumerate(labels):
-            estimate, truth = pooled[label]
-            if truth.size == 0:
-                continue
-            upper, lower = panels[2 * index, at], panels[2 * index + 1, at]
-            _draw_regression(upper, estimate, truth, span)
-            _draw_bland_altman(lower, estimate, truth, span, reach)
-            upper.set_title(label, fontsize="medium")
-            upper.set_xlabel(f"true {unit}", fontsize="small")
-            lower.set_xlabel(f"mean of both, {unit.split(', ')[1]}", fontsize="small")
-            if at == 0:
-                upper.set_ylabel(f"estimated {unit}", fontsize="small")
-                lower.set_ylabel(f"{unit}\nestimate − truth", fontsize="small")
-    for panel in panels.ravel():
-        panel.tick_params(labelsize="small")
+def _draw_edges(panel: Axes, example: Example, colours: dict[str, str]) -> None:
+    for label, colour in {**colours, TRUTH: "black"}.items():
+        panel.plot(*example.edges[label], label=label, color=colour, linewidth=1.2)
+    panel.set_xlabel("axially from the boundary inwards, mm")
+    panel.set_ylabel("axial strain, %")
+    panel.set_title("edge of the example's inclusion", fontsize="medium")
+    panel.legend(fontsize="x-small", frameon=False)
 
 
-def _finite_points(points: Points, name: str, true_name: str) -> tuple[np.ndarray, np.ndarray]:
-    estimate, truth = points.pooled(name), points.pooled(true_name)
-    finite = np.isfinite(estimate) & np.isfinite(truth)
-    return estimate[finite], truth[finite]
+def _draw_windows(panel: Axes, comparison: Comparison, column: Column, colour: str) -> None:
+    """Medians of an engine, its own window large, joined to those with other windows."""
 
+    def at(variant: Column) -> tuple[float, float]:
+        scores = comparison.select("published", variant)
+        return spread(scores, "edge_width_mm").median, spread(scores, "strain_rmse_percent").median
 
-_CLOUD: dict[str, Any] = {
-    "gridsize": 50,
-    "bins": "log",
-    "mincnt": 1,
-    "cmap": "Blues",
-    "linewidths": 0,
-}
-
-
-def _note(panel: Axes, text: str, *, top: bool = True) -> None:
-    panel.text(
-        0.03,
-        0.97 if top else 0.03,
-        text.replace("-", "−"),
-        transform=panel.transAxes,
-        va="top" if top else "bottom",
-        fontsize="x-small",
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.0},
-    )
-
-
-def _draw_regression(
-    panel: Axes, estimate: np.ndarray, truth: np.ndarray, span: tuple[float, float]
-) -> None:
-    fit = agreement(estimate, truth)
-    margin = 0.05 * (span[1] - span[0]) + 1e-6
-    low, high = span[0] - margin, span[1] + margin
-    shown = (estimate >= low) & (estimate <= high)
-    panel.hexbin(truth[shown], estimate[shown], extent=(low, high, low, high), **_CLOUD)
-    ends = np.array([low, high])
-    panel.plot(ends, ends, color="0.6", linewidth=0.8, linestyle=":")
-    panel.plot(ends, fit.intercept + fit.slope * ends, color="tab:red", linewidth=0.9)
-    panel.set_xlim(low, high)
-    panel.set_ylim(low, high)
-    text = f"slope {fit.slope:.4f}\nintercept {fit.intercept:.3f}\nR² {fit.r2:.5f}"
-    outside = estimate.size - int(shown.sum())
-    _note(panel, text + (f"\n{outside} of {estimate.size} outside" if outside else ""))
-
-
-def _draw_bland_altman(
-    panel: Axes,
-    estimate: np.ndarray,
-    truth: np.ndarray,
-    span: tuple[float, float],
-    reach: float,
-) -> None:
-    fit = agreement(estimate, truth)
-    mean, difference = 0.5 * (estimate + truth), estimate - truth
-    shown = (np.abs(difference) <= reach) & (mean >= span[0]) & (mean <= span[1])
-    panel.hexbin(
-        mean[shown], difference[shown], extent=(span[0], span[1] + 1e-6, -reach, reach), **_CLOUD
-    )
-    panel.axhline(fit.bias, color="tab:red", linewidth=0.9)
-    for limit in (fit.bias - fit.limit, fit.bias + fit.limit):
-        panel.axhline(limit, color="tab:red", linewidth=0.9, linestyle="--")
-    panel.set_xlim(*span)
-    panel.set_ylim(-reach, reach)
-    outside = difference.size - int(shown.sum())
-    text = f"{fit.bias:+.4f} ± {fit.limit:.3f}"
-    _note(panel, text + (f"\n{outside} of {difference.size} outside" if outside else ""))
+    variants = [c for c in comparison.columns if c.engine == column.engine]
+    curve = np.array([at(c) for c in sorted(variants, key=lambda c: c.strain_window or 0)])
+    panel.plot(curve[:, 0], curve[:, 1], "o-", color=colour, markersize=3, linewidth=0.9)
+    panel.plot(*at(column), "o", color=colour, markersize=7, label=column.label)

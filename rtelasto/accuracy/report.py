@@ -16,7 +16,7 @@ from rtelasto.accuracy.summary import Shown, Spread, ratios, spread
 from rtelasto.accuracy.tissues import KINDS, Kind
 
 METRICS = {
-    "displacement_rmse_samples": ("RMSE of u, samples", 3),
+    "displacement_rmse_samples": ("u RMSE, samples", 3),
     "displacement_snr_db": ("SNRd, dB", 1),
     "strain_rmse_percent": ("strain RMSE, %", 3),
     "strain_snr_db": ("SNRe, dB", 1),
@@ -113,7 +113,7 @@ def as_json(comparison: Comparison, shown: Shown) -> dict[str, Any]:
             continue
         kinds[kind] = {
             "pairs": len(truth),
-            "reference_over_best_matched_classic": ratios(comparison, shown, kind),
+            "reference_over_best_rival": ratios(comparison, shown, kind),
             "columns": {
                 column.label: {
                     "failed": sum(s.failed for s in scores),
@@ -143,6 +143,7 @@ def as_json(comparison: Comparison, shown: Shown) -> dict[str, Any]:
         "failed_above_samples": FAILURE_SAMPLES,
         "reference": shown.reference,
         "matched_edge_columns": [column.label for column in shown.matched],
+        "rival_columns": [column.label for column in shown.rivals],
         "summary": kinds,
         "agreement": agreements,
         "pairs": [

@@ -31,12 +31,12 @@ def spread(scores: Sequence[Score], metric: str) -> Spread:
     return Spread(median, lower, upper, len(values))
 
 
-def matched_window(comparison: Comparison, classical: str, reference: str) -> Column | None:
-    """The classical engine's strain window whose edges are nearest to, and not wider than, the reference's.
+def rival_windows(comparison: Comparison, classical: str, reference: str) -> list[Column]:
+    """A classical engine's strain windows whose edges are not wider than the reference's, longest last.
 
-    The largest window for which the median over the published-style pairs of (its edge width − the
-    reference's) is at most 0; if all are wider, the one that is the least so. None where the engine
-    has no windows or no pair has both widths.
+    Those for which the median over the published-style pairs of (its edge width − the reference's) is
+    at most 0; if all are wider, the one that is the least so. Empty where the engine has no windows
+    or no pair has both widths.
     """
     references = {
         s.seed: s.values["edge_width_mm"]
@@ -56,20 +56,23 @@ def matched_window(comparison: Comparison, classical: str, reference: str) -> Co
         if paired:
             gaps[column] = float(np.median(paired))
     narrow = [column for column, gap in gaps.items() if gap <= 0.0]
-    if narrow:
-        return max(narrow, key=lambda column: column.strain_window or 0)
-    return min(gaps, key=lambda column: gaps[column], default=None)
+    if gaps and not narrow:
+        narrow = [min(gaps, key=lambda column: gaps[column])]
+    return sorted(narrow, key=lambda column: column.strain_window or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The columns that are told: every engine as it comes, classical ones also at matched edges.
 
-    ``reference`` is the engine whose edges are matched, None where only classical ones compete.
+    ``matched`` are the latter, of each classical engine the longest strain window whose edges are not
+    wider than those of ``reference``; ``rivals`` all windows of which that holds. ``reference`` is
+    None where only classical engines compete.
     """
 
     columns: tuple[Column, ...]
     matched: tuple[Column, ...]
+    rivals: tuple[Column, ...]
     reference: str | None
 
 
@@ -79,28 +82,34 @@ def shown_columns(comparison: Comparison) -> Shown:
     reference = next((column.label for column in own if column.strain_window is None), None)
     columns: list[Column] = []
     matched: list[Column] = []
+    rivals: list[Column] = []
     for column in own:
         columns.append(column)
         if column.strain_window is None or reference is None:
             continue
-        match = matched_window(comparison, column.engine, reference)
-        if match is not None:
-            matched.append(match)
-            if match != column:
-                columns.append(match)
-    return Shown(tuple(columns), tuple(matched), reference)
+        windows = rival_windows(comparison, column.engine, reference)
+        rivals += windows
+        if windows:
+            matched.append(windows[-1])
+            if windows[-1] != column:
+                columns.append(windows[-1])
+    return Shown(tuple(columns), tuple(matched), tuple(rivals), reference)
 
 
 def ratios(comparison: Comparison, shown: Shown, kind: Kind) -> dict[str, float]:
-    """Median RMSE of the reference over that of the best classical engine at matched edges."""
+    """Median RMSE of the reference over that of the best rival.
+
+    The best, not the one nearest in edge width: past some length a window has wider edges and a
+    larger error too, and to be compared with that one would flatter a blurred reference.
+    """
     out: dict[str, float] = {}
-    if shown.reference is None or not shown.matched:
+    if shown.reference is None or not shown.rivals:
         return out
     reference = [
         s for s in comparison.scores if s.kind == kind and s.column.label == shown.reference
     ]
     for metric in ("displacement_rmse_samples", "strain_rmse_percent"):
-        medians = [spread(comparison.select(kind, c), metric).median for c in shown.matched]
+        medians = [spread(comparison.select(kind, c), metric).median for c in shown.rivals]
         best = min((m for m in medians if math.isfinite(m)), default=math.nan)
         out[metric] = spread(reference, metric).median / best if best > 0.0 else math.nan
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rtelasto.cli.terminal import console, notes
-from rtelasto.errors import RtelastoError
+from rtelasto.errors import MissingExtraError, RtelastoError
 
 # Columns of text that the tables need with quartiles.
 _WITH_QUARTILES = 110
@@ -70,6 +71,12 @@ def accuracy(
     names = [name.strip() for name in listed if name.strip()]
     if not names or len(set(names)) < len(names):
         raise RtelastoError(f"engines must name each engine once, got {engines!r}")
+    for path in (json_file, png):
+        # Found out now rather than after minutes of simulation.
+        if path is not None and not path.parent.is_dir():
+            raise RtelastoError(f"{path}: the folder does not exist")
+    if png is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("a picture", "plot")
     competitors = [Competitor(open_engine(name, threads=threads), name) for name in names]
     total = published + random
     with notes.status(f"tissue 1 of {total}") as status:
@@ -92,7 +99,7 @@ def accuracy(
             out.print(binned_table(result, shown))
         for metric, ratio in ratios(result, shown, kind).items():
             out.print(
-                f"{shown.reference} over the best classic at matched edges, {metric}: {ratio:.2f}"
+                f"{shown.reference} over the best classic with edges no wider, {metric}: {ratio:.2f}"
             )
         out.print()
     if json_file is not None:

@@ -9,6 +9,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.config import Toml
 
+from rtelasto.cli.bench import app as bench
+from rtelasto.cli.terminal import NOT_A_MEDICAL_DEVICE, examples
 from rtelasto.errors import RtelastoError
 
 app = App(
@@ -16,23 +18,55 @@ app = App(
     help="Live ultrasound strain imaging: RF frames in, axial strain out.",
     version=lambda: version("rtelasto"),
     help_format="markdown",
-    help_epilogue="Not a medical device: for research only.",
+    help_epilogue=NOT_A_MEDICAL_DEVICE,
 )
 
-_COMMANDS = {
-    "run": "Live: RF frames in over ZeroMQ, strain frames out.",
-    "replay": "Send a recording over ZeroMQ at its true frame times.",
-    "process": "Estimate strain of a whole recording into a file.",
-    "simulate": "Write a simulated recording with exact truth.",
-    "demo": "Simulate, replay, run and draw: the main job from end to end.",
-    "engines": "List the engines.",
-    "bench": "Time the stages of the pipeline on this machine.",
-    "doctor": "Say what this machine can run, and how fast.",
+# What a command is for, and how it is called.
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "run": (
+        "Live: RF frames in over ZeroMQ, strain frames out.",
+        "rtelasto run  — the scanner's bridge on this machine, strain on tcp://127.0.0.1:5556",
+        "rtelasto run --rf tcp://10.0.0.5:5555 --engine ncc --pair adaptive",
+        "rtelasto --config scanner.toml run",
+    ),
+    "replay": (
+        "Send a recording over ZeroMQ at its true frame times.",
+        "rtelasto replay press.h5",
+        "rtelasto replay forearm.mhd --speed 0.5 --repeat 10 --center-freq-hz 4.65e6",
+        "rtelasto replay frames.npy --sampling-freq-hz 40e6 --line-pitch-m 0.0002 --fps 50 --loop",
+    ),
+    "process": (
+        "Estimate strain of a whole recording into a file.",
+        "rtelasto process press.h5 -o strain.h5",
+        'rtelasto process forearm.mhd -o strain.h5 --engine ncc --pair "lag 2" --png strain.png',
+    ),
+    "simulate": (
+        "Write a simulated recording with exact truth.",
+        "rtelasto simulate press.h5",
+        "rtelasto simulate long.h5 --frames 600 --frame-rate-hz 100 --strain 0.02 --seed 7",
+    ),
+    "demo": (
+        "Simulate, replay, run and draw: the main job from end to end.",
+        "rtelasto demo --out /tmp/demo",
+    ),
+    "engines": (
+        "List the engines.",
+        "rtelasto engines",
+    ),
+    "doctor": (
+        "Say what this machine can run, and how fast.",
+        "rtelasto doctor",
+    ),
 }
-for _name, _help in _COMMANDS.items():
-    # By import path, so that a command loads only what it needs.
-    target = "app" if _name == "bench" else _name
-    app.command(f"rtelasto.cli.{_name}:{target}", name=_name, help=_help)
+# By import path, so that a command loads only what it needs.
+for _name, (_help, *_examples) in _COMMANDS.items():
+    app.command(
+        f"rtelasto.cli.{_name}:{_name}",
+        name=_name,
+        help=_help,
+        help_epilogue=examples(*_examples),
+    )
+app.command(bench)
 
 
 @app.meta.default

@@ -9,21 +9,18 @@ from pathlib import Path
 from cyclopts import App
 from rich.table import Table
 
-from rtelasto.cli.terminal import console, notes
+from rtelasto.cli.terminal import console, examples, notes
 from rtelasto.errors import RtelastoError
-from rtelasto.timing import time_stages
 
 app = App(
     name="bench",
+    help="Time the stages of the pipeline, or measure the engines' accuracy.",
     help_format="markdown",
-    help_epilogue="""Examples:
-
-`rtelasto bench`
-
-`rtelasto bench --engine ncc --pairs 100 --json-file bench.json`
-
-`rtelasto bench accuracy --published 2 --random 0`
-""",
+    help_epilogue=examples(
+        "rtelasto bench",
+        "rtelasto bench --engine ncc --pairs 100 --json-file bench.json",
+        "rtelasto bench accuracy --published 2 --random 0",
+    ),
 )
 # By import path and without a help of its own here: the function's, with its examples, is shown.
 app.command("rtelasto.cli.accuracy:accuracy", name="accuracy")
@@ -52,6 +49,9 @@ def bench(
     json_file
         Also write the figures here.
     """
+    # Not at the top: the list of commands imports this module.
+    from rtelasto.timing import time_stages
+
     if pairs < 1:
         raise RtelastoError(f"pairs must be at least 1, got {pairs}")
     with notes.status(f"timing {pairs} pairs with {engine}"):

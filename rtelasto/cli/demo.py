@@ -40,8 +40,6 @@ def demo(
 ) -> None:
     """Simulate a hand-held press, replay it over ZeroMQ, run the pipeline, receive and draw the strain.
 
-    Example: `rtelasto demo --out /tmp/demo`
-
     Parameters
     ----------
     out

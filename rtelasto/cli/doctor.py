@@ -10,8 +10,6 @@ from rtelasto.timing import time_stages
 def doctor(*, pairs: int = 5) -> None:
     """Say what this machine can run: libraries, GPU, threads, and the time a pair takes on each engine.
 
-    Example: `rtelasto doctor`
-
     Parameters
     ----------
     pairs

@@ -7,9 +7,6 @@ from rtelasto.registry import engine_names
 
 
 def engines() -> None:
-    """List the engines that --engine can name.
-
-    Example: `rtelasto engines`
-    """
+    """List the engines that --engine can name."""
     for name, summary in engine_names().items():
         console.print(f"[bold]{name:8}[/] {summary}")

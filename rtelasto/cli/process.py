@@ -24,12 +24,6 @@ def process(
 ) -> None:
     """Estimate strain of a whole recording into an HDF5 file.
 
-    Examples:
-
-    `rtelasto process press.h5 -o strain.h5`
-
-    `rtelasto process forearm.mhd -o strain.h5 --engine ncc --pair "lag 2" --png strain.png`
-
     Parameters
     ----------
     file

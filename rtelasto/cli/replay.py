@@ -27,14 +27,6 @@ def replay(
 ) -> None:
     """Send a recording over ZeroMQ at its true frame times.
 
-    Examples:
-
-    `rtelasto replay press.h5`
-
-    `rtelasto replay forearm.mhd --speed 0.5 --repeat 10 --center-freq-hz 4.65e6`
-
-    `rtelasto replay frames.npy --sampling-freq-hz 40e6 --line-pitch-m 0.0002 --fps 50 --loop`
-
     Parameters
     ----------
     file

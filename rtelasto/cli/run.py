@@ -14,16 +14,7 @@ from rtelasto.settings import RunSettings
 
 
 def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> None:
-    """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM.
-
-    Examples:
-
-    `rtelasto run` — the scanner's bridge on this machine, strain on tcp://127.0.0.1:5556
-
-    `rtelasto run --rf tcp://10.0.0.5:5555 --engine ncc --pair adaptive`
-
-    `rtelasto --config scanner.toml run`
-    """
+    """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM."""
     settings = settings or RunSettings()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -23,12 +23,6 @@ def simulate(
 ) -> None:
     """Write a simulated recording with exact truth: a hand-held press of layered tissue.
 
-    Examples:
-
-    `rtelasto simulate press.h5`
-
-    `rtelasto simulate long.h5 --frames 600 --frame-rate-hz 100 --strain 0.02 --seed 7`
-
     Parameters
     ----------
     file

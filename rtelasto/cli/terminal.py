@@ -11,6 +11,8 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
+NOT_A_MEDICAL_DEVICE = "Not a medical device: for research only."
+
 console = Console(highlight=False)
 notes = Console(stderr=True, highlight=False)
 
@@ -36,6 +38,12 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help, as markdown."""
+    quoted = (f"`{line}`" for line in lines)
+    return "\n\n".join(["Examples:", *quoted, NOT_A_MEDICAL_DEVICE])
 
 
 def print_table(title: str, rows: Mapping[str, object]) -> None:

@@ -39,14 +39,19 @@ def remove_line_means(samples, out):  # type: ignore[no-untyped-def]
     """out = samples less the mean of each line; what is not finite counts as 0.
 
     Echoes have no mean, so that one is an offset of the receiver, which would correlate at any lag.
+    Samples of exactly 0 lie outside what was recorded (sector corners, beyond the end of the frame);
+    they stay 0, or they would become an offset themselves.
     """
     n_lines, n_samples = samples.shape
     for line in range(n_lines):
-        total = 0.0
+        total, count = 0.0, 0
         for i in range(n_samples):
             value = samples[line, i]
-            total += value if np.isfinite(value) else 0.0
-        mean = np.float32(total / n_samples)
+            if np.isfinite(value) and value != 0.0:
+                total += value
+                count += 1
+        mean = np.float32(total / max(count, 1))
         for i in range(n_samples):
             value = samples[line, i]
-            out[line, i] = value - mean if np.isfinite(value) else 0.0
+            recorded = np.isfinite(value) and value != 0.0
+            out[line, i] = value - mean if recorded else 0.0

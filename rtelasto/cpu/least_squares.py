@@ -7,6 +7,10 @@ from numba import njit
 
 from rtelasto.domain import Float32Image
 
+# Where less than this part of the depths' variance carries weight, a slope would be mostly noise and
+# is taken down in proportion.
+LEAST_VARIANCE = 0.02
+
 
 @njit(cache=True, nogil=True)
 def _slopes(displacement, weights, half_window, step, out):  # type: ignore[no-untyped-def]
@@ -29,11 +33,15 @@ def _slopes(displacement, weights, half_window, step, out):  # type: ignore[no-u
             s2 = moments[end, 2] - moments[first, 2]
             y0 = moments[end, 3] - moments[first, 3]
             y1 = moments[end, 4] - moments[first, 4]
-            spread = s0 * s2 - s1 * s1
-            if spread > 1e-9 * s0 * s0:
-                out[line, k] = (s0 * y1 - s1 * y0) / (spread * step)
-            else:
-                out[line, k] = 0.0
+            out[line, k] = 0.0
+            if s0 <= 1e-9 * moments[n_depths, 0]:
+                continue
+            # Variance of the depths in the fit: of those that carry weight, and of the whole window.
+            variance = (s0 * s2 - s1 * s1) / (s0 * s0)
+            whole = ((end - first) ** 2 - 1.0) / 12.0
+            if variance > 1e-9 * whole:
+                slope = (s0 * y1 - s1 * y0) / (s0 * s0 * variance * step)
+                out[line, k] = slope * min(1.0, variance / (LEAST_VARIANCE * whole))
 
 
 def window_points(window_samples: int, stride: int) -> int:
@@ -70,7 +78,8 @@ def least_squares_strain(
     Returns
     -------
     strain : float32 (n_lines, n_depths)
-        ∂u/∂z, dimensionless; 0 where fewer than two pixels carry weight.
+        ∂u/∂z, dimensionless; 0 where fewer than two pixels carry weight, and reduced where
+        those that do lie close together in the window.
     """
     if weights is None:
         weights = np.ones_like(displacement)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from rtelasto.cpu.classical import output_grid, remove_line_means, require_whole_number
 from rtelasto.cpu.correlation_peak import lateral_motion, peak_displacement
@@ -56,12 +56,28 @@ def smooth_weighted(
     return (value + GAP_WEIGHT * wide_value) / (total + GAP_WEIGHT)
 
 
-def trust(correlation: Float32Image) -> Float32Image:
-    """How far a displacement with this correlation may be believed: 0 at chance level, 1 at twice it."""
-    return np.clip((correlation - CHANCE) / CHANCE, 0.0, 1.0).astype(np.float32)
+def echo_coverage(
+    pre: Float32Image, post: Float32Image, window: tuple[int, int], stride: int
+) -> Float32Image:
+    """Part of each window in which both frames were recorded: samples that are not exactly 0.
+
+    ``window`` is lines by samples; 1 inside, about 0.5 at the borders of the image.
+    """
+    recorded = ((pre != 0.0) & (post != 0.0)).astype(np.float32)
+    return uniform_filter(recorded, window, mode="constant")[:, ::stride]
 
 
-def fit_weights(correlation: Float32Image) -> Float32Image:
+def trust(correlation: Float32Image, coverage: Float32Image) -> Float32Image:
+    """How far a displacement may be believed: 0 at the chance level of correlation, 1 at twice it.
+
+    Chance goes with one over the square root of the number of samples correlated, which counts from
+    half a window down, so that a frame has no distrusted border.
+    """
+    chance = CHANCE / np.sqrt(np.clip(2.0 * coverage, 1e-6, 1.0))
+    return np.clip((correlation - chance) / chance, 0.0, 1.0)
+
+
+def fit_weights(correlation: Float32Image, trusted: Float32Image) -> Float32Image:
     """Weight of a displacement in the strain fit: the inverse of its variance.
 
     The variance of a time delay goes with (1 - ρ²) / ρ² at good signal-to-noise ratios (Walker,
@@ -69,7 +85,7 @@ def fit_weights(correlation: Float32Image) -> Float32Image:
     Trans. UFFC 42(2), 1995); 0.02 keeps perfect correlation finite.
     """
     square = correlation**2
-    return trust(correlation) * square / (np.float32(1.02) - square)
+    return trusted * square / (np.float32(1.02) - square)
 
 
 def _in_rows(size: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -150,12 +166,12 @@ class NccEngine:
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Residual displacement and strain of a pair, row k of the output at sample k·axial_stride."""
         grid = output_grid(pair.grid, self.axial_stride)
-        displacement, correlation = self.track(pair)
+        displacement, weights = self.track(pair)
         strain = least_squares_strain(
             displacement,
             window=window_points(self.strain_window, self.axial_stride),
             step=float(self.axial_stride),
-            weights=fit_weights(correlation),
+            weights=weights,
         )
         if self.kalman:
             strain = kalman_smooth(strain)
@@ -163,33 +179,45 @@ class NccEngine:
         return ResidualMotion(metres, strain, grid)
 
     def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
-        """Residual displacement in samples, and its correlation (0…1), on the output grid."""
+        """Residual displacement in samples, and its weight in the strain fit, on the output grid."""
         pre, post = np.empty_like(pair.pre), np.empty_like(pair.post)
         remove_line_means(pair.pre, pre)
         remove_line_means(pair.post, post)
         half_wavelength = max(2, round(pair.samples_per_wavelength / 2))
-        stride = self.axial_stride
+        coverage = echo_coverage(
+            pre, post, (self.window_lines, self.window_samples), self.axial_stride
+        )
         if self.coarse_passes == 0:
-            correlation = self._correlate(pre, post, self.search_samples, stride, 0)[0]
-            return self._peaks(correlation, stride, half_wavelength)
+            correlation = self._correlate(pre, post, self.search_samples, self.axial_stride, 0)[0]
+            displacement, height = self._peaks(correlation, self.axial_stride, half_wavelength)
+            return displacement, fit_weights(height, trust(height, coverage))
+        u, v = self._coarse_motion(pre, post, coverage[:, ::COARSE_ROWS], half_wavelength)
+        warped = warp_by_residual(post, u, v, stride=COARSE_ROWS * self.axial_stride)
+        correlation = self._correlate(pre, warped, half_wavelength, self.axial_stride, 0)[0]
+        rest, height = peak_displacement(correlation)
+        trusted = trust(height, coverage)
+        displacement = _between_rows(u, COARSE_ROWS, rest.shape[1]) + rest * trusted
+        return displacement, fit_weights(height, trusted)
 
-        coarse = COARSE_ROWS * stride
-        u = v = np.zeros(output_grid(pair.grid, coarse).shape, np.float32)
+    def _coarse_motion(
+        self, pre: Float32Image, post: Float32Image, coverage: Float32Image, half_wavelength: int
+    ) -> tuple[Float32Image, Float32Image]:
+        """Smoothed motion along (samples) and across the lines (lines), on the coarse grid."""
+        stride = COARSE_ROWS * self.axial_stride
+        u = v = np.zeros(coverage.shape, np.float32)
         warped, reach = post, self.search_samples
-        for _ in range(self.coarse_passes):
-            volumes = self._correlate(pre, warped, reach, coarse, self.search_lines)
-            shift = lateral_motion(volumes.max(axis=3), _in_rows(LATERAL_NEIGHBOURHOOD, coarse))
+        for again in range(self.coarse_passes):
+            if again:
+                warped, reach = warp_by_residual(post, u, v, stride=stride), half_wavelength
+            volumes = self._correlate(pre, warped, reach, stride, self.search_lines)
+            shift = lateral_motion(volumes.max(axis=3), _in_rows(LATERAL_NEIGHBOURHOOD, stride))
             nearest = (np.rint(shift).astype(np.intp) + self.search_lines)[None, :, :, None]
             correlation = np.take_along_axis(volumes, nearest, axis=0)[0]
-            rest, height = self._peaks(correlation, coarse, half_wavelength)
-            weights = (height * trust(height)) ** 2
-            u = smooth_weighted(u + rest, weights, _sigma_in_rows(SMOOTH_AXIAL, coarse))
-            v = smooth_weighted(v + shift, weights, _sigma_in_rows(SMOOTH_LATERAL, coarse))
-            warped = warp_by_residual(post, u, v, stride=coarse)
-            reach = half_wavelength
-        correlation = self._correlate(pre, warped, half_wavelength, stride, 0)[0]
-        rest, height = peak_displacement(correlation)
-        return _between_rows(u, COARSE_ROWS, rest.shape[1]) + rest * trust(height), height
+            rest, height = self._peaks(correlation, stride, half_wavelength)
+            weights = (height * trust(height, coverage)) ** 2
+            u = smooth_weighted(u + rest, weights, _sigma_in_rows(SMOOTH_AXIAL, stride))
+            v = smooth_weighted(v + shift, weights, _sigma_in_rows(SMOOTH_LATERAL, stride))
+        return u, v
 
     def _correlate(
         self, pre: Float32Image, post: Float32Image, reach: int, stride: int, lines: int
