@@ -29,7 +29,7 @@ def estimate(
     rf_format
         What the frames are; its ``n_lines`` and ``n_samples`` must match.
     engine
-        ``cnn`` (default), ``wu2018``, ``ncc``, ``am``, or the path of an ONNX file. An engine is opened
+        ``cnn`` (default), ``ncc``, ``am``, or the path of an ONNX file. An engine is opened
         on its first use and kept; calls from several threads take turns.
 
     Returns

@@ -15,7 +15,7 @@ class EstimateSettings:
     Parameters
     ----------
     engine
-        cnn, wu2018, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
+        cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
     pair
         consecutive, "lag N", or adaptive (the lag whose strain comes nearest to --target-strain).
     target_strain

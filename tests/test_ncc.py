@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from residual_pairs import FORMAT, STEP_M, inclusion, rms, speckle_residual, stretched
 
 from rtelasto.cpu.correlation_peak import cosine_offset, lateral_motion, peak_displacement
+from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.ncc import NccEngine, smooth_weighted
 from rtelasto.cpu.residual_warp import warp_by_residual
 from rtelasto.cpu.windowed_correlation import correlation_volumes
@@ -184,6 +185,31 @@ def test_an_offset_of_the_receiver_does_not_matter():
     shifted = stretched(pair.pre + 5.0, pair.post - 3.0)
     difference = NccEngine().track(shifted)[0] - NccEngine().track(pair)[0]
     assert np.abs(difference).max() < 0.01
+
+
+def test_what_was_not_recorded_gives_no_strain_of_its_own():
+    pair = speckle_residual(12, motion=Elongation(axial_slope=0.004))
+    # The corners that a convex probe leaves empty in a rectangular image.
+    line, sample = np.mgrid[:40, :600]
+    corner = sample > 420 + 9 * line
+    pre, post = np.where(corner, 0.0, pair.pre + 2.0), np.where(corner, 0.0, pair.post + 2.0)
+    strain = NccEngine().estimate(stretched(pre, post)).axial_strain
+    assert np.abs(strain).max() < 0.025
+    assert not strain[:4, -10:].any()
+    recorded = ~corner[:, ::4][:, :90]
+    np.testing.assert_allclose(strain[:, :90][recorded].mean(), 0.004, rtol=0.05)
+
+
+def test_kernels_run_over_every_line_once_and_their_errors_surface():
+    visits = np.zeros(11, np.int64)
+
+    def count(step, begin, end):
+        visits[begin:end] += step
+
+    over_lines(count, 11, 3)
+    assert (visits == 3).all()
+    with pytest.raises(TypeError):
+        over_lines(count, 11, "three")
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 3), (1, 400), (3, 40), (70, 30)])
