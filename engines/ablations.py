@@ -1,0 +1,161 @@
+"""The publication's ablations of ``wu2018``: pooling, layers, dilation, patch size.
+
+python -m rtelasto_engines.ablations --data OUT                     # as published: 30 epochs each
+python -m rtelasto_engines.ablations --data OUT --steps 200         # reduced: compare trends, not scores
+
+Every variant starts from the same seed and sees the same crops in the same order for the same number of
+steps, by the publication's recipe: Adam, learning rate 10e-4, mean absolute error of displacement (in
+samples) and strain (in percent). Prints a line a variant and writes them all as JSON, after each variant,
+with the budget they had. A second run with the same --out goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from rtelasto_engines.network.wu2018 import Architecture, Wu2018
+from rtelasto_engines.training.batches import Batches
+from rtelasto_engines.training.dataset import Example
+from rtelasto_engines.training.train import validate
+
+VARIANTS: dict[str, Architecture] = {
+    "published": Architecture(),
+    "average pooling": Architecture(pooling="average"),
+    "no pooling (strided convolutions)": Architecture(pooling="stride"),
+    "3 convolution layers": Architecture(layers=3),
+    "4 convolution layers": Architecture(layers=4),
+    "6 convolution layers": Architecture(layers=6),
+    "1 fully connected layer": Architecture(hidden=()),
+    "2 fully connected layers": Architecture(hidden=(64,)),
+    "4 fully connected layers": Architecture(hidden=(64, 64, 32)),
+    "dilation 2": Architecture(dilation=2),
+    "patch 55 × 9": Architecture(patch=(9, 55)),
+    "patch 87 × 9": Architecture(patch=(9, 87)),
+    "patch 71 × 5": Architecture(patch=(5, 71)),
+    "patch 71 × 13": Architecture(patch=(13, 71)),
+}
+PUBLISHED_EPOCHS = 30
+_RATE = 10e-4
+_STRAIN_UNIT = 0.01
+_FULL_FRAME = (128, 2608)
+
+
+def mean_absolute_error(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+    """Of displacement in samples plus strain in percent, where the truth is known."""
+    pre, post, true_displacement, true_strain = batch
+    displacement, strain = model(pre, post)
+    valid = torch.isfinite(true_displacement)
+    apart = (displacement - true_displacement)[valid].abs().mean()
+    return apart + (strain - true_strain)[valid].abs().mean() / _STRAIN_UNIT
+
+
+def frame_gflop(architecture: Architecture) -> float:
+    """Multiplications and additions for one frame of 2608 × 128, in 1e9."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        Wu2018(architecture).eval()(torch.zeros(1, *_FULL_FRAME), torch.zeros(1, *_FULL_FRAME))
+    return counter.get_total_flops() / 1e9
+
+
+def run_variant(
+    architecture: Architecture, train: list[Path], held_out: list[Example], o: argparse.Namespace
+) -> dict[str, float]:
+    """Train one variant and score it on whole held-out frames."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(o.seed)
+    model = Wu2018(architecture).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = Batches(train, batch=o.batch, lines=o.lines, samples=o.samples, seed=o.seed)
+    optimiser = torch.optim.Adam(model.parameters(), lr=_RATE)
+    losses = []
+    started = time.monotonic()
+    for _ in range(o.steps):
+        pre, post, displacement, strain = (part.to(device) for part in batches.draw())
+        loss = mean_absolute_error(model, (pre, post, displacement, strain))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    seconds = time.monotonic() - started
+    last = losses[-max(1, o.steps // 5) :]
+    return {
+        "train_mae_last_fifth": sum(last) / len(last),
+        **validate(model, held_out, device),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "gflop_a_frame": frame_gflop(architecture),
+        "minutes": seconds / 60.0,
+    }
+
+
+def budget(options: argparse.Namespace, n_train: int) -> dict[str, float | int | str]:
+    """What every variant gets; an epoch shows as many samples as the training frames hold."""
+    pixels = options.batch * options.lines * options.samples
+    epochs = options.steps * pixels / (n_train * math.prod(_FULL_FRAME))
+    return {
+        "steps": options.steps,
+        "crop": f"{options.batch} × {options.lines} lines × {options.samples} samples",
+        "training_pairs": n_train,
+        "held_out_pairs": options.validation,
+        "epochs": round(epochs, 3),
+        "published_epochs": PUBLISHED_EPOCHS,
+        "seed": options.seed,
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    paths = sorted(options.data.glob("*.npz"))
+    if len(paths) <= options.validation:
+        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few to train on")
+    held = paths[:: len(paths) // options.validation][: options.validation]
+    train = [path for path in paths if path not in set(held)]
+    if options.steps is None:
+        pixels = options.batch * options.lines * options.samples
+        options.steps = math.ceil(PUBLISHED_EPOCHS * len(train) * math.prod(_FULL_FRAME) / pixels)
+    report: dict[str, Any] = {"budget": budget(options, len(train)), "variants": {}}
+    if options.out.exists():
+        report = json.loads(options.out.read_text("utf-8"))
+        if report["budget"] != budget(options, len(train)):
+            raise SystemExit(f"--out {options.out}: holds runs of another budget; name a new file")
+    print(json.dumps(report["budget"], ensure_ascii=False), flush=True)
+    held_out = [Example.load(path) for path in held]
+    for name in options.only or VARIANTS:
+        if name not in report["variants"]:
+            report["variants"][name] = run_variant(VARIANTS[name], train, held_out, options)
+            partial = options.out.with_suffix(f".{os.getpid()}.part")
+            partial.write_text(json.dumps(report, indent=2), "utf-8")
+            os.replace(partial, options.out)
+        scores = report["variants"][name]
+        print(
+            f"{name:<36}{scores['displacement_rmse_samples']:8.3f} samples"
+            f"{scores['strain_rmse_percent']:8.3f} % strain"
+            f"{scores['gflop_a_frame']:8.1f} GFLOP{scores['parameters']:9.0f} parameters",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Ablations of wu2018.")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("ablations.json"))
+    parser.add_argument("--steps", type=int, help="per variant; default: the published 30 epochs")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--lines", type=int, default=24)
+    parser.add_argument("--samples", type=int, default=320)
+    parser.add_argument("--validation", type=int, default=12, help="examples held out")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT")
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
