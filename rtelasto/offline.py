@@ -57,6 +57,7 @@ def process_recording(
     if out.exists() and out.samefile(recording.path):
         raise RtelastoError(f"{out}: is the recording itself; name another file for the strain")
     estimator = CpuEstimator(open_engine(settings.engine, threads=settings.threads))
+    estimator.warm_up()
     pipeline = Pipeline(estimator, policy, counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}
     qualities: list[float] = []

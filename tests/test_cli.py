@@ -167,3 +167,22 @@ def test_flags_win_over_the_configuration_file(tmp_path: Path) -> None:
     assert "from-the-flag" in refused("--config", str(config), "run", "--engine", "from-the-flag")
     config.write_text("[run]\nunknown_option = 3\n")
     assert "unknown_option" in refused("--config", str(config), "run").replace("-", "_")
+
+
+def test_doctor_names_the_extras_to_the_letter() -> None:
+    done = processes.finish("doctor", "--pairs", "1")
+    assert done.returncode == 0, done.stderr
+    rows = processes.table(done.stdout)
+    assert rows["cores"]
+    assert "2608 × 128" in rows["cnn"]
+    for line in done.stdout.splitlines():
+        assert "pip install 'rtelasto'" not in line
+
+
+def test_engines_lists_every_engine_with_a_line_on_it() -> None:
+    done = processes.finish("engines")
+    assert done.returncode == 0
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names[0] == "cnn"
+    assert {"ncc", "am"} <= set(names)
+    assert all(len(line.split()) > 3 for line in done.stdout.splitlines())

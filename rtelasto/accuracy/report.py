@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from rtelasto.accuracy.compare import FAILURE_SAMPLES, TRUTH, Column, Comparison, Score
 from rtelasto.accuracy.metrics import SAMPLE_M, agreement
@@ -33,13 +34,14 @@ BINS: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 
 
-def _cell(figure: Spread, digits: int, quartiles: bool) -> str:
+def _cell(figure: Spread, digits: int, quartiles: bool) -> Text:
     if figure.count == 0:
-        return "–"
-    text = f"{figure.median:.{digits}f}"
+        return Text("–")
+    text = Text(f"{figure.median:.{digits}f}".replace("-", "−"))
     if quartiles and figure.count > 1:
-        text += f"\n[dim]{figure.lower:.{digits}f}…{figure.upper:.{digits}f}[/dim]"
-    return text.replace("-", "−")
+        spread_text = f"\n{figure.lower:.{digits}f}…{figure.upper:.{digits}f}"
+        text.append(spread_text.replace("-", "−"), style="dim")
+    return text
 
 
 def summary_table(
@@ -62,7 +64,7 @@ def summary_table(
         row = [_cell(figure, digits, quartiles) for figure in figures]
         if with_truth:
             ceiling = metric in ("strain_snr_db", "strain_cnr_db", "edge_width_mm")
-            row.insert(0, _cell(spread(truth, metric), digits, quartiles) if ceiling else "")
+            row.insert(0, _cell(spread(truth, metric), digits, quartiles) if ceiling else Text())
         table.add_row(label, *row)
     failed = [str(sum(s.failed for s in comparison.select(kind, c))) for c in shown.columns]
     lead = [f"failed (> {FAILURE_SAMPLES:g} sample)", *([""] if with_truth else [])]

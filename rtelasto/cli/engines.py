@@ -9,4 +9,4 @@ from rtelasto.registry import engine_names
 def engines() -> None:
     """List the engines that --engine can name."""
     for name, summary in engine_names().items():
-        console.print(f"[bold]{name:8}[/] {summary}")
+        console.print(f"{name:6} {summary}", soft_wrap=True)

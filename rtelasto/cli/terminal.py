@@ -13,8 +13,9 @@ from rich.table import Table
 
 NOT_A_MEDICAL_DEVICE = "Not a medical device: for research only."
 
-console = Console(highlight=False)
-notes = Console(stderr=True, highlight=False)
+# No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
+console = Console(highlight=False, markup=False)
+notes = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
