@@ -135,3 +135,9 @@ def test_an_engine_can_be_named_by_its_file(tmp_path: Path) -> None:
     copy = tmp_path / "mine.onnx"
     copy.write_bytes(MODELS["cnn"].path.read_bytes())
     assert open_engine(str(copy)).name == "mine"
+
+
+def test_running_an_engine_leaves_the_arithmetic_of_its_caller_alone() -> None:
+    # A runtime that treats denormals as zero does so for the whole thread that calls it.
+    open_engine("cnn").estimate(stretched(np.ones((2, 16, 256), np.float32)))
+    assert np.finfo(np.float64).tiny / 2.0 > 0.0

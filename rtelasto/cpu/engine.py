@@ -39,8 +39,6 @@ class OnnxEngine:
         options = ort.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        # Silent parts of an image fill with denormal numbers, which cost a processor many times more.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
