@@ -6,9 +6,7 @@ goes to.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +14,6 @@ import numpy as np
 from rtelasto.counters import Counters
 from rtelasto.domain import FramePair, RfFrame, StrainFrame
 from rtelasto.pair import Pairing, PairPolicy
-from rtelasto.protocols import StrainSink
-
-log = logging.getLogger(__name__)
 
 
 class Estimator(Protocol):
@@ -60,27 +55,6 @@ class Pipeline:
             strain.stage_ns["total"] = time.monotonic_ns() - frame.received_ns
         strain.drops.update(self.counters.snapshot())
         return strain
-
-    def frames(self, source: Iterable[RfFrame]) -> Iterator[StrainFrame]:
-        """Strain frames of a whole source."""
-        for frame in source:
-            strain = self.process(frame)
-            if strain is not None:
-                yield strain
-
-
-def run(
-    source: Iterable[RfFrame],
-    pipeline: Pipeline,
-    sinks: Sequence[StrainSink],
-    on_strain: Callable[[StrainFrame], None] | None = None,
-) -> None:
-    """Push every frame of ``source`` through ``pipeline`` into all ``sinks``."""
-    for strain in pipeline.frames(source):
-        for sink in sinks:
-            sink.write(strain)
-        if on_strain is not None:
-            on_strain(strain)
 
 
 def image_fault(samples: np.ndarray) -> str:
