@@ -31,6 +31,25 @@ _LIMITS: dict[str, tuple[float, float, str]] = {
 }
 
 
+def check_physics(name: str, value: object, *, called: str = "") -> float:
+    """The value as a float if a scanner can plausibly say it of ``name``, a key of `RfFormat`.
+
+    ``called`` is how the user knows it, where that is another name.
+
+    Raises
+    ------
+    RtelastoError
+        If it is not a finite number within the bounds.
+    """
+    low, high, unit = _LIMITS[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise RtelastoError(f"{called or name} must be a number in {unit}, got {value!r}")
+    number = float(value)
+    if not (math.isfinite(number) and low <= number <= high):
+        raise RtelastoError(f"{called or name} must lie in {low:g}…{high:g} {unit}, got {number:g}")
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class RfFormat:
     """What an RF frame is: its size and the physics needed to read it.
@@ -70,14 +89,8 @@ class RfFormat:
             if not 1 <= value <= largest:
                 raise RtelastoError(f"{name} must lie in 1…{largest}, got {value}")
             object.__setattr__(self, name, int(value))
-        for name, (low, high, unit) in _LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-                raise RtelastoError(f"{name} must be a number in {unit}, got {value!r}")
-            value = float(value)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise RtelastoError(f"{name} must lie in {low:g}…{high:g} {unit}, got {value:g}")
-            object.__setattr__(self, name, value)
+        for name in _LIMITS:
+            object.__setattr__(self, name, check_physics(name, getattr(self, name)))
         if self.sampling_freq_hz < 2.0 * self.center_freq_hz:
             raise RtelastoError(
                 f"sampling_freq_hz {self.sampling_freq_hz:g} is below twice center_freq_hz "

@@ -1,0 +1,46 @@
+"""Channel data of point targets, evaluated analytically at the times at which a scanner samples."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.channel_data import ChannelFormat, PlaneWave
+
+CYCLES = 3.0  # standard deviation of the Gaussian pulse, in periods
+
+
+def pulse(time_s: NDArray[np.float64], center_freq_hz: float) -> NDArray[np.float64]:
+    """The echo of a target at time 0."""
+    periods = time_s * center_freq_hz
+    return np.exp(-0.5 * (periods / CYCLES) ** 2) * np.cos(2.0 * np.pi * periods)
+
+
+def sample_times_s(channels: ChannelFormat) -> NDArray[np.float64]:
+    """When each stored sample is taken, shape (n_samples,)."""
+    n = np.arange(channels.n_samples)
+    if channels.sampling == "quadrature":
+        pair, second = n // 2, n % 2
+        periods = 2.0 * pair / channels.sampling_freq_hz
+        return channels.start_time_s + periods + second / (4.0 * channels.center_freq_hz)
+    return channels.start_time_s + n / channels.sampling_freq_hz
+
+
+def echoes(channels: ChannelFormat, targets_m: list[tuple[float, float]]) -> NDArray[np.float32]:
+    """Channel data (acquisition, channel, sample) of targets at (x, z), each of amplitude 1."""
+    c, times_s = channels.sound_speed_m_s, sample_times_s(channels)
+    data = np.zeros(channels.shape)
+    for a, transmit in enumerate(channels.transmits):
+        x_e = channels.channel_x_m(a)
+        for x, z in targets_m:
+            if isinstance(transmit, PlaneWave):
+                way = x * np.sin(transmit.angle_rad) + z * np.cos(transmit.angle_rad)
+                weight = 1.0
+            else:
+                # A beam two elements wide: what lies beside the line it meets only weakly.
+                way = z
+                offset = (x - transmit.line_x_m) / (2.0 * channels.element_pitch_m)
+                weight = np.exp(-0.5 * offset**2)
+            delay_s = transmit.origin_time_s + (way + np.hypot(x - x_e, z)) / c
+            data[a] += weight * pulse(times_s - delay_s[:, None], channels.center_freq_hz)
+    return data.astype(np.float32)
