@@ -44,7 +44,7 @@ class Baseband:
 
 
 @lru_cache(maxsize=16)
-def _demodulator(
+def demodulator(
     decimation: int, cycles_per_sample: float, n_points: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Filter taps (2, n_taps) times the oscillator, and the oscillator per point (2, n_points)."""
@@ -97,6 +97,13 @@ def _scale(real, imag, factor):  # type: ignore[no-untyped-def]
             q[n] = np.float32(q[n] * factor)
 
 
+def baseband_sampling(rf_format: RfFormat) -> tuple[float, int, int]:
+    """Demodulation frequency in cycles per sample, samples per point, and points per line."""
+    cycles = rf_format.center_freq_hz / rf_format.sampling_freq_hz
+    decimation = max(1, math.floor(1.0 / (BASEBAND_RATE * cycles) + 0.5))
+    return cycles, decimation, max(1, rf_format.n_samples // decimation)
+
+
 def baseband(samples: NDArray[np.generic], rf_format: RfFormat) -> Baseband:
     """Demodulate, low-pass and decimate a frame.
 
@@ -108,10 +115,8 @@ def baseband(samples: NDArray[np.generic], rf_format: RfFormat) -> Baseband:
     rf_format
         What ``samples`` is; its centre frequency is where the spectrum is taken from.
     """
-    cycles = rf_format.center_freq_hz / rf_format.sampling_freq_hz
-    decimation = max(1, math.floor(1.0 / (BASEBAND_RATE * cycles) + 0.5))
-    n_points = max(1, rf_format.n_samples // decimation)
-    taps, rotor = _demodulator(decimation, cycles, n_points)
+    cycles, decimation, n_points = baseband_sampling(rf_format)
+    taps, rotor = demodulator(decimation, cycles, n_points)
     real = np.empty((rf_format.n_lines, n_points), np.float32)
     imag = np.empty_like(real)
     power = _demodulate(readable(samples), decimation, taps, rotor, real, imag)

@@ -93,6 +93,15 @@ def axial_table(rf_format: RfFormat, ratio: float) -> NDArray[np.float32] | None
     return interpolation_table(24, N_PHASES, min(pass_edge, 0.44))
 
 
+@lru_cache(maxsize=1)
+def lateral_table() -> NDArray[np.float32]:
+    """Filters across the lines, (LATERAL_PHASES + 1, LATERAL_TAPS); whole lines pass untouched."""
+    table = interpolation_table(LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE).copy()
+    table[0] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2 - 1
+    table[-1] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2
+    return table
+
+
 def lateral_taps(
     lateral_lines: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -112,9 +121,6 @@ def lateral_taps(
         Index of the line under tap 0 (may lie outside the image).
     weights : float32 (n_out, LATERAL_TAPS)
     """
-    table = interpolation_table(LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE).copy()
-    table[0] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2 - 1  # whole lines pass untouched
-    table[-1] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2
     base = np.floor(lateral_lines).astype(np.int64)
     phase = np.rint((lateral_lines - base) * LATERAL_PHASES).astype(np.int64)
-    return base - (LATERAL_TAPS // 2 - 1), table[phase]
+    return base - (LATERAL_TAPS // 2 - 1), lateral_table()[phase]

@@ -136,6 +136,12 @@ def _correlation(pre, post, residual, first_row, rows_per_sample, half_window, f
             out[i, row] = min(max(value, np.float32(0.0)), np.float32(1.0))
 
 
+def half_window(samples_per_wavelength: float) -> int:
+    """Samples of the axial window to either side of its middle."""
+    window = 2.0 * WINDOW_WAVELENGTHS * samples_per_wavelength
+    return max(1, round(0.5 * (window - 1.0)))
+
+
 def post_warp_correlation(pair: StretchedPair, residual: ResidualMotion) -> Float32Image:
     """Normalised cross-correlation of pre and of post warped by the residual.
 
@@ -165,8 +171,7 @@ def post_warp_correlation(pair: StretchedPair, residual: ResidualMotion) -> Floa
     if rows.n_lines != grid.n_lines:
         raise ValueError(f"residual has {rows.n_lines} lines, the pair {grid.n_lines}")
     first_row = (rows.start_depth_m - grid.start_depth_m) / grid.axial_step_m
-    window = 2.0 * WINDOW_WAVELENGTHS * pair.samples_per_wavelength
-    half_window = max(1, round(0.5 * (window - 1.0)))
+    half = half_window(pair.samples_per_wavelength)
     out = np.empty(rows.shape, np.float32)
     in_samples = residual.axial_displacement_m * np.float32(1.0 / grid.axial_step_m)
     _correlation(
@@ -175,8 +180,8 @@ def post_warp_correlation(pair: StretchedPair, residual: ResidualMotion) -> Floa
         in_samples,
         first_row,
         grid.axial_step_m / rows.axial_step_m,
-        half_window,
-        POWER_FLOOR * (2 * half_window + 1),
+        half,
+        POWER_FLOOR * (2 * half + 1),
         out,
     )
     return out

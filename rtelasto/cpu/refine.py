@@ -10,6 +10,7 @@ from rtelasto.cpu.baseband import Baseband
 from rtelasto.cpu.block_motion import (
     N_LAGS,
     PAD,
+    BlockGrid,
     block_corrections,
     block_grid,
     correlate_blocks,
@@ -31,8 +32,14 @@ STILL_LINES = 0.08
 # A fit that ignores outliers settles on the part of the tissue that moves most alike. What it leaves
 # elsewhere the engine has to find: the last rounds take every block that correlates (|ρ| > 0.5) for
 # what it is, so that the residual is small everywhere rather than nil in most places.
+TIGHT_ROUNDS = 6
 TIGHT_SAMPLES = 0.3
+TIGHT_LINES = 0.1
+# They go on until the motion is the same to 1e-4 samples however it was come by: what a round leaves
+# is a fiftieth of what it corrects. Back-ends that round differently then agree.
 LEVELLING_ROUNDS = 4
+LEVEL_SAMPLES = 0.005
+LEVEL_LINES = 0.005
 TRUSTED_INFORMATION = 0.33
 LEVELLING_SAMPLES = 10.0
 UNMOVED_LINES = 0.01  # lateral shifts that need no interpolation
@@ -63,6 +70,19 @@ class Refinement:
         return float(np.mean(self.correlation >= threshold)) if self.correlation.size else 0.0
 
 
+def ridges(n_lines: int, blocks: BlockGrid) -> tuple[Vector, Vector]:
+    """Ridges of the axial and the lateral fit: what too few blocks or lines cannot tell stays 0."""
+    n_lateral, n_axial = blocks.shape
+    axial, lateral = np.full(4, 1e-6), np.full(2, 1e-6)
+    if n_lateral < 3:
+        axial[[1, 3]] = lateral[1] = FIXED
+    if n_axial < 3:
+        axial[[2, 3]] = FIXED
+    if n_lines < 4:
+        lateral[:] = FIXED
+    return axial, lateral
+
+
 class Refiner:
     """Refines global motions of pairs of one format; holds the work space."""
 
@@ -80,17 +100,10 @@ class Refiner:
         self._weights = np.empty((2, n_blocks))
         self._axial_design = axial_design(self.blocks.x, self.blocks.z)
         self._lateral_design = np.ascontiguousarray(self._axial_design[:, :2])
-        self._axial_ridge = np.full(4, 1e-6)
-        self._lateral_ridge = np.full(2, 1e-6)
-        if n_lateral < 3:
-            self._axial_ridge[[1, 3]] = self._lateral_ridge[1] = FIXED
-        if n_axial < 3:
-            self._axial_ridge[[2, 3]] = FIXED
-        if n_lines < 4:
-            self._lateral_ridge[:] = FIXED
+        self._axial_ridge, self._lateral_ridge = ridges(n_lines, self.blocks)
 
     def __call__(
-        self, pre: Baseband, post: Baseband, motion: GlobalMotion, *, max_rounds: int = 6
+        self, pre: Baseband, post: Baseband, motion: GlobalMotion, *, max_rounds: int = TIGHT_ROUNDS
     ) -> Refinement:
         """The motion near ``motion`` that explains the pair best.
 
@@ -101,7 +114,8 @@ class Refiner:
         settled = False
         for _ in range(max_rounds):
             self._measure(pre, post, motion)
-            refined, settled = self._fit(motion, TIGHT_SAMPLES, self._weights[0])
+            refined, step = self._fit(motion, TIGHT_SAMPLES, self._weights[0])
+            settled = step[0] < STILL_SAMPLES and step[1] < STILL_LINES
             if settled:
                 break
             motion = refined
@@ -112,24 +126,28 @@ class Refiner:
             trusted = np.where(information > TRUSTED_INFORMATION, np.minimum(information, 1.0), 0.0)
             if not trusted.any():
                 break
-            motion, still = self._fit(motion, LEVELLING_SAMPLES, trusted)
-            if still:
+            motion, step = self._fit(motion, LEVELLING_SAMPLES, trusted)
+            if step[0] < LEVEL_SAMPLES and step[1] < LEVEL_LINES:
                 break
             self._measure(pre, post, motion)
         return Refinement(motion, self._correlation[self._correlation >= 0.0], settled)
 
     def _fit(
         self, motion: GlobalMotion, scale_floor: float, axial_weights: Vector
-    ) -> tuple[GlobalMotion, bool]:
-        """The motion moved to where the blocks of the last round say, and whether it stood still."""
+    ) -> tuple[GlobalMotion, tuple[float, float]]:
+        """The motion moved to where the blocks of the last round say, and by how many samples and lines."""
         axial = robust_fit(
             self._axial_design, self._change[0], axial_weights, scale_floor, self._axial_ridge
         )
         lateral = robust_fit(
-            self._lateral_design, self._change[1], self._weights[1], 0.1, self._lateral_ridge
+            self._lateral_design,
+            self._change[1],
+            self._weights[1],
+            TIGHT_LINES,
+            self._lateral_ridge,
         )
-        still = np.abs(axial).sum() < STILL_SAMPLES and np.abs(lateral).sum() < STILL_LINES
-        return motion.changed_by(axial, lateral), bool(still)
+        step = float(np.abs(axial).sum()), float(np.abs(lateral).sum())
+        return motion.changed_by(axial, lateral), step
 
     def _measure(self, pre: Baseband, post: Baseband, motion: GlobalMotion) -> None:
         omega = 2.0 * np.pi * post.cycles_per_sample

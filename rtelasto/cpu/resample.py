@@ -198,6 +198,16 @@ def _convert(samples, out):  # type: ignore[no-untyped-def]
     return energy
 
 
+def axial_filters(rf_format: RfFormat, ratio: float) -> tuple[NDArray[np.float32], bool]:
+    """Filters for reading at ``ratio`` samples per output, and whether they are the polynomial ones."""
+    table = axial_table(rf_format, ratio)
+    if table is not None:
+        return table, False
+    if abs(ratio - 1.0) <= ALIAS_FREE_RATIO - 1.0:
+        return polynomial_filters(), True
+    return interpolation_table(POLYNOMIAL_TAPS, N_PHASES, POLYNOMIAL_PASS_EDGE), False
+
+
 def readable(samples: NDArray[np.generic]) -> NDArray[np.generic]:
     """The samples in a layout and dtype that the kernels are compiled for, copied only if they must.
 
@@ -260,14 +270,7 @@ def resample_frame(
     position = np.arange(n_lines) + shift
     first_line, weights = lateral_taps(position)
     inside = (position >= -0.5) & (position <= n_lines - 0.5)
-    table = axial_table(rf_format, ratio)
-    polynomial = table is None and abs(ratio - 1.0) <= ALIAS_FREE_RATIO - 1.0
-    if table is None:
-        table = (
-            polynomial_filters()
-            if polynomial
-            else interpolation_table(POLYNOMIAL_TAPS, N_PHASES, POLYNOMIAL_PASS_EDGE)
-        )
+    table, polynomial = axial_filters(rf_format, ratio)
     energy = _resample(
         samples, first_line, weights, inside, start, increment, table, polynomial, out
     )

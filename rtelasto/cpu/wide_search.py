@@ -10,13 +10,14 @@ hypotheses are then fitted to the peaks near them.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from rtelasto.cpu.baseband import Baseband
-from rtelasto.cpu.block_motion import block_grid
+from rtelasto.cpu.block_motion import BlockGrid, block_grid
 from rtelasto.cpu.global_motion import GlobalMotion, Vector, axial_design, robust_fit
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.cpu.texture import Texture
@@ -27,6 +28,10 @@ MAX_TILTED_STRAIN = 0.08
 MAX_LATERAL_LINES = 7
 BLOCK_POINTS = 10
 BLOCK_LINES = 8
+N_HYPOTHESES = 2
+PEAK_LAGS = 0.3  # peaks so near the fit are no outliers
+PEAK_RIDGE = 0.02
+MIN_POINTS = 4  # textures with fewer points are not searched
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -129,8 +134,56 @@ def _vote_tilts(votes, x, tops, max_slope, tilts, best):  # type: ignore[no-unty
                         best[k, 3] = b
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchSpace:
+    """What motions are tried on frames of one format, in lags of ``step`` samples and in lines.
+
+    ``points`` are the axial edges of the blocks in points of the texture. ``tilts`` (n, 3) holds the
+    lags (top, bottom, lateral) by which the outermost lines differ from the middle.
+    """
+
+    step: int
+    axial_lags: int
+    tops: int
+    max_slope: int
+    lateral_lags: int
+    blocks: BlockGrid
+    points: NDArray[np.int64]
+    tilts: NDArray[np.float64]
+
+
+def search_space(frame: Baseband, n_points: int) -> SearchSpace:
+    """The motions that a hand-held press can cause, for textures of ``n_points`` points per line."""
+    rf_format = frame.format
+    step = 2 * frame.decimation
+    step_m = step * rf_format.axial_step_m
+    depth_m = rf_format.n_samples * rf_format.axial_step_m
+    reach = MAX_OFFSET_M + MAX_TILTED_STRAIN * depth_m
+    axial_lags = max(1, min(math.ceil(reach / step_m), n_points - 1))
+    blocks = block_grid(frame, BLOCK_LINES, 2 * BLOCK_POINTS)
+    tilts = np.array(
+        [
+            (top, bottom, lateral)
+            for top in (0, -2, 2)
+            for bottom in (0, -2, 2, -4, 4)
+            for lateral in (0, -1, 1, -2, 2)
+        ],
+        dtype=np.float64,
+    )
+    return SearchSpace(
+        step,
+        axial_lags,
+        max(1, min(math.ceil(MAX_OFFSET_M / step_m), axial_lags)),
+        math.ceil(MAX_STRAIN * depth_m / step_m) + 1,
+        min(MAX_LATERAL_LINES, (rf_format.n_lines - 1) // 2),
+        blocks,
+        np.minimum(blocks.points // 2, n_points),
+        tilts if blocks.shape[0] >= 3 else tilts[:1],
+    )
+
+
 def wide_search(
-    frame: Baseband, pre: Texture, post: Texture, n_best: int = 2
+    frame: Baseband, pre: Texture, post: Texture, n_best: int = N_HYPOTHESES
 ) -> list[GlobalMotion]:
     """The most voted-for global motions of a pair, best first.
 
@@ -143,25 +196,19 @@ def wide_search(
     n_best
         How many hypotheses to fit and return.
     """
-    rf_format = frame.format
-    step = 2 * frame.decimation
-    step_m = step * rf_format.axial_step_m
-    depth_m = rf_format.n_samples * rf_format.axial_step_m
     n_points = pre.values.shape[1]
-    if n_points < 4:
+    if n_points < MIN_POINTS:
         return []
-    reach = MAX_OFFSET_M + MAX_TILTED_STRAIN * depth_m
-    axial_lags = max(1, min(math.ceil(reach / step_m), n_points - 1))
-    tops = max(1, min(math.ceil(MAX_OFFSET_M / step_m), axial_lags))
-    max_slope = math.ceil(MAX_STRAIN * depth_m / step_m) + 1
-    lateral_lags = min(MAX_LATERAL_LINES, (rf_format.n_lines - 1) // 2)
-    blocks = block_grid(frame, BLOCK_LINES, 2 * BLOCK_POINTS)
+    space = search_space(frame, n_points)
+    blocks, axial_lags, lateral_lags = space.blocks, space.axial_lags, space.lateral_lags
+    tops, tilts = space.tops, space.tilts
     n_lateral, n_axial = blocks.shape
-    points = np.minimum(blocks.points // 2, n_points)
     scores = np.empty(
         (n_lateral, n_axial, 2 * lateral_lags + 1, 2 * axial_lags + 1), dtype=np.float32
     )
-    _score_volumes(pre.values, post.values, blocks.lines, points, axial_lags, lateral_lags, scores)
+    _score_volumes(
+        pre.values, post.values, blocks.lines, space.points, axial_lags, lateral_lags, scores
+    )
     spread = np.empty_like(scores)
     _spread(scores, spread)
     z = blocks.z[:n_axial]
@@ -170,19 +217,8 @@ def wide_search(
     )
     _vote_columns(spread, 0.5 * (z + 1.0), axial_lags, tops, votes)
     x = np.ascontiguousarray(blocks.x[::n_axial])
-    tilts = np.array(
-        [
-            (top, bottom, lateral)
-            for top in (0, -2, 2)
-            for bottom in (0, -2, 2, -4, 4)
-            for lateral in (0, -1, 1, -2, 2)
-        ],
-        dtype=np.float64,
-    )
-    if n_lateral < 3:
-        tilts = tilts[:1]
     best = np.empty((tilts.shape[0], 4))
-    _vote_tilts(votes, x, tops, max_slope, tilts, best)
+    _vote_tilts(votes, x, tops, space.max_slope, tilts, best)
     motions = []
     for k in np.argsort(-best[:, 0])[:n_best]:
         _, lag, top, bottom = best[k]
@@ -198,7 +234,7 @@ def wide_search(
         )
         lateral = np.array([lag - lateral_lags, tilt_lateral])
         axial, lateral = _fit_peaks(scores, blocks.x, blocks.z, axial, lateral)
-        motions.append(GlobalMotion(axial * step, lateral))
+        motions.append(GlobalMotion(axial * space.step, lateral))
     return motions
 
 
@@ -245,7 +281,7 @@ def _fit_peaks(
     """Motion (in lags) fitted to the peaks of the blocks near a hypothesis, in a narrowing window."""
     design = axial_design(x, z)
     lateral_design = np.ascontiguousarray(design[:, :2])
-    ridge = np.full(4, 0.02)
+    ridge = np.full(4, PEAK_RIDGE)
     peaks = np.empty((x.size, 3))
     for axial_reach, lateral_reach in ((2.5, 1.6), (2.0, 1.6), (1.6, 1.1)):
         predicted_axial = design @ axial
@@ -254,12 +290,12 @@ def _fit_peaks(
         weights = np.square(peaks[:, 0])
         if not weights.any():
             break
-        axial = axial + robust_fit(design, peaks[:, 1] - predicted_axial, weights, 0.3, ridge)
+        axial = axial + robust_fit(design, peaks[:, 1] - predicted_axial, weights, PEAK_LAGS, ridge)
         lateral = lateral + robust_fit(
             lateral_design,
             peaks[:, 2] - predicted_lateral,
             weights,
-            0.3,
+            PEAK_LAGS,
             ridge[:2],
         )
     return axial, lateral

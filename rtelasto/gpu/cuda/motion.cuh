@@ -1,0 +1,72 @@
+// A motion linear in depth and across the lines, and the baseband read where it leads
+// (rtelasto/cpu/global_motion.py, rtelasto/cpu/block_motion.py).
+
+// Keys' cubic convolution through four samples, t from the second of them.
+HD float cubic(float s0, float s1, float s2, float s3, float t) {
+    const float c1 = 0.5f * (s2 - s0);
+    const float c2 = s0 - 2.5f * s1 + 2.0f * s2 - 0.5f * s3;
+    const float c3 = 0.5f * (s3 - s0) + 1.5f * (s1 - s2);
+    return s1 + t * (c1 + t * (c2 + t * c3));
+}
+
+// What one line of the post-compression baseband looks like from the pre-compression one.
+struct WarpedLine {
+    bool outside, sideways;
+    long long line[4];   // offsets of the four lines around the position, in points
+    float weight[4];
+    double start, slope;  // displacement at point n, in samples: start + slope n
+};
+
+HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
+    const int last = (int)w.n_lines - 1;
+    const double* axial = motion;
+    const double* lateral = motion + 4;
+    WarpedLine line;
+    const double x = (i - 0.5 * last) / w.half_width;
+    line.sideways = fabs(lateral[0]) + fabs(lateral[1]) >= UNMOVED_LINES;
+    const double position = i + (line.sideways ? lateral[0] + lateral[1] * x : 0.0);
+    line.outside = i < 0 || i > last || position < -0.5 || position > last + 0.5;
+    // A motion far off would overflow the integers below; it leads outside anyway.
+    const double inside = line.outside ? 0.0 : position;
+    const int base = (int)floor(inside);
+    const double f = inside - base;
+    line.weight[0] = (float)(0.5 * (-f * f * f + 2.0 * f * f - f));
+    line.weight[1] = (float)(0.5 * (3.0 * f * f * f - 5.0 * f * f + 2.0));
+    line.weight[2] = (float)(0.5 * (-3.0 * f * f * f + 4.0 * f * f + f));
+    line.weight[3] = (float)(0.5 * (f * f * f - f * f));
+    for (int k = 0; k < 4; ++k) line.line[k] = within(base - 1 + k, 0, last) * w.n_points;
+    const double gradient = (axial[2] + axial[3] * x) / w.half_depth;
+    line.slope = gradient * w.decimation;
+    line.start = axial[0] + axial[1] * x + gradient * (w.first_sample - w.middle);
+    return line;
+}
+
+HD float across_lines(const Work& w, const WarpedLine& line, const float* plane, int n) {
+    if (n < 0 || n >= w.n_points) return 0.0f;
+    if (!line.sideways) return plane[line.line[1] + n];
+    return line.weight[0] * plane[line.line[0] + n] + line.weight[1] * plane[line.line[1] + n] +
+           line.weight[2] * plane[line.line[2] + n] + line.weight[3] * plane[line.line[3] + n];
+}
+
+// Point n of a warped line, turned back to the phase of the pre-compression frame; 0 outside.
+HD void warped_point(const Work& w, const WarpedLine& line, const float* real, const float* imag,
+                     float scale, int n, float* p, float* q) {
+    *p = *q = 0.0f;
+    if (line.outside || n < 0 || n >= w.n_points) return;
+    const double displacement = line.start + line.slope * n;
+    const double moved = n + displacement / w.decimation;
+    if (!(moved >= 0.0 && moved < w.n_points - 1.0)) return;
+    const int base = (int)moved;
+    const float t = (float)(moved - base);
+    float s[4], c[4];
+    for (int k = 0; k < 4; ++k) {
+        s[k] = scale * across_lines(w, line, real, base - 1 + k);
+        c[k] = scale * across_lines(w, line, imag, base - 1 + k);
+    }
+    const float a = cubic(s[0], s[1], s[2], s[3], t), b = cubic(c[0], c[1], c[2], c[3], t);
+    const double turns = w.cycles_per_sample * displacement;
+    float sine, cosine;
+    turn((float)(turns - floor(turns)), &sine, &cosine);
+    *p = a * cosine - b * sine;
+    *q = a * sine + b * cosine;
+}

@@ -1,0 +1,169 @@
+// The total motion (rtelasto/compose.py), how well the frames agree after it
+// (rtelasto/cpu/quality.py), and the two medians that sum a strain frame up.
+
+// Grid: (chunks of the output).
+HD void compose_block(Block b, const Work& w, int, NoScratch&) {
+    const int n_rows = (int)w.n_rows;
+    const double* elongation = w.summary->elongation;
+    const long long first = (long long)b.x * SCALE_CHUNK, left = w.n_lines * n_rows - first;
+    each(left < SCALE_CHUNK ? (int)left : SCALE_CHUNK, [&](int i) {
+        const long long at = first + i;
+        const int line = (int)(at / n_rows), row = (int)(at % n_rows);
+        const double x = w.line_pitch_m * (line - 0.5 * (double)(w.n_lines - 1));
+        const double z = w.start_depth_m + w.row_step_m * row;
+        const float global_strain = (float)axial_strain_at(elongation, x);
+        const float at_rest = (float)axial_displacement_at(elongation, x, z);
+        const float r = w.residual_samples[at] * (float)w.depth_step_m;
+        w.displacement_m[at] = at_rest + (1.0f + global_strain) * r;
+        w.strain[at] = w.residual_strain[at] * (1.0f + global_strain) + global_strain;
+    });
+}
+
+struct AgreementScratch {
+    float cross[SPAN], pre[SPAN], post[SPAN];
+};
+
+// The residual at sample j of a line, in samples: linear between rows, constant beyond the last.
+HD float residual_at(const Work& w, const float* residual, int j) {
+    const int stride = (int)w.axial_stride, row = j / stride;
+    if (row >= w.n_rows - 1) return residual[w.n_rows - 1];
+    const float change = (residual[row + 1] - residual[row]) * (float)(1.0 / (double)stride);
+    return residual[row] + (float)(j - row * stride) * change;
+}
+
+// A line of the post-compression frame at j + r by cubic convolution; false outside it or where r is
+// NaN.
+HD bool read_moved(const float* line, int n, int j, float r, float* value) {
+    const float largest = 16384.0f;
+    *value = 0.0f;
+    if (!(r >= -largest && r <= largest)) return false;
+    const int whole = (int)(r + largest) - (int)largest, position = j + whole;
+    const float t = r - (float)whole;
+    if (position < 0 || !((float)position + t <= (float)(n - 1))) return false;
+    const int k = least(position, n - 1);
+    *value = cubic(line[most(k - 1, 0)], line[k], line[least(k + 1, n - 1)],
+                   line[least(k + 2, n - 1)], t);
+    return true;
+}
+
+// Σ pre·post, Σ pre², Σ post² over the window around every row; a row that leads outside has
+// Σ pre² = -1. Grid: (chunks of rows, lines).
+HD void agreement_block(Block b, const Work& w, int, AgreementScratch& s) {
+    const int n = (int)w.n_depths, stride = (int)w.axial_stride, half = (int)w.half_window;
+    const int first_row = b.x * (int)w.row_chunk;
+    const int rows = least((int)w.row_chunk, (int)w.n_rows - first_row);
+    const int low = most(first_row * stride - half, 0);
+    const int high = least((first_row + rows - 1) * stride + half + 1, n);
+    const float* pre = w.pre + (long long)b.y * n;
+    const float* post = w.post + (long long)b.y * n;
+    const float* residual = w.residual_samples + b.y * w.n_rows;
+    float* sums = w.agreement + (b.y * w.n_rows + first_row) * 3;
+    each(high - low, [&](int i) {
+        float value;
+        const bool inside = read_moved(post, n, low + i, residual_at(w, residual, low + i), &value);
+        const float a = inside ? pre[low + i] : 0.0f;
+        s.cross[i] = a * value;
+        s.pre[i] = a * a;
+        s.post[i] = value * value;
+    });
+    each(rows, [&](int i) {
+        const int centre = (first_row + i) * stride;
+        const double position = centre + (double)residual[first_row + i];
+        float cross = 0.0f, energy_pre = -1.0f, energy_post = 0.0f;
+        if (position >= 0.0 && position <= n - 1.0 && centre <= n - 1) {
+            energy_pre = 0.0f;
+            for (int j = most(centre - half, 0); j < least(centre + half + 1, n); ++j) {
+                cross += s.cross[j - low];
+                energy_pre += s.pre[j - low];
+                energy_post += s.post[j - low];
+            }
+        }
+        sums[3 * i] = cross;
+        sums[3 * i + 1] = energy_pre;
+        sums[3 * i + 2] = energy_post;
+    });
+}
+
+// Correlation of three lines together. Grid: (chunks of the output).
+HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
+    const int n_rows = (int)w.n_rows;
+    const long long first = (long long)b.x * SCALE_CHUNK, left = w.n_lines * n_rows - first;
+    const float floor_ = (float)w.power_floor;
+    each(left < SCALE_CHUNK ? (int)left : SCALE_CHUNK, [&](int i) {
+        const long long at = first + i;
+        const int line = (int)(at / n_rows);
+        const float* own = w.agreement + 3 * at;
+        float value = 0.0f;
+        if (own[1] > floor_ && own[2] > floor_) {
+            float cross = own[0], energy_pre = own[1], energy_post = own[2];
+            for (int side = -1; side <= 1; side += 2) {
+                if (line + side < 0 || line + side >= w.n_lines) continue;
+                const float* other = own + 3 * side * n_rows;
+                if (!(other[1] > 0.0f)) continue;
+                cross += other[0];
+                energy_pre += other[1];
+                energy_post += other[2];
+            }
+            value = within(cross / (sqrtf(energy_pre) * sqrtf(energy_post)), 0.0f, 1.0f);
+        }
+        w.correlation[at] = value;
+    });
+}
+
+struct MedianScratch {
+    unsigned bins[256];
+    unsigned prefix, rank, target;
+    unsigned up_to, next;
+    unsigned above[SUM_PARTS];
+};
+
+// Median over every fourth pixel of every other line: of the correlation in block 0, of the strain in
+// block 1, by radix selection. Grid: 2.
+HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
+    const float* image = b.x == 0 ? w.correlation : w.strain;
+    const int n_rows = (int)w.n_rows, across = (n_rows + 3) / 4;
+    const int n = (int)((w.n_lines + 1) / 2) * across;
+    const auto value = [&](int i) {
+        return order_of(image[(long long)(2 * (i / across)) * n_rows + 4 * (i % across)]);
+    };
+    each(1, [&](int) {
+        s.prefix = 0;
+        s.rank = (unsigned)(n - 1) / 2;
+    });
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        each(256, [&](int bin) { s.bins[bin] = 0; });
+        each(n, [&](int i) {
+            const unsigned order = value(i);
+            const bool alike = shift == 24 || order >> (shift + 8) == s.prefix >> (shift + 8);
+            if (alike) count(&s.bins[order >> shift & 255u]);
+        });
+        each(1, [&](int) {
+            unsigned bin = 0;
+            while (s.rank >= s.bins[bin]) s.rank -= s.bins[bin++];
+            s.prefix |= bin << shift;
+            s.up_to = s.bins[bin] - s.rank - 1;  // equal ones after the one of that rank
+        });
+    }
+    // The next higher one, where an even count needs it and equal ones do not serve.
+    each(SUM_PARTS, [&](int part) {
+        unsigned next = 0xffffffffu;
+        for (int i = part; i < n; i += SUM_PARTS) {
+            const unsigned order = value(i);
+            if (order > s.prefix && order < next) next = order;
+        }
+        s.above[part] = next;
+    });
+    each(1, [&](int) {
+        const float lower = from_order(s.prefix);
+        float upper = lower;
+        if (n % 2 == 0 && s.up_to == 0) {
+            unsigned next = s.above[0];
+            for (int part = 1; part < SUM_PARTS; ++part)
+                if (s.above[part] < next) next = s.above[part];
+            upper = from_order(next);
+        }
+        const double median = 0.5 * ((double)lower + (double)upper);
+        if (b.x == 0) w.summary->quality = median;
+        else w.summary->applied_strain = median;
+    });
+}

@@ -1,0 +1,415 @@
+"""What the kernels know of a recording: sizes and filters, all of them taken from the CPU back-end.
+
+Every kernel gets one pointer to a ``Work`` record, whose fields are listed here once: the C struct and
+the NumPy dtype are both made from the list, and every field is eight bytes, so that they cannot differ
+in layout. The constants of the algorithms become preprocessor definitions in the same way, so that the
+two back-ends cannot differ in them either.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.cpu import (
+    block_motion,
+    elongation,
+    global_motion,
+    interpolation,
+    quality,
+    refine,
+    resample,
+    texture,
+    wide_search,
+)
+from rtelasto.cpu.baseband import FILTER_SPANS, Baseband, baseband_sampling, demodulator
+from rtelasto.domain import Grid, RfFormat
+
+THREADS = 512  # the largest block any kernel is launched with
+CHUNK = 256  # points or outputs of one line to a block
+SCALE_CHUNK = 2048  # pixels of an image to a block
+SPAN = 3072  # samples of one line that a block holds: 3 × 12 KB are within every GPU's 48 KB
+N_CANDIDATES = 1 + wide_search.N_HYPOTHESES
+# Fits compare every block with every other: beyond this it would be the whole of a frame's time.
+MAX_BLOCKS = 4096
+
+_POINTERS = {
+    "header": "Header",
+    "upload_samples": "void",
+    "ring_samples": "void",
+    "ring_baseband": "float",
+    "ring_statistics": "FrameStatistics",
+    "demodulator": "float",
+    "rotor": "float",
+    "power": "double",
+    "energy": "float",
+    "block_lines": "long long",
+    "block_points": "long long",
+    "block_x": "double",
+    "block_z": "double",
+    "refine_ridge": "double",
+    "candidates": "Candidate",
+    "blocks": "BlockMotion",
+    "fit_value": "double",
+    "fit_weight": "float",
+    "fit_robust": "double",
+    "fit_residual": "float",
+    "fit_heavy": "float",
+    "widely": "long long",
+    "envelope": "float",
+    "texture": "float",
+    "wide_lines": "long long",
+    "wide_points": "long long",
+    "wide_x": "double",
+    "wide_z": "double",
+    "wide_ridge": "double",
+    "tilts": "double",
+    "volumes": "float",
+    "votes": "float",
+    "tilt_votes": "float",
+    "tilt_where": "long long",
+    "summary": "Summary",
+    "lateral_table": "float",
+    "axial_table": "float",
+    "stretched_power": "double",
+    "pre": "float",
+    "post": "float",
+    "residual_samples": "float",
+    "residual_strain": "float",
+    "strain": "float",
+    "displacement_m": "float",
+    "agreement": "float",
+    "correlation": "float",
+}
+_INTEGERS = (
+    "n_lines",
+    "n_samples",
+    "frame_bytes",
+    "sample_is_float",
+    "decimation",
+    "n_points",
+    "n_taps",
+    "n_power",
+    "n_lateral",
+    "n_axial",
+    "n_blocks",
+    "n_texture",
+    "wide_lateral",
+    "wide_axial",
+    "axial_lags",
+    "tops",
+    "max_slope",
+    "lateral_lags",
+    "n_tilts",
+    "n_hypotheses",
+    "own_grid",
+    "polynomial",
+    "axial_taps",
+    "n_depths",
+    "out_chunk",
+    "n_stretched_power",
+    "n_rows",
+    "axial_stride",
+    "half_window",
+    "row_chunk",
+)
+_DOUBLES = (
+    "cycles_per_sample",
+    "first_sample",
+    "half_width",
+    "middle",
+    "half_depth",
+    "axial_step_m",
+    "line_pitch_m",
+    "start_depth_m",
+    "ratio",
+    "depth_step_m",
+    "row_step_m",
+    "power_floor",
+)
+
+WORK = np.dtype(
+    [(name, np.uint64) for name in _POINTERS]
+    + [(name, np.int64) for name in _INTEGERS]
+    + [(name, np.float64) for name in _DOUBLES]
+)
+HEADER = np.dtype([("pre_slot", np.int64), ("post_slot", np.int64)])
+STATISTICS = np.dtype([("scale", np.float32), ("floor", np.float32)])
+BLOCK_MOTION = np.dtype(
+    [("correlation", np.float64), ("change", np.float64, 2), ("weight", np.float32, 2)]
+)
+CANDIDATE = np.dtype(
+    [
+        ("motion", np.float64, 6),
+        ("phase", np.int64),
+        ("round", np.int64),
+        ("settled", np.int64),
+        ("has_echo", np.int64),
+        ("score", np.float64),
+        ("explained", np.float64),
+    ]
+)
+SUMMARY = np.dtype(
+    [
+        ("elongation", np.float64, 6),
+        ("fit_correlation", np.float64),
+        ("searched_widely", np.float64),
+        ("quality", np.float64),
+        ("applied_strain", np.float64),
+    ]
+)
+_RECORDS = {
+    "Header": HEADER,
+    "FrameStatistics": STATISTICS,
+    "BlockMotion": BLOCK_MOTION,
+    "Candidate": CANDIDATE,
+    "Summary": SUMMARY,
+}
+_C_TYPES = {"float32": "float", "float64": "double", "int64": "long long"}
+_SOURCES = (
+    "block.cuh",
+    "samples.cuh",
+    "baseband.cuh",
+    "motion.cuh",
+    "correlate.cuh",
+    "fit.cuh",
+    "refine.cuh",
+    "wide_search.cuh",
+    "resample.cuh",
+    "quality.cuh",
+    "kernels.cu",
+)
+
+
+def _constants() -> dict[str, float]:
+    return {
+        "THREADS": THREADS,
+        "CHUNK": CHUNK,
+        "SCALE_CHUNK": SCALE_CHUNK,
+        "SPAN": SPAN,
+        "SUM_PARTS": 256,
+        "TILT_PARTS": 256,
+        "N_CANDIDATES": N_CANDIDATES,
+        # A block is at most half as large again as asked for, and one more where edges are rounded.
+        "MAX_BLOCK_LINES": refine.BLOCK_LINES * 3 // 2 + 1,
+        "MAX_BLOCK_POINTS": refine.BLOCK_POINTS * 3 // 2 + 1,
+        "TIGHT": 0,
+        "LEVEL": 1,
+        "FINAL": 2,
+        "DONE": 3,
+        "TWO_PI": 2.0 * math.pi,
+        "AXIAL_LAGS": block_motion.AXIAL_LAGS,
+        "N_LAGS": block_motion.N_LAGS,
+        "PAD": block_motion.PAD,
+        "UNMOVED_LINES": refine.UNMOVED_LINES,
+        "SILENT_FRACTION": refine.SILENT_FRACTION,
+        "STILL_SAMPLES": refine.STILL_SAMPLES,
+        "STILL_LINES": refine.STILL_LINES,
+        "TIGHT_ROUNDS": refine.TIGHT_ROUNDS,
+        "TIGHT_SAMPLES": refine.TIGHT_SAMPLES,
+        "TIGHT_LINES": refine.TIGHT_LINES,
+        "LEVELLING_ROUNDS": refine.LEVELLING_ROUNDS,
+        "LEVEL_SAMPLES": refine.LEVEL_SAMPLES,
+        "LEVEL_LINES": refine.LEVEL_LINES,
+        "LEVELLING_SAMPLES": refine.LEVELLING_SAMPLES,
+        "TRUSTED_INFORMATION": refine.TRUSTED_INFORMATION,
+        "FIT_ROUNDS": global_motion.FIT_ROUNDS,
+        "BELIEVED_CORRELATION": elongation.BELIEVED_CORRELATION,
+        "BELIEVED_FRACTION": elongation.BELIEVED_FRACTION,
+        "CHANCE_CORRELATION": elongation.CHANCE_CORRELATION,
+        "LARGEST_STRAIN": elongation.LARGEST_STRAIN,
+        "LARGEST_SHIFT_M": elongation.LARGEST_SHIFT_M,
+        "LARGEST_SHIFT_LINES": elongation.LARGEST_SHIFT_LINES,
+        "MIN_GAIN": elongation.MIN_GAIN,
+        "PEAK_LAGS": wide_search.PEAK_LAGS,
+        "NORMALISING_POINTS": texture.NORMALISING_POINTS,
+        "NORMALISING_LINES": texture.NORMALISING_LINES,
+        "LATERAL_TAPS": interpolation.LATERAL_TAPS,
+        "LATERAL_PHASES": interpolation.LATERAL_PHASES,
+        "N_PHASES": interpolation.N_PHASES,
+        "POLYNOMIAL_TAPS": interpolation.POLYNOMIAL_TAPS,
+        "NEGLIGIBLE_LINES": resample.NEGLIGIBLE_LINES,
+    }
+
+
+def _record(name: str, dtype: np.dtype) -> str:
+    lines = []
+    for key in dtype.names or ():
+        base, shape = dtype[key].subdtype or (dtype[key], ())
+        size = "".join(f"[{n}]" for n in shape)
+        lines.append(f"    {_C_TYPES[base.name]} {key}{size};")
+    return "\n".join([f"struct {name} {{", *lines, "};"])
+
+
+def kernel_source() -> str:
+    """All CUDA source as one text, for NVRTC or, as plain C++17, for a host compiler."""
+    defines = [f"#define {name} {value!r}" for name, value in _constants().items()]
+    records = [_record(name, dtype) for name, dtype in _RECORDS.items()]
+    fields = [f"    {kind}* {name};" for name, kind in _POINTERS.items()]
+    fields += [f"    long long {name};" for name in _INTEGERS]
+    fields += [f"    double {name};" for name in _DOUBLES]
+    work = "\n".join(["struct Work {", *fields, "};"])
+    folder = files("rtelasto.gpu") / "cuda"
+    sources = [(folder / name).read_text(encoding="utf-8") for name in _SOURCES]
+    return "\n".join([*defines, *records, work, *sources])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes and tables of one recording on one engine's grid.
+
+    Parameters
+    ----------
+    rf_format
+        What the frames are.
+    samples_per_wavelength
+        Axial sampling that the engine wants, or None for the recording's own.
+    axial_stride
+        Samples of the engine's grid per row of its output.
+    sample_is_float
+        Whether frames are uploaded as float32; otherwise as int16.
+    """
+
+    rf_format: RfFormat
+    samples_per_wavelength: float | None
+    axial_stride: int
+    sample_is_float: bool
+    integers: dict[str, int] = field(init=False, repr=False, compare=False)
+    doubles: dict[str, float] = field(init=False, repr=False, compare=False)
+    tables: dict[str, NDArray[np.generic]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("integers", "doubles", "tables"):
+            object.__setattr__(self, name, {})
+        self._lay_out_elongation()
+        self._lay_out_resampling()
+        self._lay_out_quality()
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The engine's grid."""
+        return resample.engine_grid(self.rf_format, self.samples_per_wavelength)
+
+    @cached_property
+    def rows(self) -> Grid:
+        """The grid of the engine's output."""
+        grid = self.grid
+        n_rows = -(-grid.n_depths // self.axial_stride)
+        step_m = grid.axial_step_m * self.axial_stride
+        return Grid(grid.n_lines, n_rows, step_m, grid.line_pitch_m, grid.start_depth_m)
+
+    @property
+    def sample_dtype(self) -> np.dtype:
+        return np.dtype(np.float32 if self.sample_is_float else np.int16)
+
+    def unsupported(self) -> str:
+        """Why the kernels cannot take this recording; empty where they can."""
+        if self.integers["n_blocks"] > MAX_BLOCKS:
+            return f"frames of {self.rf_format.n_lines} × {self.rf_format.n_samples} are too large"
+        if min(self.integers["out_chunk"], self.integers["row_chunk"]) < 1:
+            return (
+                f"{self.rf_format.samples_per_wavelength:.0f} samples per wavelength are too many"
+            )
+        return ""
+
+    def _lay_out_elongation(self) -> None:
+        rf_format = self.rf_format
+        n_lines = rf_format.n_lines
+        cycles, decimation, n_points = baseband_sampling(rf_format)
+        taps, rotor = demodulator(decimation, cycles, n_points)
+        blank = np.broadcast_to(np.float32(0.0), (n_lines, n_points))
+        first_sample = 0.5 * (decimation - 1)
+        frame = Baseband(blank, blank, decimation, first_sample, cycles, rf_format)
+        blocks = block_motion.block_grid(frame, refine.BLOCK_LINES, refine.BLOCK_POINTS)
+        n_texture = n_points // 2
+        space = wide_search.search_space(frame, max(n_texture, 2))
+        half_width, middle, half_depth = global_motion.half_sizes(rf_format)
+        self.integers.update(
+            n_lines=n_lines,
+            n_samples=rf_format.n_samples,
+            frame_bytes=rf_format.n_lines * rf_format.n_samples * self.sample_dtype.itemsize,
+            sample_is_float=int(self.sample_is_float),
+            decimation=decimation,
+            n_points=n_points,
+            n_taps=FILTER_SPANS * decimation,
+            n_power=n_lines * -(-n_points // CHUNK),
+            n_lateral=blocks.shape[0],
+            n_axial=blocks.shape[1],
+            n_blocks=blocks.x.size,
+            n_texture=n_texture,
+            wide_lateral=space.blocks.shape[0],
+            wide_axial=space.blocks.shape[1],
+            axial_lags=space.axial_lags,
+            tops=space.tops,
+            max_slope=space.max_slope,
+            lateral_lags=space.lateral_lags,
+            n_tilts=len(space.tilts),
+            n_hypotheses=(
+                min(len(space.tilts), wide_search.N_HYPOTHESES)
+                if n_texture >= wide_search.MIN_POINTS
+                else 0
+            ),
+        )
+        self.doubles.update(
+            cycles_per_sample=cycles,
+            first_sample=first_sample,
+            half_width=half_width,
+            middle=middle,
+            half_depth=half_depth,
+            axial_step_m=rf_format.axial_step_m,
+            line_pitch_m=rf_format.line_pitch_m,
+            start_depth_m=rf_format.start_depth_m,
+        )
+        self.tables.update(
+            demodulator=taps,
+            rotor=rotor,
+            block_lines=blocks.lines,
+            block_points=blocks.points,
+            block_x=blocks.x,
+            block_z=blocks.z,
+            refine_ridge=np.concatenate(refine.ridges(n_lines, blocks)),
+            wide_lines=space.blocks.lines,
+            wide_points=space.points,
+            wide_x=space.blocks.x,
+            wide_z=space.blocks.z,
+            wide_ridge=np.full(4, wide_search.PEAK_RIDGE),
+            tilts=space.tilts,
+        )
+
+    def _lay_out_resampling(self) -> None:
+        grid, own = self.grid, self.rf_format.grid
+        ratio = grid.axial_step_m / own.axial_step_m
+        table, polynomial = resample.axial_filters(self.rf_format, ratio)
+        n_taps = interpolation.POLYNOMIAL_TAPS if polynomial else table.shape[1]
+        # Positions of one chunk's outputs spread by the largest strain.
+        spread = ratio * (1.0 + 1.1 * elongation.LARGEST_STRAIN)
+        out_chunk = min(CHUNK, int((SPAN - n_taps - 4) / spread))
+        self.integers.update(
+            own_grid=int(grid == own),
+            polynomial=int(polynomial),
+            axial_taps=n_taps,
+            n_depths=grid.n_depths,
+            out_chunk=out_chunk,
+            n_stretched_power=2 * grid.n_lines * -(-grid.n_depths // max(out_chunk, 1)),
+        )
+        self.doubles.update(ratio=ratio, depth_step_m=grid.axial_step_m)
+        self.tables.update(axial_table=table, lateral_table=interpolation.lateral_table())
+
+    def _lay_out_quality(self) -> None:
+        wavelength_m = self.rf_format.sound_speed_m_s / self.rf_format.center_freq_hz
+        half_window = quality.half_window(wavelength_m / (2.0 * self.grid.axial_step_m))
+        self.integers.update(
+            n_rows=self.rows.n_depths,
+            axial_stride=self.axial_stride,
+            half_window=half_window,
+            row_chunk=min(CHUNK, (SPAN - 2 * half_window - 1) // self.axial_stride),
+        )
+        self.doubles.update(
+            row_step_m=self.rows.axial_step_m,
+            power_floor=quality.POWER_FLOOR * (2 * half_window + 1),
+        )

@@ -1,0 +1,72 @@
+"""The stretch stage on the device: global elongation and resampling, no word to or from the host.
+
+The CPU decides after every round of refinement whether to go on. Here every round that could be needed
+is enqueued, and the state of the refinement, which lives on the device, makes those that are not
+needed return at once: about a microsecond each in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from rtelasto.cpu.refine import LEVELLING_ROUNDS, TIGHT_ROUNDS
+from rtelasto.cpu.wide_search import N_HYPOTHESES
+from rtelasto.gpu.layout import CHUNK, SCALE_CHUNK, Layout
+from rtelasto.gpu.protocols import Launch
+
+# One measurement follows the last tight round, and one the last levelling round.
+STEPS = TIGHT_ROUNDS + LEVELLING_ROUNDS + 1
+
+
+def _parts(size: int, part: int) -> int:
+    return -(-size // part)
+
+
+def enqueue_ingest(launch: Launch, layout: Layout) -> None:
+    """An uploaded frame into the ring, with its baseband."""
+    sizes = layout.integers
+    launch("demodulate", (_parts(sizes["n_points"], CHUNK), sizes["n_lines"]), threads=256)
+    launch("block_energy", (sizes["n_axial"], sizes["n_lateral"]), threads=256)
+    launch("frame_statistics", (1,), threads=512)
+
+
+def enqueue_elongation(launch: Launch, layout: Layout) -> None:
+    """The global elongation of the pair that the header names, into the summary."""
+    sizes = layout.integers
+    launch("start", (1,), threads=32)
+    _enqueue_refinement(launch, layout, first=0, candidates=1)
+    launch("judge", (1,), threads=256)
+    if sizes["n_hypotheses"]:
+        _enqueue_wide_search(launch, layout)
+        _enqueue_refinement(launch, layout, first=1, candidates=N_HYPOTHESES)
+    launch("conclude", (1,), threads=256)
+
+
+def _enqueue_refinement(launch: Launch, layout: Layout, *, first: int, candidates: int) -> None:
+    blocks = (layout.integers["n_axial"], layout.integers["n_lateral"], candidates)
+    for step in range(STEPS):
+        launch("measure", blocks, first, threads=192)
+        if step < STEPS - 1:
+            launch("advance", (candidates,), first, threads=512)
+
+
+def _enqueue_wide_search(launch: Launch, layout: Layout) -> None:
+    sizes = layout.integers
+    texture = (_parts(sizes["n_texture"], CHUNK), sizes["n_lines"], 2)
+    lateral_lags, axial_lags = 2 * sizes["lateral_lags"] + 1, 2 * sizes["axial_lags"] + 1
+    threads = min(256, 32 * _parts(axial_lags, 32))
+    launch("envelope", texture, threads=256)
+    launch("texture", texture, threads=256)
+    blocks = (sizes["wide_axial"], sizes["wide_lateral"], lateral_lags)
+    launch("volumes", blocks, threads=threads)
+    tops = 2 * sizes["tops"] + 1
+    launch("votes", (tops, lateral_lags, sizes["wide_lateral"]), threads=threads)
+    launch("tilts", (sizes["n_tilts"],), threads=256)
+    launch("propose", (N_HYPOTHESES,), threads=512)
+
+
+def enqueue_resampling(launch: Launch, layout: Layout) -> None:
+    """Both frames on the engine's grid, scaled to a joint RMS of 1, into ``pre`` and ``post``."""
+    sizes = layout.integers
+    chunks = _parts(sizes["n_depths"], sizes["out_chunk"])
+    launch("resample", (chunks, sizes["n_lines"], 2), threads=256)
+    pixels = 2 * sizes["n_lines"] * sizes["n_depths"]
+    launch("scale", (_parts(pixels, SCALE_CHUNK),), threads=256)

@@ -1,0 +1,155 @@
+"""The memory of a run: everything the kernels read or write, allocated once.
+
+Frames live in a ring that all pairs share; what belongs to one pair in flight is a buffer set of its
+own, so that two pairs can be worked on side by side.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from rtelasto.gpu.layout import (
+    BLOCK_MOTION,
+    CANDIDATE,
+    HEADER,
+    N_CANDIDATES,
+    STATISTICS,
+    SUMMARY,
+    WORK,
+    Layout,
+)
+
+# Frames are uploaded behind their header, at an address that suits every kind of access.
+HEADER_BYTES = 256
+OUTPUTS = ("strain", "displacement_m", "correlation")
+
+
+def address(array: Any) -> int:
+    """Where an array's first element lies, on the device (CuPy) or in this process (NumPy)."""
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
+class Ring:
+    """Frames that are on the device: samples, baseband, and what is known of their strength."""
+
+    def __init__(self, xp: ModuleType, layout: Layout, slots: int) -> None:
+        sizes = layout.integers
+        shape = (slots, 2, sizes["n_lines"], sizes["n_points"])
+        self.slots = slots
+        self.arrays = {
+            "ring_samples": xp.zeros((slots, sizes["frame_bytes"]), np.uint8),
+            "ring_baseband": xp.zeros(shape, np.float32),
+            "ring_statistics": xp.zeros(slots * STATISTICS.itemsize, np.uint8),
+        }
+
+
+class Workspace:
+    """One buffer set: upload, scratch, results, and the ``Work`` record that points to them.
+
+    Parameters
+    ----------
+    xp
+        CuPy, or NumPy where the kernels run on the host.
+    layout
+        Sizes and tables.
+    ring
+        Where frames are kept.
+
+    Attributes
+    ----------
+    arrays : dict
+        By name of the record's field.
+    upload
+        uint8, ``HEADER_BYTES`` of header and the samples behind them.
+    output
+        uint8: strain, displacement and correlation, float32 of ``layout.rows``, then the summary.
+    work
+        The record itself, on the device.
+    """
+
+    def __init__(self, xp: ModuleType, layout: Layout, ring: Ring) -> None:
+        self.layout = layout
+        sizes = layout.integers
+        n_lines, n_blocks = sizes["n_lines"], sizes["n_blocks"]
+        image = (n_lines, sizes["n_depths"])
+        rows = layout.rows.shape
+        n_texture = max(sizes["n_texture"], 1)
+        wide = (sizes["wide_lateral"], sizes["wide_axial"])
+        lags = (2 * sizes["lateral_lags"] + 1, 2 * sizes["axial_lags"] + 1)
+        fit = (N_CANDIDATES, 2, max(n_blocks, wide[0] * wide[1]))
+        self.upload = xp.zeros(HEADER_BYTES + sizes["frame_bytes"], np.uint8)
+        self.output = xp.zeros(output_bytes(layout), np.uint8)
+        self.arrays: dict[str, Any] = {
+            **ring.arrays,
+            **{name: xp.asarray(table) for name, table in layout.tables.items()},
+            "header": self.upload[: HEADER.itemsize],
+            "upload_samples": self.upload[HEADER_BYTES:],
+            "power": xp.zeros(sizes["n_power"], np.float64),
+            "energy": xp.zeros(n_blocks, np.float32),
+            "candidates": xp.zeros(N_CANDIDATES * CANDIDATE.itemsize, np.uint8),
+            "blocks": xp.zeros(N_CANDIDATES * n_blocks * BLOCK_MOTION.itemsize, np.uint8),
+            "fit_value": xp.zeros(fit, np.float64),
+            "fit_weight": xp.zeros(fit, np.float32),
+            "fit_robust": xp.zeros(fit, np.float64),
+            "fit_residual": xp.zeros(fit, np.float32),
+            "fit_heavy": xp.zeros(fit, np.float32),
+            "widely": xp.zeros(1, np.int64),
+            "envelope": xp.zeros((2, n_lines, n_texture), np.float32),
+            "texture": xp.zeros((2, n_lines, n_texture), np.float32),
+            "volumes": xp.zeros((*wide, *lags), np.float32),
+            "votes": xp.zeros((wide[0], lags[0], 2 * sizes["tops"] + 1, lags[1]), np.float32),
+            "tilt_votes": xp.zeros(sizes["n_tilts"], np.float32),
+            "tilt_where": xp.zeros(sizes["n_tilts"], np.int64),
+            "stretched_power": xp.zeros(sizes["n_stretched_power"], np.float64),
+            "pre": xp.zeros(image, np.float32),
+            "post": xp.zeros(image, np.float32),
+            "residual_samples": xp.zeros(rows, np.float32),
+            "residual_strain": xp.zeros(rows, np.float32),
+            "agreement": xp.zeros((*rows, 3), np.float32),
+            **_views(self.output, layout),
+        }
+        record = np.zeros(1, WORK)
+        for name, value in {**sizes, **layout.doubles}.items():
+            record[name] = value
+        for name, array in self.arrays.items():
+            record[name] = address(array)
+        self.work = xp.asarray(record.view(np.uint8))
+
+    @property
+    def address(self) -> int:
+        """Of the record, for the kernels."""
+        return address(self.work)
+
+
+def output_bytes(layout: Layout) -> int:
+    """Size of an output buffer."""
+    return _summary_at(layout) + SUMMARY.itemsize
+
+
+def _summary_at(layout: Layout) -> int:
+    n_lines, n_rows = layout.rows.shape
+    images = len(OUTPUTS) * n_lines * n_rows * 4
+    return -(-images // 256) * 256
+
+
+def _views(output: Any, layout: Layout) -> dict[str, Any]:
+    """The images and the summary within an output buffer, which may be the host's copy of it."""
+    n_lines, n_rows = layout.rows.shape
+    size = n_lines * n_rows * 4
+    views = {
+        name: output[k * size : (k + 1) * size].view(np.float32).reshape(n_lines, n_rows)
+        for k, name in enumerate(OUTPUTS)
+    }
+    at = _summary_at(layout)
+    views["summary"] = output[at : at + SUMMARY.itemsize]
+    return views
+
+
+def read_output(output: np.ndarray, layout: Layout) -> tuple[dict[str, np.ndarray], np.void]:
+    """Copies of the images by name, and the summary, from the host's copy of an output buffer."""
+    views = _views(output, layout)
+    summary = views.pop("summary").view(SUMMARY)[0].copy()
+    return {name: image.copy() for name, image in views.items()}, summary

@@ -1,0 +1,246 @@
+"""The GPU back-end's kernels against the CPU's stages: on the host here, as cubins for every GPU.
+
+The kernels run on this machine's CPU, compiled by its C++ compiler (``host_kernels``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_kernels import HostGpu, compile_for_host
+from speckle import PUBLISHED_FORMAT, speckle_pair
+
+from rtelasto.compose import compose
+from rtelasto.cpu.baseband import baseband
+from rtelasto.cpu.quality import post_warp_correlation
+from rtelasto.cpu.stretch import Stretch
+from rtelasto.domain import Elongation, FramePair, ResidualMotion, RfFormat, RfFrame
+from rtelasto.gpu.kernels import ARCHITECTURES
+from rtelasto.gpu.layout import STATISTICS, Layout, kernel_source
+
+PITCH_M = PUBLISHED_FORMAT.line_pitch_m
+SMALL = RfFormat(33, 1001, 40e6, 6.25e6, 0.3e-3)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return compile_for_host(tmp_path_factory.mktemp("kernels"))
+
+
+def rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def layout_of(pair: FramePair, samples_per_wavelength: float | None = 6.4) -> Layout:
+    is_float = pair.pre.samples.dtype.kind == "f"
+    return Layout(pair.pre.format, samples_per_wavelength, 4, is_float)
+
+
+def stretch_error(gpu: HostGpu, pair: FramePair, stretch: Stretch) -> float:
+    """RMS difference of both stretched frames, whose RMS is 1."""
+    wanted = stretch(pair)
+    gpu.stretch(pair)
+    return max(rms(gpu["pre"] - wanted.pre), rms(gpu["post"] - wanted.post))
+
+
+MOTIONS = {
+    "rest": Elongation(),
+    "slow press": Elongation(0.02e-3, 0.0, -0.0005),
+    "press": Elongation(0.05e-3, 0.001, -0.01, 0.05, 0.4 * PITCH_M),
+    "lateral": Elongation(0.0, 0.0, -0.005, 0.0, 2.5 * PITCH_M, 0.02),
+    "wide": Elongation(-1.0e-3, 0.0, 0.05, 0.0, -3 * PITCH_M),
+}
+
+
+@pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS)
+def test_stretch_is_that_of_the_cpu(library: ctypes.CDLL, motion: Elongation) -> None:
+    pair = speckle_pair(np.random.default_rng(1), elongation=motion, snr_db=25)
+    stretch = Stretch(6.4)
+    gpu = HostGpu(library, layout_of(pair))
+    assert stretch_error(gpu, pair, stretch) < 1e-5
+    fit, (_, summary) = stretch.last_fit, gpu.output()
+    assert fit is not None
+    wanted = [getattr(fit.elongation, name) for name in Elongation.__slots__]
+    np.testing.assert_allclose(summary["elongation"], wanted, rtol=1e-4, atol=1e-8)
+    assert summary["fit_correlation"] == pytest.approx(fit.correlation, abs=1e-5)
+    assert bool(summary["searched_widely"]) == fit.searched_widely
+
+
+def test_stretch_of_a_motion_found_only_after_many_rounds(library: ctypes.CDLL) -> None:
+    """From far off, rounding decides which way the first rounds go; the end has to be the same."""
+    motion = Elongation(0.1e-3, 0.005, -0.03, 0.4, 2.5 * PITCH_M, 0.02)
+    pair = speckle_pair(np.random.default_rng(1), elongation=motion, snr_db=25)
+    assert stretch_error(HostGpu(library, layout_of(pair)), pair, Stretch(6.4)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rf_format", "samples_per_wavelength"),
+    [
+        (SMALL, 6.4),  # odd sizes
+        (RfFormat(5, 300, 40e6, 6.25e6, 0.3e-3), 6.4),
+        (RfFormat(1, 700, 40e6, 6.25e6, 0.3e-3), 6.4),
+        (RfFormat(192, 1664, 31.25e6, 7.8125e6, 0.2e-3), 6.4),  # a finer grid
+        (RfFormat(64, 2000, 38.5e6, 4.65e6, 0.2e-3, start_depth_m=3e-3), 6.4),  # a coarser one
+        (RfFormat(17, 4000, 100e6, 5e6, 0.3e-3, start_depth_m=2e-3), 6.4),  # three times coarser
+        (RfFormat(16, 2608, 40e6, 6.25e6, 0.3e-3), 6.0),
+        (RfFormat(24, 1111, 20e6, 6.6e6, 0.3e-3), None),  # 3 per wavelength
+    ],
+)
+def test_any_format(
+    library: ctypes.CDLL, rf_format: RfFormat, samples_per_wavelength: float | None
+) -> None:
+    motion = Elongation(3e-5, 0.0, -0.006)
+    pair = speckle_pair(np.random.default_rng(2), rf_format=rf_format, elongation=motion, snr_db=25)
+    layout = layout_of(pair, samples_per_wavelength)
+    stretch = Stretch(samples_per_wavelength)
+    assert stretch_error(HostGpu(library, layout), pair, stretch) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["silent", "one silent", "unrelated", "holes", "constant"])
+def test_frames_without_a_common_echo(library: ctypes.CDLL, kind: str) -> None:
+    rng = np.random.default_rng(3)
+    pre, post = rng.standard_normal((2, SMALL.n_lines, SMALL.n_samples)).astype(np.float32)
+    if kind == "silent":
+        pre[:], post[:] = 0.0, 0.0
+    elif kind == "one silent":
+        post[:] = 0.0
+    elif kind == "constant":
+        pre[:], post[:] = 7.0, 7.0
+    elif kind == "holes":
+        post[:] = pre
+        pre[3, ::7], post[::5, 100:110] = np.nan, np.inf
+    pair = FramePair(RfFrame(pre, SMALL, 0), RfFrame(post, SMALL, 1))
+    gpu = HostGpu(library, layout_of(pair))
+    error = stretch_error(gpu, pair, Stretch(6.4))
+    # Without an echo that has moved, what a constant's edges suggest depends on the rounding.
+    assert error < 1e-4 or kind == "constant"
+    gpu["residual_samples"][:] = gpu["residual_strain"][:] = 0.0
+    gpu.quality()
+    images, summary = gpu.output()
+    assert all(np.isfinite(image).all() for image in images.values())
+    assert np.isfinite(summary["quality"])
+
+
+@pytest.mark.parametrize("rf_format", [(1, 1), (1, 2608), (2, 40), (3, 64), (5, 9), (128, 20)])
+def test_sizes_that_hold_hardly_anything(library: ctypes.CDLL, rf_format: tuple[int, int]) -> None:
+    size = RfFormat(*rf_format, 40e6, 6.25e6, 0.3e-3)
+    pre, post = np.random.default_rng(9).standard_normal((2, *rf_format)).astype(np.float32)
+    pair = FramePair(RfFrame(pre, size, 0), RfFrame(post, size, 1))
+    gpu = HostGpu(library, layout_of(pair))
+    gpu.stretch(pair)
+    # Noise has no motion to agree on; the pair has to be one all the same.
+    assert rms(np.stack([gpu["pre"], gpu["post"]])) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_baseband_is_that_of_the_cpu(library: ctypes.CDLL) -> None:
+    pair = speckle_pair(np.random.default_rng(4), rf_format=SMALL)
+    gpu = HostGpu(library, layout_of(pair))
+    gpu.upload(pair.post.samples, 0, 1)
+    wanted = baseband(pair.post.samples, SMALL)
+    statistics = gpu["ring_statistics"].view(STATISTICS)[1]
+    found = statistics["scale"] * gpu["ring_baseband"][1]
+    np.testing.assert_allclose(found, np.stack([wanted.real, wanted.imag]), atol=1e-5)
+    assert statistics["floor"] > 1e-12
+    np.testing.assert_array_equal(
+        gpu["ring_samples"][1].view(np.int16).reshape(pair.post.samples.shape), pair.post.samples
+    )
+
+
+@pytest.mark.parametrize("rf_format", [PUBLISHED_FORMAT, SMALL])
+def test_add_back_and_quality_are_those_of_the_cpu(
+    library: ctypes.CDLL, rf_format: RfFormat
+) -> None:
+    rng = np.random.default_rng(5)
+    motion = Elongation(0.02e-3, 0.002, -0.004, 0.02)
+    pair = speckle_pair(rng, rf_format=rf_format, elongation=motion, snr_db=15)
+    gpu = HostGpu(library, layout_of(pair))
+    stretched = Stretch(6.4)(pair)
+    gpu.stretch(pair)
+    rows = gpu.layout.rows
+    # A residual that runs out of the image at both ends, is rough, and is NaN in one place.
+    residual = np.cumsum(rng.standard_normal(rows.shape, dtype=np.float32), axis=1)
+    residual[1, 7], residual[2] = np.nan, 5000.0
+    strain = 0.01 * rng.standard_normal(rows.shape, dtype=np.float32)
+    gpu["residual_samples"][:], gpu["residual_strain"][:] = residual, strain
+    gpu.quality()
+    images, summary = gpu.output()
+    step_m = np.float32(stretched.grid.axial_step_m)
+    wanted = ResidualMotion(residual * step_m, strain, rows)
+    displacement_m, total_strain = compose(stretched.elongation, wanted)
+    correlation = post_warp_correlation(stretched, wanted)
+    np.testing.assert_allclose(images["displacement_m"], displacement_m, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(images["strain"], total_strain, rtol=1e-5, atol=1e-7)
+    # Whole and fractional part of a displacement may fall on either side of a whole sample.
+    difference = np.abs(images["correlation"] - correlation)
+    assert rms(difference) < 1e-4
+    assert np.quantile(difference, 0.999) < 1e-4
+    sample = (slice(None, None, 2), slice(None, None, 4))
+    assert summary["quality"] == pytest.approx(np.median(correlation[sample]), abs=1e-5)
+    assert summary["applied_strain"] == pytest.approx(np.median(total_strain[sample]), abs=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 9), (4, 7), (33, 251)])
+def test_medians_of_odd_and_even_counts_with_ties(
+    library: ctypes.CDLL, shape: tuple[int, int]
+) -> None:
+    size = RfFormat(shape[0], 4 * shape[1], 40e6, 6.25e6, 0.3e-3)
+    gpu = HostGpu(library, Layout(size, 6.4, 4, False))
+    rng = np.random.default_rng(6)
+    for values in (rng.standard_normal(shape), rng.integers(-2, 3, shape), np.zeros(shape)):
+        gpu["correlation"][:], gpu["strain"][:] = values, -values
+        gpu.launch("medians", (2,), threads=512)
+        _, summary = gpu.output()
+        wanted = np.median(values[::2, ::4].astype(np.float32))
+        assert summary["quality"] == pytest.approx(wanted, abs=1e-7)
+        assert summary["applied_strain"] == pytest.approx(-wanted, abs=1e-7)
+
+
+@pytest.mark.parametrize("motion", ["press", "wide"])
+def test_the_order_of_threads_and_blocks_does_not_matter(library: ctypes.CDLL, motion: str) -> None:
+    pair = speckle_pair(np.random.default_rng(7), elongation=MOTIONS[motion], snr_db=20)
+    outputs = []
+    for reverse in (False, True):
+        gpu = HostGpu(library, layout_of(pair), reverse=reverse)
+        gpu.stretch(pair)
+        gpu["residual_samples"][:] = gpu["pre"][:, ::4]
+        gpu["residual_strain"][:] = 0.01 * gpu["post"][:, ::4]
+        gpu.quality()
+        outputs.append(gpu.workspace.output.tobytes())
+    assert outputs[0] == outputs[1]
+
+
+def test_every_pair_of_frames_in_the_ring_can_be_asked_for(library: ctypes.CDLL) -> None:
+    pair = speckle_pair(np.random.default_rng(8), rf_format=SMALL, snr_db=20)
+    forth, back = (HostGpu(library, layout_of(pair)) for _ in range(2))
+    forth.stretch(pair)
+    # The same two frames in other slots, with a third one uploaded in between.
+    back.upload(pair.pre.samples, 0, 0)
+    back.upload(pair.post.samples[::-1], 0, 1)
+    back.upload(pair.post.samples, 0, 2)
+    back.stretch_ring()
+    for name in ("pre", "post"):
+        np.testing.assert_array_equal(forth[name], back[name])
+
+
+def test_recordings_beyond_the_kernels_are_named() -> None:
+    assert (
+        "too large" in Layout(RfFormat(4096, 20000, 40e6, 6e6, 3e-4), 6.4, 4, False).unsupported()
+    )
+    coarse = Layout(RfFormat(4, 60000, 1e9, 3e5, 3e-4), 6.4, 4, False)
+    assert "samples per wavelength" in coarse.unsupported()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles_for(architecture: str) -> None:
+    """To machine code, by NVRTC, as on a machine with such a GPU."""
+    core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
+    options = core.ProgramOptions(std="c++17", arch=architecture)
+    cubin = core.Program(kernel_source(), "c++", options).compile("cubin").code
+    folder = Path(__file__).parents[1] / "rtelasto" / "gpu" / "cuda"
+    names = (folder / "kernels.cu").read_text().split("KERNEL(")[1:]
+    assert len(names) == 20
+    for name in names:
+        assert name.split(",")[0].encode() in cubin
