@@ -1,4 +1,4 @@
-"""The path of a frame: receive → pair → stretch → engine → publish.
+"""The path of a frame: receive → RF lines → pair → stretch → engine → publish.
 
 Live and offline runs are this one composition; they differ in where frames come from and where strain
 goes to.
@@ -12,7 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from rtelasto.counters import Counters
-from rtelasto.domain import FramePair, RfFrame, StrainFrame
+from rtelasto.cpu.beamform import BeamformSettings
+from rtelasto.cpu.rf_lines import RfLines
+from rtelasto.domain import FramePair, StrainFrame
+from rtelasto.iq_data import ScannerFrame
 from rtelasto.pair import Pairing, PairPolicy
 
 
@@ -28,18 +31,27 @@ class Pipeline:
     """Pairs frames and estimates strain, counting whatever does not become a strain frame.
 
     Besides what :class:`~rtelasto.pair.Pairing` counts: ``frame.nonfinite`` and ``frame.constant``
-    (frames without an image in them, dropped before pairing) and ``strain.out``.
+    (frames without an image in them, dropped before pairing), ``rf_lines.refused`` (frames that cannot
+    become RF lines) and ``strain.out``.
     """
 
     def __init__(
-        self, estimator: Estimator, policy: PairPolicy, counters: Counters | None = None
+        self,
+        estimator: Estimator,
+        policy: PairPolicy,
+        counters: Counters | None = None,
+        beamform: BeamformSettings | None = None,
     ) -> None:
         self.estimator = estimator
         self.counters = counters if counters is not None else Counters()
+        self._rf_lines = RfLines(beamform, self.counters)
         self._pairing = Pairing(policy, self.counters)
 
-    def process(self, frame: RfFrame) -> StrainFrame | None:
+    def process(self, scanned: ScannerFrame) -> StrainFrame | None:
         """Take the next frame; return the strain of the pair that it completes, if any."""
+        frame = self._rf_lines(scanned)
+        if frame is None:
+            return None
         fault = image_fault(frame.samples)
         if fault:
             self.counters.add(f"frame.{fault}")
@@ -51,6 +63,8 @@ class Pipeline:
         if not self._pairing.observe(pair, strain):
             return None
         self.counters.add("strain.out")
+        if self._rf_lines.spent_ns:
+            strain.stage_ns["rf_lines"] = self._rf_lines.spent_ns
         if frame.received_ns:
             strain.stage_ns["total"] = time.monotonic_ns() - frame.received_ns
         strain.drops.update(self.counters.snapshot())

@@ -10,7 +10,7 @@ import zmq
 
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
-from rtelasto.domain import RfFrame
+from rtelasto.iq_data import ScannerFrame
 from rtelasto.sequence import SequenceCheck
 from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
@@ -42,8 +42,8 @@ class _Receiver(Closing, Generic[Item]):
         self._subscription.stop()
 
 
-class Receiver(_Receiver[RfFrame]):
-    """RF frames from a sender, in acquisition order: a `FrameSource`.
+class Receiver(_Receiver[ScannerFrame]):
+    """Frames from a sender, in acquisition order: RF lines, IQ pixels or channel data, as they came.
 
     A sender may come later, pause, restart, change its format or send rubbish: none of it ends the
     receiver, all of it is counted.
@@ -67,10 +67,9 @@ class Receiver(_Receiver[RfFrame]):
 
     Notes
     -----
-    Counters: ``received`` (well-formed RF messages), ``unsupported.<kind>`` (well-formed, but not
-    RF lines), those of `SequenceCheck` and those of `Subscription`. ``received`` = frames handed
-    out + ``overflow`` + ``unread`` + ``repeated`` + ``out_of_order`` + the unsupported ones + what
-    is in the queue now.
+    Counters: ``received`` (well-formed RF messages), those of `SequenceCheck` and those of
+    `Subscription`. ``received`` = frames handed out + ``overflow`` + ``unread`` + ``repeated`` +
+    ``out_of_order`` + what is in the queue now.
     """
 
     def __init__(
@@ -98,13 +97,11 @@ class Receiver(_Receiver[RfFrame]):
             max_message_bytes=max_message_bytes,
         )
 
-    def _accept(self, parts: list[zmq.Frame]) -> RfFrame | None:
+    def _accept(self, parts: list[zmq.Frame]) -> ScannerFrame | None:
         message = decode_rf(parts, received_ns=monotonic_ns())
         try:
             if not self._sequence.accept(message.stream, message.seq, message.frame_id):
                 return None
-            if message.frame is None:
-                self.counters.add(f"unsupported.{message.kind}")
             self.clock = message.clock
             return message.frame
         finally:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.iq_data import ScannerFormat, scanner_frame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.wire import TOPIC_RF
 from rtelasto.wire_rf import encode_rf, wire_samples
@@ -64,7 +64,7 @@ class RfSender(Closing):
     def send(
         self,
         samples: NDArray[np.generic],
-        rf_format: RfFormat,
+        scanner_format: ScannerFormat,
         *,
         frame_id: int | None = None,
         acquired_ns: int | None = None,
@@ -74,9 +74,10 @@ class RfSender(Closing):
         Parameters
         ----------
         samples
-            Shape (n_lines, n_samples), any real dtype; may be changed again afterwards.
-        rf_format
-            What the samples are.
+            RF lines or IQ (n_lines, n_samples), channel data (n_acquisitions, n_channels,
+            n_samples), any dtype of the kind; may be changed again afterwards.
+        scanner_format
+            What the samples are: an `RfFormat`, `IqFormat` or `ChannelFormat`.
         frame_id
             Acquisition count; by default one more than the last.
         acquired_ns
@@ -86,7 +87,7 @@ class RfSender(Closing):
         Raises
         ------
         RtelastoError
-            If the samples are not real or not of the shape that ``rf_format`` says.
+            If the samples are not what ``scanner_format`` says.
         """
         if frame_id is None:
             frame_id = self._next_frame_id
@@ -94,7 +95,7 @@ class RfSender(Closing):
             if self.clock not in _CLOCKS:
                 raise ValueError(f"acquired_ns must be given with clock {self.clock!r}")
             acquired_ns = _CLOCKS[self.clock]()
-        frame = RfFrame(wire_samples(samples), rf_format, frame_id, acquired_ns)
+        frame = scanner_frame(wire_samples(samples), scanner_format, frame_id, acquired_ns)
         parts = encode_rf(frame, stream=self.stream, seq=self._seq, clock=self.clock)
         if not self._socket.subscribed(TOPIC_RF):
             self.counters.add("unheard")

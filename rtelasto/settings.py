@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rtelasto.cpu.beamform import BeamformSettings
 from rtelasto.errors import RtelastoError
 from rtelasto.pair import PairPolicy
 
@@ -26,6 +27,10 @@ class EstimateSettings:
         Adaptive pairing refuses pairs whose median post-warp correlation is lower.
     threads
         Threads of the network's runtime; by default one per core.
+    f_number
+        Of the receive aperture, where channel data are beamformed here.
+    apodization
+        Window over that aperture: hann, hamming, boxcar, tukey.
     """
 
     engine: str = "cnn"
@@ -34,11 +39,18 @@ class EstimateSettings:
     max_lag: int = 16
     min_quality: float = 0.5
     threads: int | None = None
+    f_number: float = 1.5
+    apodization: str = "hann"
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise RtelastoError(f"threads must lie in 1…1024, got {self.threads}")
         self.policy()
+        self.beamform()
+
+    def beamform(self) -> BeamformSettings:
+        """How these settings want channel data beamformed."""
+        return BeamformSettings(f_number=self.f_number, window=self.apodization)
 
     def policy(self) -> PairPolicy:
         """The pairing these settings ask for."""

@@ -60,7 +60,7 @@ def time_stages(
     for index in range(pairs + _WARM_UP + 1):
         started = time.perf_counter_ns()
         frame = decode_rf(messages[order[index % 4]]).frame
-        assert frame is not None
+        assert isinstance(frame, RfFrame)
         decoded = time.perf_counter_ns()
         if previous is not None:
             strain = estimator(FramePair(previous, frame))

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.iq_data import ScannerFrame, scanner_frame
 from rtelasto.wire import (
     SCHEMA,
     TOPIC_RF,
@@ -22,30 +22,13 @@ from rtelasto.wire import (
     buffer_of,
     check_topic,
     pack_header,
-    real,
     shape_of,
     short,
     text,
     unpack_header,
     whole,
 )
-
-KIND_RF_LINES = "rf_lines"
-MAX_ACQUISITIONS = 1024
-PHYSICS = (
-    "sampling_freq_hz",
-    "center_freq_hz",
-    "line_pitch_m",
-    "start_depth_m",
-    "sound_speed_m_s",
-)
-
-# What each kind may hold: dtypes, and the largest size along each axis.
-_KINDS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    KIND_RF_LINES: (("<i2", "<f4"), (MAX_LINES, MAX_SAMPLES)),
-    "iq": (("<c8",), (MAX_LINES, MAX_SAMPLES)),
-    "channel": (("<i2", "<f4"), (MAX_ACQUISITIONS, MAX_LINES, MAX_SAMPLES)),
-}
+from rtelasto.wire_formats import KINDS, format_fields, kind_of, read_format
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +38,9 @@ class RfMessage:
     Attributes
     ----------
     kind
-        ``rf_lines``, ``iq`` (complex64, (n_lines, n_samples)) or ``channel``
-        ((n_acquisitions, n_channels, n_samples)).
-    samples
-        The buffer as an array, axial contiguous; it shares the message's memory.
+        ``rf_lines``, ``iq`` or ``channel``.
     frame
-        The RF frame, where ``kind`` is ``rf_lines``; None for kinds that must be converted first.
+        The frame: an `RfFrame`, `IqFrame` or `ChannelFrame`. Its samples share the message's memory.
     stream, seq, frame_id, acquired_ns, clock
         Identity and time of the frame, see docs/wire.md.
     header
@@ -68,8 +48,7 @@ class RfMessage:
     """
 
     kind: str
-    samples: NDArray[np.generic]
-    frame: RfFrame | None
+    frame: ScannerFrame
     stream: str
     seq: int
     frame_id: int
@@ -79,29 +58,32 @@ class RfMessage:
 
 
 def wire_samples(samples: NDArray[np.generic]) -> NDArray[np.generic]:
-    """``samples`` as the wire carries RF lines: C order, little-endian int16 or float32.
+    """``samples`` as the wire carries them: C order, little-endian int16, float32 or complex64.
 
     Integers of 8 and 16 bits signed and of 8 bits unsigned become int16, every other real dtype
-    float32. What already is as it must be is returned uncopied.
+    float32, complex ones complex64. What already is as it must be is returned uncopied.
 
     Raises
     ------
     RtelastoError
-        If ``samples`` are not real numbers.
+        If ``samples`` are not numbers.
     """
+    if samples.dtype.kind == "c":
+        return np.ascontiguousarray(samples, dtype="<c8")
     if samples.dtype.kind not in "iuf":
-        raise RtelastoError(f"samples must be real numbers, got dtype {samples.dtype}")
+        raise RtelastoError(f"samples must be numbers, got dtype {samples.dtype}")
     whole_in_16_bits = samples.dtype.kind in "iu" and np.can_cast(samples.dtype, np.int16)
     return np.ascontiguousarray(samples, dtype="<i2" if whole_in_16_bits else "<f4")
 
 
-def encode_rf(frame: RfFrame, *, stream: str, seq: int, clock: str = "unknown") -> list[Part]:
+def encode_rf(frame: ScannerFrame, *, stream: str, seq: int, clock: str = "unknown") -> list[Part]:
     """The parts of an RF message; the frame's samples are referred to, not copied.
 
     Parameters
     ----------
     frame
-        Samples must be C-contiguous ``<i2`` or ``<f4``: `wire_samples` makes them so.
+        RF lines, IQ pixels or channel data; C-contiguous ``<i2`` or ``<f4``, IQ ``<c8``:
+        `wire_samples` makes them so.
     stream
         Id of this run of the sender; it replaces ``frame.stream``.
     seq
@@ -117,13 +99,14 @@ def encode_rf(frame: RfFrame, *, stream: str, seq: int, clock: str = "unknown") 
     ValueError
         If the samples are not C-contiguous.
     """
+    kind = kind_of(frame.format)
     dtype = frame.samples.dtype.newbyteorder("<").str
-    if dtype not in _KINDS[KIND_RF_LINES][0] or frame.samples.dtype != np.dtype(dtype):
+    dtypes = KINDS[kind][0]
+    if dtype not in dtypes or frame.samples.dtype != np.dtype(dtype):
         raise RtelastoError(
-            f"samples must be int16 or float32 (little-endian) to go over the wire, got dtype "
+            f"samples of kind {kind} must be {' or '.join(dtypes)} to go over the wire, got dtype "
             f"{frame.samples.dtype}: convert them with wire_samples"
         )
-    rf_format = frame.format
     header = {
         "schema": SCHEMA,
         "type": "rf",
@@ -132,10 +115,10 @@ def encode_rf(frame: RfFrame, *, stream: str, seq: int, clock: str = "unknown") 
         "frame_id": whole(int(frame.frame_id), "frame_id"),
         "acquired_ns": int(frame.acquired_ns),
         "clock": text(clock, "clock"),
-        "kind": KIND_RF_LINES,
+        "kind": kind,
         "dtype": dtype,
-        "shape": [rf_format.n_lines, rf_format.n_samples],
-    } | {name: getattr(rf_format, name) for name in PHYSICS}
+        "shape": list(frame.samples.shape),
+    } | format_fields(frame.format)
     return [TOPIC_RF, pack_header(header), buffer_of(frame.samples)]
 
 
@@ -159,22 +142,16 @@ def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
     if len(parts) != 3:
         raise WireFault("parts", f"{len(parts)} parts, an RF message has 3")
     kind, dtype = header.get("kind"), header.get("dtype")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise WireFault("kind", f"must be one of {', '.join(_KINDS)}, got {short(kind)}")
-    dtypes, limits = _KINDS[kind]
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise WireFault("kind", f"must be one of {', '.join(KINDS)}, got {short(kind)}")
+    dtypes, limits = KINDS[kind]
     if dtype not in dtypes:
         raise WireFault("dtype", f"{kind} must be {' or '.join(dtypes)}, got {short(dtype)}")
     shape = shape_of(header.get("shape"), limits)
-    physics = {name: real(header, name, "format") for name in PHYSICS}
     stream, clock = text(header.get("stream"), "stream"), text(header.get("clock"), "clock")
     seq, frame_id = whole(header.get("seq"), "seq"), whole(header.get("frame_id"), "frame_id")
     acquired_ns = whole(header.get("acquired_ns"), "acquired_ns", lowest=-(2**63))
     samples = array_of(parts[2], dtype, shape)
-    frame = None
-    if kind == KIND_RF_LINES:
-        try:
-            rf_format = RfFormat(shape[0], shape[1], **physics)
-        except RtelastoError as error:
-            raise WireFault("format", str(error)) from error
-        frame = RfFrame(samples, rf_format, frame_id, acquired_ns, received_ns, stream)
-    return RfMessage(kind, samples, frame, stream, seq, frame_id, acquired_ns, clock, header)
+    scanner_format = read_format(kind, shape, header)
+    frame = scanner_frame(samples, scanner_format, frame_id, acquired_ns, received_ns, stream)
+    return RfMessage(kind, frame, stream, seq, frame_id, acquired_ns, clock, header)

@@ -44,3 +44,19 @@ def echoes(channels: ChannelFormat, targets_m: list[tuple[float, float]]) -> NDA
             delay_s = transmit.origin_time_s + (way + np.hypot(x - x_e, z)) / c
             data[a] += weight * pulse(times_s - delay_s[:, None], channels.center_freq_hz)
     return data.astype(np.float32)
+
+
+def pressed_tissue(
+    channels: ChannelFormat, strains: list[float], n_targets: int = 400, seed: int = 0
+) -> list[NDArray[np.int16]]:
+    """Channel data of random targets under uniform axial strain: u = strain·z, one frame each."""
+    rng = np.random.default_rng(seed)
+    c = channels.sound_speed_m_s
+    half_m = 0.5 * channels.element_pitch_m * channels.n_elements
+    x = rng.uniform(-half_m, half_m, n_targets)
+    z = rng.uniform(0.5 * c * channels.start_time_s, 0.5 * c * channels.end_time_s, n_targets)
+    frames = []
+    for strain in strains:
+        targets = list(zip(x, z * (1.0 + strain), strict=True))
+        frames.append(np.rint(2000.0 * echoes(channels, targets)).astype(np.int16))
+    return frames

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from channel_echoes import echoes, pulse, sample_times_s
 from scipy.io import loadmat
 
 from rtelasto import estimate
@@ -16,7 +17,6 @@ from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.beamform import Beamformer, BeamformSettings
 from rtelasto.errors import RtelastoError
-from tests.channel_echoes import echoes, pulse, sample_times_s
 
 FC, C, PITCH = 5e6, 1540.0, 0.3e-3
 # Samples per period of every way in which a Vantage stores channel data.

@@ -48,7 +48,7 @@ def drops(counters: dict[str, int]) -> int:
     """Frames that arrived and are in no pair as its post-compression frame."""
     causes = ("overflow", "unread", "repeated", "out_of_order", "pair.first", "pair.decorrelated")
     faults = sum(
-        count for name, count in counters.items() if name.startswith(("frame.", "unsupported."))
+        count for name, count in counters.items() if name.startswith(("frame.", "rf_lines."))
     )
     return faults + sum(counters.get(name, 0) for name in causes)
 

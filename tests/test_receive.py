@@ -18,9 +18,11 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtelasto.channel_data import ChannelFormat, ChannelFrame
 from rtelasto.counters import Counters
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.iq_data import IqFormat, IqFrame
 from rtelasto.protocols import FrameSource
 from rtelasto.receive import Receiver
 from rtelasto.sender import RfSender
@@ -203,15 +205,33 @@ def test_rubbish_is_counted_by_cause_and_logged_once(publisher, caplog):
     assert len(caplog.records) == len(bad)
 
 
-def test_kinds_that_need_conversion_are_counted(publisher):
-    topic, header, _ = parts(0)
-    fields = msgpack.unpackb(header) | {"kind": "iq", "dtype": "<c8"}
-    with joined(publisher) as receiver:
-        publisher.send([topic, msgpack.packb(fields), bytes(48)])
-        publisher.send(parts(1))
-        assert receiver.get(PATIENCE_S).frame_id == 1
-        assert receiver.counters["unsupported.iq"] == 1
-        assert receiver.counters["received"] == 2
+def test_iq_and_channel_data_come_as_frames_of_their_own_kind(publisher):
+    iq_format = IqFormat(
+        n_lines=2,
+        n_samples=3,
+        sampling_freq_hz=5e6,
+        demodulation_freq_hz=5e6,
+        center_freq_hz=5e6,
+        line_pitch_m=3e-4,
+    )
+    iq = IqFrame(np.full((2, 3), 1 + 2j, np.complex64), iq_format, frame_id=0)
+    channels = ChannelFormat(
+        n_acquisitions=1,
+        n_channels=2,
+        n_samples=3,
+        sampling_freq_hz=20e6,
+        center_freq_hz=5e6,
+        element_pitch_m=3e-4,
+    )
+    channel = ChannelFrame(np.ones((1, 2, 3), np.int16), channels, frame_id=1)
+    with joined(publisher, policy="every") as receiver:
+        publisher.send(encode_rf(iq, stream="s", seq=0))
+        publisher.send(encode_rf(channel, stream="s", seq=1))
+        for sent in (iq, channel):
+            came = receiver.get(PATIENCE_S)
+            assert came.format == sent.format
+            assert came.frame_id == sent.frame_id
+            np.testing.assert_array_equal(came.samples, sent.samples)
 
 
 # --- senders that come and go

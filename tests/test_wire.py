@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rtelasto.channel_data import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
 from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.iq_data import IqFormat, IqFrame
 from rtelasto.wire import CAUSES, MAX_HEADER_BYTES, WireFault
 from rtelasto.wire_rf import decode_rf, encode_rf, wire_samples
 from rtelasto.wire_strain import (
@@ -143,20 +145,121 @@ def test_later_minor_version_is_read():
     assert message.frame.format == RfFormat(1, 1, 40e6, 5e6, 3e-4, 0.0, 1540.0)
     assert (message.seq, message.frame_id) == (5, 6)
     assert message.acquired_ns == 0x18D4A51D59F2E000
-    assert message.samples.tolist() == [[258]]
+    assert message.frame.samples.tolist() == [[258]]
     assert message.header["steering"] == {"angles_rad": [0.25], "count": 1}
 
 
-def test_other_kinds_are_decoded_without_a_frame():
-    iq = decode_rf(vector("rf_iq.hex"))
-    assert iq.kind == "iq"
-    assert iq.frame is None
-    assert iq.samples.tolist() == [[1 - 2j, 0.5 + 0.25j]]
-    assert iq.header["sampling_freq_hz"] == 7.8125e6
-    channel = decode_rf(vector("rf_channel.hex"))
-    assert channel.kind == "channel"
-    assert channel.frame is None
-    assert channel.samples.tolist() == [[[1, 2]], [[3, 4]]]
+def test_iq_vector_both_ways():
+    parts = vector("rf_iq.hex")
+    iq_format = IqFormat(
+        n_lines=1,
+        n_samples=2,
+        sampling_freq_hz=7.8125e6,
+        demodulation_freq_hz=7.8125e6,
+        center_freq_hz=7.5e6,
+        line_pitch_m=0.1979e-3,
+        carrier="kept",
+    )
+    samples = np.array([[1 - 2j, 0.5 + 0.25j]], np.complex64)
+    message = decode_rf(parts)
+    assert message.kind == "iq"
+    assert message.frame.format == iq_format
+    np.testing.assert_array_equal(message.frame.samples, samples)
+    frame = IqFrame(samples, iq_format, 2, 3)
+    assert as_bytes(encode_rf(frame, stream="s", seq=1, clock="scanner")) == parts
+
+
+CHANNEL_VECTORS = {
+    "rf_channel.hex": (
+        (PlaneWave(-0.125, 2**-20), PlaneWave(0.125, 2**-20)),
+        (0, 1),
+        "quadrature",
+        [[[1, 2]], [[3, 4]]],
+    ),
+    "rf_channel_focused.hex": ((FocusedBeam(0.25e-3, 0.0),), (1,), "uniform", [[[5, -6, 7]]]),
+}
+
+
+@pytest.mark.parametrize("name", CHANNEL_VECTORS)
+def test_channel_vectors_both_ways(name):
+    transmits, first_elements, sampling, values = CHANNEL_VECTORS[name]
+    parts = vector(name)
+    samples = np.array(values, np.int16)
+    channels = ChannelFormat(
+        n_acquisitions=samples.shape[0],
+        n_channels=1,
+        n_samples=samples.shape[2],
+        sampling_freq_hz=15.625e6 if sampling == "quadrature" else 31.25e6,
+        center_freq_hz=7.8125e6,
+        element_pitch_m=0.1979e-3,
+        n_elements=2,
+        start_time_s=2.0 * 0.00375 / 1500.0,
+        sound_speed_m_s=1500.0,
+        transmits=transmits,
+        first_elements=first_elements,
+        sampling=sampling,
+    )
+    message = decode_rf(parts)
+    assert message.kind == "channel"
+    assert message.frame.format == channels
+    np.testing.assert_array_equal(message.frame.samples, samples)
+    frame = ChannelFrame(samples, channels, 2, 3)
+    assert as_bytes(encode_rf(frame, stream="s", seq=1, clock="scanner")) == parts
+
+
+def other_kind(name: str, key: str, **changes) -> list[bytes]:
+    """A sound message with some entries of its map ``key`` replaced, or removed by `...`."""
+    topic, header, samples = vector(name)
+    fields = msgpack.unpackb(header)
+    inner = fields[key] | changes
+    fields[key] = {name: value for name, value in inner.items() if value is not ...}
+    return [topic, msgpack.packb(fields), samples]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"transmit": "diverging"}, "format"),
+        ({"transmit": ...}, "header"),
+        ({"angles_rad": [0.1]}, "header"),
+        ({"angles_rad": [0.1, 2.0]}, "format"),
+        ({"angles_rad": [0.1, math.nan]}, "format"),
+        ({"angles_rad": "both"}, "header"),
+        ({"origin_times_s": [0.0, 1.0]}, "format"),
+        ({"first_elements": [0, 2]}, "format"),
+        ({"first_elements": [0, -1]}, "header"),
+        ({"n_elements": 0}, "header"),
+        ({"sampling": "iq"}, "format"),
+    ],
+)
+def test_channel_data_with_an_impossible_map_are_faults(changes, cause):
+    with pytest.raises(WireFault) as caught:
+        decode_rf(other_kind("rf_channel.hex", "channel", **changes))
+    assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"carrier": "lost"}, "format"),
+        ({"carrier": 1}, "header"),
+        ({"demodulation_freq_hz": ...}, "format"),
+        ({"demodulation_freq_hz": 0.0}, "format"),
+    ],
+)
+def test_iq_with_an_impossible_map_is_a_fault(changes, cause):
+    with pytest.raises(WireFault) as caught:
+        decode_rf(other_kind("rf_iq.hex", "iq", **changes))
+    assert caught.value.cause == cause
+
+
+def test_kinds_without_their_map_are_faults():
+    for name, key in (("rf_iq.hex", "iq"), ("rf_channel.hex", "channel")):
+        topic, header, samples = vector(name)
+        fields = msgpack.unpackb(header)
+        fields[key] = None
+        with pytest.raises(WireFault, match=f"{key} must be a map"):
+            decode_rf([topic, msgpack.packb(fields), samples])
 
 
 def test_strain_vector_both_ways():
@@ -199,8 +302,8 @@ def test_frame_bytes_are_not_copied():
     samples = np.zeros((2, 3), np.int16)
     parts = encode_rf(RfFrame(samples, FORMAT), stream="s", seq=0)
     samples[1, 2] = 7
-    assert decode_rf(parts).samples[1, 2] == 7
-    assert np.shares_memory(decode_rf(parts).samples, samples)
+    assert decode_rf(parts).frame.samples[1, 2] == 7
+    assert np.shares_memory(decode_rf(parts).frame.samples, samples)
 
     frame = strain_frame()
     message = decode_strain(encode_strain(frame, stream="s", seq=0))
@@ -213,7 +316,7 @@ def test_unaligned_buffer_gives_aligned_samples():
     at = 1 - room.ctypes.data % 4  # an odd address
     unaligned = memoryview(room)[at : at + len(samples)]
     unaligned[:] = samples
-    decoded = decode_rf([topic, header, unaligned]).samples
+    decoded = decode_rf([topic, header, unaligned]).frame.samples
     assert decoded.flags.aligned
     assert decoded.tobytes() == samples
 
@@ -233,8 +336,10 @@ def test_wire_samples_keeps_values(given_dtype):
 def test_wire_samples_leaves_alone_what_fits():
     samples = np.ones((2, 3), "<i2")
     assert wire_samples(samples) is samples
-    with pytest.raises(RtelastoError, match="complex64"):
-        wire_samples(np.zeros((2, 3), np.complex64))
+    iq = np.ones((2, 3), "<c8")
+    assert wire_samples(iq) is iq
+    with pytest.raises(RtelastoError, match="numbers"):
+        wire_samples(np.zeros((2, 3), bool))
 
 
 def test_encode_refuses_what_would_need_a_copy():
@@ -466,7 +571,7 @@ def test_rf_round_trip(data, rf_format, dtype, stream, seq, frame_id, acquired_n
     assert message.frame.format == rf_format
     assert (message.stream, message.seq, message.frame_id) == (stream, seq, frame_id)
     assert (message.acquired_ns, message.clock) == (acquired_ns, "unix")
-    assert message.samples.tobytes() == samples.tobytes()
+    assert message.frame.samples.tobytes() == samples.tobytes()
 
 
 names = st.text(min_size=1, max_size=20)

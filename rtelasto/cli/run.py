@@ -48,7 +48,7 @@ def is_loss(counter: str) -> bool:
         "overflow",
         "repeated",
         "out_of_order",
-        "unsupported",
+        "rf_lines",
     )
     return counter.split(".")[0] in causes or counter.startswith(("frame.", "pair.decorrelated"))
 

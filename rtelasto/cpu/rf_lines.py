@@ -1,0 +1,87 @@
+"""Whatever a scanner sends, as RF lines: the stage between receiving and pairing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from rtelasto.channel_data import ChannelFormat
+from rtelasto.counters import Counters
+from rtelasto.cpu.beamform import Beamformer, BeamformSettings
+from rtelasto.cpu.remodulate import Remodulator
+from rtelasto.domain import RfFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.iq_data import IqFormat, ScannerFrame
+
+log = logging.getLogger(__name__)
+
+
+class RfLines:
+    """Channel data beamformed, IQ remodulated, RF lines as they are.
+
+    Delays and filters are worked out once for every format; a change of format in mid-stream costs
+    one frame's time. A format that cannot become RF lines is a fault of the sender: its frames are
+    counted as ``rf_lines.refused`` and dropped, the reason is logged once.
+
+    Parameters
+    ----------
+    settings
+        How channel data are beamformed.
+    counters
+        Where to count.
+    """
+
+    def __init__(
+        self, settings: BeamformSettings | None = None, counters: Counters | None = None
+    ) -> None:
+        self.settings = settings or BeamformSettings()
+        self.counters = counters if counters is not None else Counters()
+        self.spent_ns = 0
+        """How long the last frame took to convert; 0 where it came as RF lines."""
+        self._format: Any = None
+        self._converter: Beamformer | Remodulator | None = None
+
+    def __call__(self, frame: ScannerFrame) -> RfFrame | None:
+        """The frame as RF lines; None where its format cannot become any."""
+        self.spent_ns = 0
+        if isinstance(frame, RfFrame):
+            return frame
+        started = time.perf_counter_ns()
+        if frame.format != self._format:
+            self._format, self._converter = frame.format, self._open(frame.format)
+        if self._converter is None:
+            self.counters.add("rf_lines.refused")
+            return None
+        lines = RfFrame(
+            self._converter(frame.samples),
+            self._converter.format,
+            frame.frame_id,
+            frame.acquired_ns,
+            frame.received_ns,
+            frame.stream,
+        )
+        self.spent_ns = time.perf_counter_ns() - started
+        return lines
+
+    def _open(self, scanner_format: ChannelFormat | IqFormat) -> Beamformer | Remodulator | None:
+        try:
+            return rf_lines_of(scanner_format, self.settings)
+        except RtelastoError as error:
+            log.warning("frames cannot become RF lines and are dropped: %s", error)
+            return None
+
+
+def rf_lines_of(
+    scanner_format: ChannelFormat | IqFormat, settings: BeamformSettings
+) -> Beamformer | Remodulator:
+    """What turns frames of this format into RF lines.
+
+    Raises
+    ------
+    RtelastoError
+        If nothing can.
+    """
+    if isinstance(scanner_format, ChannelFormat):
+        return Beamformer(scanner_format, settings)
+    return Remodulator(scanner_format, settings.samples_per_wavelength)
