@@ -253,7 +253,8 @@ class StrainFrame:
     the probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames
     after warping by u. ``quality`` is the median of ``correlation`` and ``applied_strain`` the median
     of ``axial_strain``. ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of
-    everything lost so far, by cause.
+    everything lost so far, by cause. ``bmode``, where it was asked for, is the brightness of the
+    pre-compression frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
     """
 
     axial_strain: Float32Image
@@ -269,6 +270,7 @@ class StrainFrame:
     applied_strain: float = math.nan
     stage_ns: dict[str, int] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
+    bmode: NDArray[np.uint8] | None = None
 
     def replace(self, **changes: object) -> StrainFrame:
         """A copy with some fields changed."""

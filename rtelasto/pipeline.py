@@ -13,6 +13,7 @@ import numpy as np
 
 from rtelasto.counters import Counters
 from rtelasto.cpu.beamform import BeamformSettings
+from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.cpu.rf_lines import RfLines
 from rtelasto.domain import FramePair, StrainFrame
 from rtelasto.iq_data import ScannerFrame
@@ -33,6 +34,8 @@ class Pipeline:
     Besides what :class:`~rtelasto.pair.Pairing` counts: ``frame.nonfinite`` and ``frame.constant``
     (frames without an image in them, dropped before pairing), ``rf_lines.refused`` (frames that cannot
     become RF lines) and ``strain.out``.
+
+    With ``bmode``, strain frames carry the B-mode of their pre-compression frame.
     """
 
     def __init__(
@@ -41,8 +44,11 @@ class Pipeline:
         policy: PairPolicy,
         counters: Counters | None = None,
         beamform: BeamformSettings | None = None,
+        *,
+        bmode: bool = False,
     ) -> None:
         self.estimator = estimator
+        self.bmode = bmode
         self.counters = counters if counters is not None else Counters()
         self._rf_lines = RfLines(beamform, self.counters)
         self._pairing = Pairing(policy, self.counters)
@@ -62,6 +68,10 @@ class Pipeline:
         strain = self.estimator(pair)
         if not self._pairing.observe(pair, strain):
             return None
+        if self.bmode:
+            started = time.perf_counter_ns()
+            strain = strain.replace(bmode=bmode_on_grid(pair.pre, strain.grid))
+            strain.stage_ns["bmode"] = time.perf_counter_ns() - started
         self.counters.add("strain.out")
         if self._rf_lines.spent_ns:
             strain.stage_ns["rf_lines"] = self._rf_lines.spent_ns

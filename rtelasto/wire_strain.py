@@ -34,6 +34,8 @@ from rtelasto.wire import (
 
 # Name and unit of the arrays that every strain message has, in this order.
 STRAIN_ARRAYS = (("axial_strain", "1"), ("axial_displacement_m", "m"), ("correlation", "1"))
+# The first further array, where the pipeline was asked for it: 0 is 60 dB below the reference.
+BMODE_ARRAY = ("bmode", "0.25 dB")
 _DTYPES = ("<f4", "<i2", "|u1")
 
 
@@ -43,8 +45,9 @@ class StrainMessage:
 
     ``frame`` is the strain frame (its ``stream`` that of the RF it was made from); ``stream`` and
     ``seq`` are the pipeline's own, ``clock`` what ``frame.acquired_ns`` was read from. ``arrays``
-    holds every further array by name, each (n_lines, n_depths) of the frame's grid, and ``header``
-    all keys as they came. The arrays share the message's memory.
+    holds every further array by name, each (n_lines, n_depths) of the frame's grid, ``bmode`` (which
+    is also ``frame.bmode``) among them, and ``header`` all keys as they came. The arrays share the
+    message's memory.
     """
 
     frame: StrainFrame
@@ -80,20 +83,23 @@ def encode_strain(
     Parameters
     ----------
     frame
-        Strain, displacement and correlation of one pair.
+        Strain, displacement, correlation and, if it has one, B-mode of one pair.
     stream, seq
         Id of this run of the pipeline, and strain frames of it before this one.
     clock
         What ``frame.acquired_ns`` was read from.
     arrays
         Further arrays by name, each (n_lines, n_depths) float32, int16 or uint8, with its unit,
-        such as ``{"bmode": (image, "dB")}``.
+        such as ``{"lateral_strain": (image, "1")}``.
     """
     images = {
         name: (np.ascontiguousarray(getattr(frame, name), "<f4"), unit)
         for name, unit in STRAIN_ARRAYS
     }
-    for name, (array, unit) in (arrays or {}).items():
+    further = dict(arrays or {})
+    if frame.bmode is not None:
+        further = {BMODE_ARRAY[0]: (frame.bmode, BMODE_ARRAY[1])} | further
+    for name, (array, unit) in further.items():
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         if little.dtype.str not in _DTYPES or name in images:
             raise ValueError(
@@ -144,6 +150,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
     if not isinstance(frame_ids, list) or len(frame_ids) != 2:
         raise WireFault("header", f"frame_ids must be [pre, post], got {short(frame_ids)}")
     pre_id, post_id = (whole(frame_id, "frame_ids") for frame_id in frame_ids)
+    bmode = arrays.get(BMODE_ARRAY[0])
     frame = StrainFrame(
         **images,  # type: ignore[arg-type]
         grid=_grid(header, images["axial_strain"].shape),
@@ -156,6 +163,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         applied_strain=real_or_nan(header, "applied_strain"),
         stage_ns=counts(header, "timings_ns"),
         drops=counts(header, "drops"),
+        bmode=bmode if bmode is not None and bmode.dtype == np.uint8 else None,  # type: ignore[arg-type]
     )
     return StrainMessage(
         frame=frame,
