@@ -12,16 +12,19 @@ from rtelasto.errors import RtelastoError
 
 if TYPE_CHECKING:
     from rtelasto.api import estimate
+    from rtelasto.regions import Region, measure_regions
     from rtelasto.sources import open_recording
 
 __all__ = [
     "Elongation",
     "Grid",
+    "Region",
     "RfFormat",
     "RfFrame",
     "RtelastoError",
     "StrainFrame",
     "estimate",
+    "measure_regions",
     "open_recording",
 ]
 
@@ -36,4 +39,8 @@ def __getattr__(name: str) -> object:
         from rtelasto.sources import open_recording
 
         return open_recording
+    if name in ("Region", "measure_regions"):
+        from rtelasto import regions
+
+        return getattr(regions, name)
     raise AttributeError(f"module 'rtelasto' has no attribute {name!r}")

@@ -2,4 +2,6 @@
 
 from rtelasto.cli import main
 
-main()
+# A process started by multiprocessing imports this module again, under another name.
+if __name__ == "__main__":
+    main()

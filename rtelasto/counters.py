@@ -40,3 +40,17 @@ class Counters:
                     return False
                 self._changed.wait(left)
         return True
+
+
+def is_loss(counter: str) -> bool:
+    """Whether a counter counts frames that did not become strain through some fault."""
+    causes = (
+        "malformed",
+        "gaps",
+        "lost_on_wire",
+        "overflow",
+        "repeated",
+        "out_of_order",
+        "rf_lines",
+    )
+    return counter.split(".")[0] in causes or counter.startswith(("frame.", "pair.decorrelated"))

@@ -71,7 +71,9 @@ class LiveRun(Closing):
         # The engine first: it is what can be wrong in the settings, and while it loads no frame waits.
         estimator = CpuEstimator(open_engine(settings.engine, threads=settings.threads))
         estimator.warm_up()
-        self._pipeline = Pipeline(estimator, policy, self.counters, settings.beamform())
+        self._pipeline = Pipeline(
+            estimator, policy, self.counters, settings.beamform(), bmode=settings.wants_bmode
+        )
         self._publisher = StrainPublisher(settings.strain, counters=self.counters)
         try:
             self._receiver = Receiver(

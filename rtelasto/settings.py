@@ -72,6 +72,12 @@ class RunSettings(EstimateSettings):
         Endpoint where the sender of RF frames is bound.
     strain
         Endpoint to bind for viewers and recorders.
+    bmode
+        Publish the B-mode of the pre-compression frame with the strain (--view implies it).
+    view
+        Serve the live viewer beside the run.
+    view_host, view_port
+        Where to serve it; a host that other machines reach needs the token that is printed.
     every
         Work on every frame, however late, instead of dropping the oldest when behind.
     frames
@@ -80,6 +86,10 @@ class RunSettings(EstimateSettings):
 
     rf: str = "tcp://127.0.0.1:5555"
     strain: str = "tcp://127.0.0.1:5556"
+    bmode: bool = False
+    view: bool = False
+    view_host: str = "127.0.0.1"
+    view_port: int = 8765
     every: bool = False
     frames: int | None = None
 
@@ -87,3 +97,8 @@ class RunSettings(EstimateSettings):
         super().__post_init__()
         if self.frames is not None and self.frames < 1:
             raise RtelastoError(f"frames must be at least 1, got {self.frames}")
+
+    @property
+    def wants_bmode(self) -> bool:
+        """Whether anything that was asked for shows the B-mode."""
+        return self.bmode or self.view

@@ -41,7 +41,9 @@ def refused(*arguments: str) -> str:
     return lines[-1]
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "process", "simulate", "demo", "bench"])
+@pytest.mark.parametrize(
+    "command", ["run", "view", "replay", "process", "simulate", "demo", "bench"]
+)
 def test_every_command_shows_an_example(command: str) -> None:
     done = processes.finish(command, "--help")
     assert done.returncode == 0

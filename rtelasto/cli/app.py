@@ -27,7 +27,14 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "Live: RF frames in over ZeroMQ, strain frames out.",
         "rtelasto run  — the scanner's bridge on this machine, strain on tcp://127.0.0.1:5556",
         "rtelasto run --rf tcp://10.0.0.5:5555 --engine ncc --pair adaptive",
+        "rtelasto run --view  — and the live viewer on http://127.0.0.1:8765",
         "rtelasto --config scanner.toml run",
+    ),
+    "view": (
+        "Show the strain stream live in a browser.",
+        "rtelasto view  — http://127.0.0.1:8765, strain from tcp://127.0.0.1:5556",
+        "rtelasto view --browser",
+        "rtelasto view --host 0.0.0.0 --port 8080  — for a tablet; prints the address with its token",
     ),
     "replay": (
         "Send a recording over ZeroMQ at its true frame times.",

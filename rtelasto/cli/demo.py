@@ -13,8 +13,8 @@ from typing import Self
 import numpy as np
 from rich.progress import Progress
 
-from rtelasto.cli.run import is_loss
 from rtelasto.cli.terminal import console, notes, print_table
+from rtelasto.counters import is_loss
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import Latencies
 from rtelasto.receive import StrainReceiver

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from rtelasto.cli.beside import parts_beside
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.counters import is_loss
 from rtelasto.domain import StrainFrame
 from rtelasto.live import LiveReport, LiveRun
 from rtelasto.settings import RunSettings
@@ -23,11 +25,16 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
         stop_on_signals() as stop,
         notes.status("loading the engine …") as status,
         LiveRun(settings, on_strain=lambda strain: status.update(_line(strain))) as live,
+        parts_beside(settings, live.strain_endpoint) as parts,
     ):
+        for part in parts:
+            notes.print(part.ready)
         status.update(f"waiting for RF frames from {settings.rf}")
         notes.print(f"strain on {live.strain_endpoint}, engine {settings.engine}, Ctrl-C stops")
         report = live.run(stop)
     print_report(report)
+    for part in parts:
+        print_table(part.name, part.report or {"failed": "see the messages above"})
 
 
 def _line(strain: StrainFrame) -> str:
@@ -37,20 +44,6 @@ def _line(strain: StrainFrame) -> str:
         f"{lost} dropped; strain {100.0 * strain.applied_strain:+.2f} %, "
         f"quality {strain.quality:.2f}"
     )
-
-
-def is_loss(counter: str) -> bool:
-    """Whether a counter counts frames that did not become strain through some fault."""
-    causes = (
-        "malformed",
-        "gaps",
-        "lost_on_wire",
-        "overflow",
-        "repeated",
-        "out_of_order",
-        "rf_lines",
-    )
-    return counter.split(".")[0] in causes or counter.startswith(("frame.", "pair.decorrelated"))
 
 
 def print_report(report: LiveReport) -> None:

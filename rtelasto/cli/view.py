@@ -1,0 +1,36 @@
+"""``rtelasto view``: the strain stream in a browser."""
+
+from __future__ import annotations
+
+import logging
+import webbrowser
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.view import ViewSettings, open_viewer
+
+
+def view(
+    *,
+    settings: Annotated[ViewSettings, Parameter(name="*")] | None = None,
+    browser: bool = False,
+) -> None:
+    """Show the strain stream in a browser, until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    browser
+        Open the page in this machine's browser.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    settings = settings or ViewSettings()
+    with stop_on_signals() as stop, open_viewer(settings) as server:
+        notes.print(f"strain from {settings.strain} at {server.address}, Ctrl-C stops")
+        if browser:
+            webbrowser.open(server.address)
+        stop.wait()
+    print_table("rtelasto view", server.counters.snapshot())

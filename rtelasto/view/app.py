@@ -1,0 +1,162 @@
+"""The web application: static files of the page, and a WebSocket that feeds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from rtelasto.counters import Counters
+from rtelasto.view.access import refusal
+from rtelasto.view.hub import Credit, Hub
+
+STATUS_PERIOD_S = 1.0
+_GOING_AWAY = 1001
+_REFUSED = 1008
+_BAD_MESSAGE = 1003
+_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
+)
+
+log = logging.getLogger(__name__)
+
+
+def make_app(
+    *,
+    hub: Callable[[], Hub],
+    status: Callable[[], str],
+    counters: Counters,
+    token: str | None,
+    loopback: bool,
+    lifespan: Lifespan[Starlette],
+) -> ASGIApp:
+    """The application.
+
+    Parameters
+    ----------
+    hub
+        Where frames come from; there once ``lifespan`` has begun.
+    status
+        The text message of once a second.
+    counters
+        Counts ``pages`` (connections made), ``pages_refused`` and ``frames_sent``.
+    token, loopback
+        As for `refusal`.
+    lifespan
+        What runs around the application on its event loop.
+    """
+
+    async def feed(socket: WebSocket) -> None:
+        why = refusal(
+            socket.headers,
+            socket.query_params.get("token", ""),
+            token=token,
+            loopback=loopback,
+        )
+        if why:
+            counters.add("pages_refused")
+            log.warning("refused a page from %s: %s", socket.headers.get("origin"), why)
+            await socket.close(_REFUSED)
+            return
+        await socket.accept()
+        counters.add("pages")
+        await Page(socket, hub(), status, counters).serve()
+
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/stream", feed),
+            Mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True)),
+        ],
+        lifespan=lifespan,
+    )
+    return _with_headers(app)
+
+
+class Page:
+    """One connected page: frames for its credits, a status a second, until either side goes."""
+
+    def __init__(
+        self, socket: WebSocket, hub: Hub, status: Callable[[], str], counters: Counters
+    ) -> None:
+        self._socket = socket
+        self._hub = hub
+        self._status = status
+        self._counters = counters
+        # A page that sends more than one credit at a time gains nothing by it.
+        self._credits: asyncio.Queue[Credit] = asyncio.Queue(maxsize=1)
+
+    async def serve(self) -> None:
+        jobs = [
+            asyncio.create_task(job())
+            for job in (self._read_credits, self._send_frames, self._send_status)
+        ]
+        try:
+            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            for job in done:
+                with suppress(WebSocketDisconnect):
+                    job.result()
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def _read_credits(self) -> None:
+        while True:
+            text = await self._socket.receive_text()
+            try:
+                page_ms = float(json.loads(text)["now_ms"])
+            except (ValueError, TypeError, KeyError):
+                page_ms = math.nan
+            if not math.isfinite(page_ms):
+                await self._socket.close(_BAD_MESSAGE)
+                return
+            with suppress(asyncio.QueueFull):
+                self._credits.put_nowait(Credit(page_ms, time.monotonic_ns()))
+
+    async def _send_frames(self) -> None:
+        number = -1
+        while True:
+            credit = await self._credits.get()
+            frame = await self._hub.newer_than(number)
+            if frame is None:
+                await self._socket.close(_GOING_AWAY)
+                return
+            number = frame.number
+            await self._socket.send_bytes(frame.packed(credit))
+            self._counters.add("frames_sent")
+
+    async def _send_status(self) -> None:
+        while True:
+            await self._socket.send_text(self._status())
+            await asyncio.sleep(STATUS_PERIOD_S)
+
+
+def _with_headers(app: ASGIApp) -> ASGIApp:
+    """Add the headers that keep the page to itself to every HTTP answer."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    return wrapped

@@ -1,0 +1,104 @@
+"""Hands the newest strain frame to every page that has asked for one.
+
+A page sends a credit when it has drawn a frame. For a credit it gets the newest frame that it has not
+had yet, at once or as soon as there is one. So at most one frame is on its way to a page: a slow one
+gets fewer frames, never older ones, and neither the others nor the pipeline notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rtelasto.view.page_message import pack_frame, pack_images
+from rtelasto.wire_strain import StrainMessage
+
+# An older frame was stamped by another machine, whose clock started at another time.
+_OLDEST_NS = 60_000_000_000
+
+
+class LiveFrame:
+    """A strain frame as pages get it; packed when the first of them asks."""
+
+    def __init__(self, message: StrainMessage, number: int) -> None:
+        self.number = number
+        self.arrived_ns = time.monotonic_ns()
+        self._message = message
+        self._packed: tuple[dict[str, object], bytes] | None = None
+
+    def packed(self, credit: Credit) -> bytes:
+        """The message for the page that sent ``credit``, with the frame's age at this moment."""
+        if self._packed is None:
+            self._packed = pack_images(self._message)
+        header, images = self._packed
+        now_ns = time.monotonic_ns()
+        timing = {
+            "age_ms": (now_ns - self._begin_ns()) / 1e6,
+            "age_from": "acquisition" if self._age_is_told() else "arrival",
+            "credit_ms": credit.page_ms,
+            "held_ms": (now_ns - credit.arrived_ns) / 1e6,
+        }
+        return pack_frame(header | timing, images)
+
+    def _begin_ns(self) -> int:
+        """When the frame began to age: at its acquisition, where this machine's clock can tell."""
+        return self._message.frame.acquired_ns if self._age_is_told() else self.arrived_ns
+
+    def _age_is_told(self) -> bool:
+        """Whether ``acquired_ns`` can be from this machine's monotonic clock."""
+        age_ns = self.arrived_ns - self._message.frame.acquired_ns
+        return self._message.clock == "monotonic" and 0 <= age_ns < _OLDEST_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A page's request: its own clock when it sent it, and ours when it came."""
+
+    page_ms: float
+    arrived_ns: int
+
+
+class Hub:
+    """The newest frame, and who waits for it: pages on one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._newest: LiveFrame | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._closed = False
+
+    def publish(self, message: StrainMessage) -> None:
+        """Take the newest frame; from any thread."""
+        self._loop.call_soon_threadsafe(self._take, message)
+
+    def close(self) -> None:
+        """End everybody's wait; from any thread, while the loop runs or after."""
+        self._closed = True
+        # Once the loop has ended, nobody waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wake)
+
+    async def newer_than(self, number: int) -> LiveFrame | None:
+        """The newest frame as soon as its number is above ``number``; None once closed."""
+        while not self._closed:
+            if self._newest is not None and self._newest.number > number:
+                return self._newest
+            news = self._loop.create_future()
+            self._waiting.add(news)
+            try:
+                await news
+            finally:
+                self._waiting.discard(news)
+        return None
+
+    def _take(self, message: StrainMessage) -> None:
+        number = 0 if self._newest is None else self._newest.number + 1
+        self._newest = LiveFrame(message, number)
+        self._wake()
+
+    def _wake(self) -> None:
+        for news in self._waiting:
+            if not news.done():
+                news.set_result(None)

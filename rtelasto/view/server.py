@@ -1,0 +1,150 @@
+"""The viewer's server: receives strain on one thread, serves the page on another."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import uvicorn
+from starlette.applications import Starlette
+
+from rtelasto.closing import Closing
+from rtelasto.counters import Counters
+from rtelasto.errors import RtelastoError
+from rtelasto.receive import StrainReceiver
+from rtelasto.view.app import make_app
+from rtelasto.view.hub import Hub
+from rtelasto.view.page_message import pack_status
+from rtelasto.view.settings import ViewSettings
+
+_START_S = 10.0
+_STOP_S = 1
+# A page that does not answer for so long is gone.
+_PING_S = 5.0
+
+
+class ViewServer(Closing):
+    """Serves the viewer from the moment it is made until it is closed.
+
+    Parameters
+    ----------
+    settings
+        Where to listen and whom to let in.
+
+    Attributes
+    ----------
+    address
+        What to open in a browser, with the token where there is one; ``ready`` is a line with it.
+    counters
+        Those of `StrainReceiver`, and ``pages``, ``pages_refused``, ``frames_sent``.
+
+    Raises
+    ------
+    RtelastoError
+        If the address cannot be bound or the strain endpoint is none.
+    """
+
+    def __init__(self, settings: ViewSettings) -> None:
+        self.counters = Counters()
+        token = settings.token
+        if token is None and not settings.is_loopback:
+            token = secrets.token_urlsafe(16)
+        self._socket = _bind(settings)
+        port = self._socket.getsockname()[1]
+        self.address = _address(settings.host, port, token)
+        self.ready = f"viewer at {self.address}"
+        try:
+            self._receiver = StrainReceiver(settings.strain, counters=self.counters)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._hub: Hub | None = None
+        self._started = threading.Event()
+        app = make_app(
+            hub=self._get_hub,
+            status=lambda: pack_status(self._receiver.status, self.counters.snapshot()),
+            counters=self.counters,
+            token=token,
+            loopback=settings.is_loopback,
+            lifespan=self._run_hub,
+        )
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                log_level="warning",
+                lifespan="on",
+                # Without a limit uvicorn waits for open WebSockets for ever.
+                timeout_graceful_shutdown=_STOP_S,
+                ws_ping_interval=_PING_S,
+                ws_ping_timeout=_PING_S,
+                ws_max_size=4096,
+                # Images of speckle hardly shrink, and deflating them would cost more than the rest.
+                ws_per_message_deflate=False,
+            )
+        )
+        self._serving = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="viewer", daemon=True
+        )
+        self._serving.start()
+        if not self._started.wait(_START_S):
+            self.close()
+            raise RtelastoError(f"the viewer did not start within {_START_S:.0f} s")
+
+    def close(self) -> None:
+        """Send every page away and stop. May be called twice."""
+        self._receiver.close()
+        if self._hub is not None:
+            self._hub.close()
+        self._server.should_exit = True
+        self._serving.join(_STOP_S + 1.0)
+        self._socket.close()
+
+    def report(self) -> dict[str, int]:
+        """What was counted."""
+        return self.counters.snapshot()
+
+    def _get_hub(self) -> Hub:
+        assert self._hub is not None, "pages are served only within the lifespan"
+        return self._hub
+
+    @asynccontextmanager
+    async def _run_hub(self, app: Starlette) -> AsyncIterator[None]:
+        self._hub = hub = Hub(asyncio.get_running_loop())
+        feeder = threading.Thread(target=self._feed, args=(hub,), name="viewer feed", daemon=True)
+        feeder.start()
+        self._started.set()
+        yield
+        self._receiver.close()
+        feeder.join(_STOP_S)
+
+    def _feed(self, hub: Hub) -> None:
+        for message in self._receiver:
+            hub.publish(message)
+
+
+def _bind(settings: ViewSettings) -> socket.socket:
+    try:
+        # An address may be of either family; a name may have several.
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise RtelastoError(
+            f"cannot bind the viewer to {settings.host}:{settings.port} "
+            f"({error.strerror or error}): give a free --port, or an address of this machine as --host"
+        ) from error
+
+
+def _address(host: str, port: int, token: str | None) -> str:
+    if host in ("", "0.0.0.0", "::"):
+        host = socket.gethostname()
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/" + (f"?token={quote(token)}" if token else "")

@@ -1,0 +1,53 @@
+"""Settings of the viewer."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from rtelasto.errors import RtelastoError
+
+_LONGEST_TOKEN = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Where the viewer gets strain from and who may look at it.
+
+    Parameters
+    ----------
+    strain
+        Endpoint where `rtelasto run` publishes strain.
+    host
+        Address to bind; anything but this machine's loopback needs a token, which is made if
+        none is given.
+    port
+        Port to bind; 0 takes a free one.
+    token
+        What the page's address has to end with (?token=…) for it to get any data.
+    """
+
+    strain: str = "tcp://127.0.0.1:5556"
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise RtelastoError(f"port must lie in 0…65535, got {self.port}")
+        if not self.host:
+            raise RtelastoError("host must be an address such as 127.0.0.1, got nothing")
+        if self.token is not None and not 8 <= len(self.token) <= _LONGEST_TOKEN:
+            raise RtelastoError(
+                f"token must have 8 to {_LONGEST_TOKEN} characters, got {len(self.token)}"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach ``host``."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

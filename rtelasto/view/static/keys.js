@@ -1,0 +1,62 @@
+// Everything by keyboard.
+
+/** Key, what it does as the help shows it, and the name of the action. */
+export const KEYS = [
+  [["Space"], "freeze, go on", "freeze"],
+  [["ArrowLeft"], "back a frame (frozen), or move the region", "left"],
+  [["ArrowRight"], "on a frame (frozen), or move the region", "right"],
+  [["ArrowUp"], "move the region up; with Shift, arrows resize it", "up"],
+  [["ArrowDown"], "move the region down", "down"],
+  [["KeyC"], "next colours", "colours"],
+  [["Equal", "NumpadAdd", "BracketRight"], "more of the strain over the B-mode", "opaque"],
+  [["Minus", "NumpadSubtract", "BracketLeft"], "less of it", "transparent"],
+  [["KeyA"], "range automatic or fixed", "range"],
+  [["KeyM"], "hide more (correlation threshold up)", "maskUp"],
+  [["KeyN"], "hide less", "maskDown"],
+  [["KeyP"], "persistence", "persistence"],
+  [["KeyL"], "lesion: place, select", "lesion"],
+  [["KeyB"], "background: place, select", "background"],
+  [["Delete", "Backspace"], "remove the selected region, or both", "clear"],
+  [["KeyX"], "axial profile on or off", "profile"],
+  [["Comma"], "profile to the left", "profileLeft"],
+  [["Period"], "profile to the right", "profileRight"],
+  [["Escape"], "let go of the region", "release"],
+  [["Slash", "F1"], "this list", "help"],
+];
+
+const SHOWN = {
+  ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Equal: "+", Minus: "−",
+  Comma: ",", Period: ".", Slash: "?", Escape: "Esc",
+};
+
+/** Name of a key for people. */
+export function keyName(code) {
+  return SHOWN[code] ?? code.replace("Key", "");
+}
+
+// What a focused control does with a key itself.
+const OWN_KEYS = {
+  button: ["Space", "Enter"],
+  select: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Space"],
+  range: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
+  checkbox: ["Space"],
+};
+
+function belongsToControl(target, code) {
+  if (target.type === "number") return true;
+  const kind = target.tagName === "INPUT" ? target.type : target.tagName.toLowerCase();
+  return (OWN_KEYS[kind] ?? []).includes(code);
+}
+
+/** Call `actions[name](event)` for each key. */
+export function listen(actions) {
+  const names = new Map(KEYS.flatMap(([codes, , name]) => codes.map((code) => [code, name])));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (document.querySelector("dialog[open]") || belongsToControl(event.target, event.code)) return;
+    const name = names.get(event.code);
+    if (!name) return;
+    event.preventDefault();
+    actions[name](event);
+  });
+}

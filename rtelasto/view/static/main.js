@@ -1,0 +1,243 @@
+// The page: frames come in, the newest is drawn at the next repaint, then the next one is asked for.
+
+import { Cine } from "./cine.js";
+import { COLOURS } from "./colours.js";
+import { Connection } from "./connection.js";
+import { Controls } from "./controls.js";
+import { Rate, healthTexts } from "./health.js";
+import { KEYS, keyName, listen } from "./keys.js";
+import { extentMm } from "./layout.js";
+import { followPointer } from "./pointer.js";
+import { loadPreferences } from "./preferences.js";
+import { DynamicRange } from "./range.js";
+import { showHealth, showMeasures, showPress } from "./readings.js";
+import { Regions } from "./regions.js";
+import { Stage } from "./stage.js";
+import { Trace } from "./trace.js";
+import { direction, latestOf, shownStrain } from "./values.js";
+import { ageNowMs } from "./wire.js";
+
+const byId = (id) => document.getElementById(id);
+// Without a frame for so long, what is on the screen is no longer live.
+const STALE_MS = 1500;
+const HEALTH_MS = 500;
+const NUDGE_MM = 0.5;
+
+const preferences = loadPreferences();
+const range = new DynamicRange();
+const regions = new Regions();
+const cine = new Cine();
+const stage = new Stage(byId("images"));
+const trace = new Trace(byId("trace"));
+const shownRate = new Rate();
+const controls = new Controls(preferences, range, repaint);
+
+let connected = false;
+let status = null;
+let age = null;
+let lastDirection = -1;
+let lastFrameMs = -Infinity;
+let tool = null;
+let profileMm = null;
+let pinned = false;
+let values = null;
+let painting = false;
+let owesCredit = false;
+
+const connection = new Connection({
+  onFrame(frame) {
+    connected = true;
+    lastFrameMs = frame.arrivedMs;
+    frame.direction = lastDirection = direction(frame, lastDirection);
+    trace.add(frame);
+    owesCredit = true;
+    if (cine.add(frame)) showPress(frame);
+    if (byId("connection").dataset.state !== "live") showState();
+    repaint();
+  },
+  onStatus(news) {
+    connected = true;
+    status = news;
+  },
+  onState() {
+    connected = false;
+    owesCredit = false;
+    showState();
+  },
+});
+
+/** Paint at the next repaint of the screen, once for all changes until then. */
+function repaint() {
+  if (painting) return;
+  painting = true;
+  requestAnimationFrame(() => {
+    painting = false;
+    paint();
+    if (owesCredit) {
+      owesCredit = false;
+      connection.grant();
+    }
+  });
+}
+
+function paint() {
+  const frame = cine.shown;
+  trace.draw();
+  if (!frame) return;
+  const maskBelow = preferences.maskBelow / 100;
+  values = shownStrain(latestOf(cine.frames, cine.index, preferences.persistence), maskBelow, values);
+  if (!cine.frozen) range.update(frame, values);
+  stage.draw({
+    frame,
+    values,
+    range,
+    colours: COLOURS[preferences.colours].pixels,
+    opacity: preferences.opacity / 100,
+    regions,
+    profileMm,
+  });
+  showMeasures(frame, regions.shapes, maskBelow);
+  controls.showRange();
+  showCine();
+  if (!cine.frozen && owesCredit) {
+    shownRate.add(performance.now());
+    age = { ms: ageNowMs(frame), from: frame.ageFrom };
+  }
+}
+
+function showCine() {
+  const scroll = byId("scroll");
+  scroll.max = cine.frames.length - 1;
+  scroll.value = cine.index;
+  scroll.disabled = !cine.frozen;
+  byId("scroll-age").value = cine.frozen ? `−${cine.secondsBack.toFixed(2)} s` : "newest";
+  byId("frozen").hidden = !cine.frozen;
+  byId("freeze").setAttribute("aria-pressed", cine.frozen);
+}
+
+function showState() {
+  const fresh = performance.now() - lastFrameMs < STALE_MS;
+  const state = !connected ? "connecting" : fresh ? "live" : "waiting for strain";
+  const mark = byId("connection");
+  mark.textContent = state;
+  mark.dataset.state = state;
+  showHealth(healthTexts(status, shownRate.perSecond(performance.now()), fresh ? age : null));
+}
+
+function freeze() {
+  cine.frozen = !cine.frozen && cine.shown !== null;
+  if (!cine.frozen) cine.goTo(cine.frames.length - 1);
+  showCine();
+  repaint();
+}
+
+function choose(name) {
+  tool = tool === name ? null : name;
+  showTool();
+}
+
+function showTool() {
+  for (const name of ["lesion", "background"]) byId(name).setAttribute("aria-pressed", tool === name);
+}
+
+/** By key: place a region if there is none, and select it. */
+function placeRegion(name) {
+  if (!cine.shown) return;
+  if (!regions.shapes[name]) regions.place(name, extentMm(cine.shown.grid));
+  regions.selected = name;
+  repaint();
+}
+
+function arrow(dx, dz) {
+  return (event) => {
+    if (regions.selected && cine.shown) {
+      regions.nudge(dx * NUDGE_MM, dz * NUDGE_MM, event.shiftKey, extentMm(cine.shown.grid));
+    } else if (cine.frozen && dx) {
+      cine.goTo(cine.index + dx);
+    }
+    repaint();
+  };
+}
+
+function moveProfile(sign) {
+  if (!cine.shown) return;
+  const { grid } = cine.shown;
+  const { left, right } = extentMm(grid);
+  const half = 0.5 * grid.linePitchMm;
+  const next = (profileMm ?? 0) + sign * grid.linePitchMm;
+  profileMm = Math.min(right - half, Math.max(left + half, next));
+  pinned = true;
+  repaint();
+}
+
+listen({
+  freeze,
+  left: arrow(-1, 0),
+  right: arrow(1, 0),
+  up: arrow(0, -1),
+  down: arrow(0, 1),
+  colours: () => controls.nextColours(),
+  opaque: () => controls.addOpacity(5),
+  transparent: () => controls.addOpacity(-5),
+  range: () => controls.setAuto(!range.auto),
+  maskUp: () => controls.addMask(5),
+  maskDown: () => controls.addMask(-5),
+  persistence: () => controls.nextPersistence(),
+  lesion: () => placeRegion("lesion"),
+  background: () => placeRegion("background"),
+  clear: () => {
+    regions.clear();
+    repaint();
+  },
+  profile: () => {
+    pinned = profileMm === null;
+    profileMm = pinned ? 0 : null;
+    repaint();
+  },
+  profileLeft: () => moveProfile(-1),
+  profileRight: () => moveProfile(1),
+  release: () => {
+    regions.selected = null;
+    tool = null;
+    showTool();
+    repaint();
+  },
+  help: () => byId("help").showModal(),
+});
+
+followPointer(stage, regions, {
+  tool: () => tool,
+  drawn: () => {
+    tool = null;
+    showTool();
+  },
+  profile: (mm) => {
+    if (pinned && mm === null) return;
+    pinned = false;
+    profileMm = mm;
+    repaint();
+  },
+  changed: repaint,
+});
+
+byId("freeze").onclick = freeze;
+byId("lesion").onclick = () => choose("lesion");
+byId("background").onclick = () => choose("background");
+byId("clear").onclick = () => {
+  regions.clear();
+  repaint();
+};
+byId("scroll").oninput = (event) => {
+  cine.goTo(Number(event.target.value));
+  repaint();
+};
+byId("help-open").onclick = () => byId("help").showModal();
+for (const [codes, text] of KEYS) {
+  byId("keys").append(
+    Object.assign(document.createElement("dt"), { textContent: keyName(codes[0]) }),
+    Object.assign(document.createElement("dd"), { textContent: text }),
+  );
+}
+new ResizeObserver(repaint).observe(byId("stage"));
+setInterval(showState, HEALTH_MS);
+showState();

@@ -1,0 +1,59 @@
+// Values to pixels: one canvas pixel an image pixel, as upright as it is shown (rows are depths).
+
+import { GREY_OF_BMODE } from "./colours.js";
+
+class PixelImage {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+  }
+
+  /** The pixels, to be set at [depth][line]; made anew where the size changes. */
+  pixels(grid) {
+    const { canvas } = this;
+    if (canvas.width !== grid.nLines || canvas.height !== grid.nDepths || !this.data) {
+      canvas.width = grid.nLines;
+      canvas.height = grid.nDepths;
+      this.data = canvas.getContext("2d").createImageData(grid.nLines, grid.nDepths);
+      this.words = new Uint32Array(this.data.data.buffer);
+    }
+    return this.words;
+  }
+
+  show() {
+    this.canvas.getContext("2d").putImageData(this.data, 0, 0);
+  }
+}
+
+export class BmodeImage extends PixelImage {
+  update(grid, bmode) {
+    const words = this.pixels(grid);
+    const { nLines, nDepths } = grid;
+    for (let line = 0, i = 0; line < nLines; line++) {
+      for (let depth = 0, at = line; depth < nDepths; depth++, i++, at += nLines) {
+        words[at] = GREY_OF_BMODE[bmode[i]];
+      }
+    }
+    this.show();
+  }
+}
+
+export class StrainImage extends PixelImage {
+  /** Colours from `low` to `high` in %; where there is no value, nothing: the B-mode shows. */
+  update(grid, values, low, high, colours) {
+    const words = this.pixels(grid);
+    const { nLines, nDepths } = grid;
+    const perPercent = 255 / (high - low);
+    for (let line = 0, i = 0; line < nLines; line++) {
+      for (let depth = 0, at = line; depth < nDepths; depth++, i++, at += nLines) {
+        const value = values[i];
+        if (value !== value) {
+          words[at] = 0;
+          continue;
+        }
+        const index = (value - low) * perPercent;
+        words[at] = colours[index < 0 ? 0 : index > 255 ? 255 : index | 0];
+      }
+    }
+    this.show();
+  }
+}

@@ -1,0 +1,195 @@
+// Draws the stage: both images with their axes, the colour bar, the regions and the axial profile.
+
+import { INK, begin, label, number } from "./canvas.js";
+import { css } from "./colours.js";
+import { layOut, tickStep, ticks } from "./layout.js";
+import { BmodeImage, StrainImage } from "./pixels.js";
+
+const TICK = 4;
+const REGION_NAMES = { lesion: "L", background: "B" };
+
+export class Stage {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.bmode = new BmodeImage();
+    this.strain = new StrainImage();
+    this.layout = null;
+  }
+
+  /**
+   * Draw a frame.
+   *
+   * `values` is what `shownStrain` gives, `range` the colours' limits in %, `colours` their table,
+   * `opacity` 0 to 1, `regions` the regions, `profileMm` the lateral position of the profile or null.
+   */
+  draw({ frame, values, range, colours, opacity, regions, profileMm }) {
+    const context = begin(this.canvas);
+    if (!context) return;
+    const { clientWidth, clientHeight } = this.canvas;
+    // For whoever reads the page by program: which frame it shows.
+    this.canvas.dataset.seq = frame.seq;
+    this.canvas.dataset.frameIds = frame.frameIds.join(" ");
+    const layout = layOut(clientWidth, clientHeight, frame.grid);
+    this.layout = layout;
+    this.strain.update(frame.grid, values, range.low, range.high, colours);
+    if (frame.bmode) this.bmode.update(frame.grid, frame.bmode);
+    this.drawEcho(context, layout.bmode, frame);
+    this.drawEcho(context, layout.strain, frame);
+    context.globalAlpha = opacity;
+    this.place(context, this.strain, layout.strain);
+    context.globalAlpha = 1;
+    this.drawAxes(context, layout.bmode, "B-mode", true);
+    this.drawAxes(context, layout.strain, "axial strain on B-mode", false);
+    this.drawBar(context, range, colours);
+    this.drawRegions(context, regions);
+    this.drawProfileFrame(context, profileMm);
+    if (profileMm !== null) this.drawProfile(context, frame.grid, values, range, profileMm);
+  }
+
+  place(context, image, { x, y, w, h }) {
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "medium";
+    context.drawImage(image.canvas, x, y, w, h);
+  }
+
+  drawEcho(context, rectangle, frame) {
+    const { x, y, w, h } = rectangle;
+    context.fillStyle = "#000";
+    context.fillRect(x, y, w, h);
+    if (frame.bmode) {
+      this.place(context, this.bmode, rectangle);
+    } else if (rectangle === this.layout.bmode) {
+      const middle = { align: "center", base: "middle" };
+      label(context, "no B-mode in the stream", x + w / 2, y + h / 2 - 9, middle);
+      label(context, "(rtelasto run --bmode)", x + w / 2, y + h / 2 + 9, middle);
+    }
+  }
+
+  drawAxes(context, { x, y, w, h }, title, withDepths) {
+    const { extent, scale } = this.layout;
+    context.strokeStyle = INK.line;
+    context.lineWidth = 1;
+    context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
+    label(context, title, x, y - 8, { ink: INK.text });
+    context.beginPath();
+    const step = tickStep(scale, 44);
+    for (const mm of ticks(extent.left, extent.right, step)) {
+      const at = Math.round(x + (mm - extent.left) * scale) + 0.5;
+      context.moveTo(at, y + h);
+      context.lineTo(at, y + h + TICK);
+      label(context, number(mm, 0), at, y + h + TICK + 2, { align: "center", base: "top" });
+    }
+    const down = tickStep(scale, 34);
+    for (const mm of ticks(extent.top, extent.bottom, down)) {
+      const at = Math.round(y + (mm - extent.top) * scale) + 0.5;
+      context.moveTo(x - TICK, at);
+      context.lineTo(x, at);
+      if (withDepths) label(context, number(mm, 0), x - TICK - 3, at, { align: "right", base: "middle" });
+    }
+    context.stroke();
+    if (withDepths) {
+      label(context, "mm", x - TICK - 3, y + h + TICK + 2, { align: "right", base: "top" });
+    }
+  }
+
+  drawBar(context, range, colours) {
+    const { x, y, w, h } = this.layout.bar;
+    for (let row = 0; row < h; row++) {
+      context.fillStyle = css(colours, Math.round(255 * (1 - row / (h - 1))));
+      context.fillRect(x, y + row, w, 1);
+    }
+    context.strokeStyle = INK.line;
+    context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
+    label(context, "soft", x, y - 8, { ink: INK.text });
+    label(context, "hard", x, y + h + 16, { ink: INK.text });
+    const span = range.high - range.low;
+    const step = tickStep(h / span, 34);
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    context.beginPath();
+    for (const percent of ticks(range.low, range.high, step)) {
+      const at = Math.round(y + h * (1 - (percent - range.low) / span)) + 0.5;
+      context.moveTo(x + w, at);
+      context.lineTo(x + w + TICK, at);
+      label(context, `${number(percent, digits)} %`, x + w + TICK + 3, at, { base: "middle" });
+    }
+    context.stroke();
+  }
+
+  drawRegions(context, { shapes, selected }) {
+    const { extent, scale } = this.layout;
+    for (const [name, shape] of Object.entries(shapes)) {
+      if (!shape) continue;
+      for (const { x, y, w, h } of [this.layout.bmode, this.layout.strain]) {
+        const [cx, cy] = [x + (shape.xMm - extent.left) * scale, y + (shape.zMm - extent.top) * scale];
+        context.save();
+        context.beginPath();
+        context.rect(x, y, w, h);
+        context.clip();
+        context.beginPath();
+        context.ellipse(cx, cy, shape.rxMm * scale, shape.rzMm * scale, 0, 0, 2 * Math.PI);
+        // Dark beneath, so that the line shows on any colour.
+        context.strokeStyle = "rgb(0 0 0 / 70%)";
+        context.lineWidth = name === selected ? 5 : 4;
+        context.stroke();
+        context.strokeStyle = INK[name];
+        context.lineWidth = name === selected ? 2.5 : 1.5;
+        context.setLineDash(name === "background" ? [6, 4] : []);
+        context.stroke();
+        context.restore();
+        label(context, REGION_NAMES[name], cx, cy, { align: "center", base: "middle", ink: INK[name] });
+      }
+    }
+  }
+
+  drawProfileFrame(context, profileMm) {
+    const { profile, hasProfileColumn } = this.layout;
+    const { x, y, w, h } = profile;
+    if (hasProfileColumn) {
+      context.strokeStyle = profileMm === null ? INK.faint : INK.line;
+      context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
+      label(context, "axial profile", x, y - 8, { ink: profileMm === null ? INK.quiet : INK.text });
+    } else if (profileMm !== null) {
+      context.fillStyle = "rgb(16 19 23 / 65%)";
+      context.fillRect(x, y, w, h);
+    }
+  }
+
+  drawProfile(context, grid, values, range, profileMm) {
+    const { extent, scale, strain, profile } = this.layout;
+    const line = Math.round(profileMm / grid.linePitchMm + 0.5 * (grid.nLines - 1));
+    const lineX = strain.x + (profileMm - extent.left) * scale;
+    context.strokeStyle = "rgb(255 255 255 / 65%)";
+    context.lineWidth = 1;
+    context.setLineDash([3, 4]);
+    context.beginPath();
+    context.moveTo(lineX, strain.y);
+    context.lineTo(lineX, strain.y + strain.h);
+    context.stroke();
+    context.setLineDash([]);
+    const { x, y, w, h } = profile;
+    label(context, `at ${number(profileMm, 1)} mm`, x + w - 5, y + 6, { align: "right", base: "top" });
+    const high = Math.max(range.high, 0.1) * 1.1;
+    const across = (percent) => x + w * Math.min(1, Math.max(0, percent / high));
+    const step = tickStep(w / high, 40);
+    for (const percent of this.layout.hasProfileColumn ? ticks(0, high, step) : []) {
+      label(context, number(percent, step < 0.1 ? 2 : 1), across(percent), y + h + TICK + 2, { align: "center", base: "top" });
+    }
+    if (this.layout.hasProfileColumn) label(context, "%", x + w + 4, y + h + TICK + 2, { base: "top" });
+    context.beginPath();
+    let on = false;
+    for (let depth = 0; depth < grid.nDepths; depth++) {
+      const value = values[line * grid.nDepths + depth];
+      if (Number.isNaN(value) || value === undefined) {
+        on = false;
+        continue;
+      }
+      const at = y + (depth + 0.5) * grid.axialStepMm * scale;
+      if (on) context.lineTo(across(value), at);
+      else context.moveTo(across(value), at);
+      on = true;
+    }
+    context.strokeStyle = INK.accent;
+    context.lineWidth = 1.5;
+    context.stroke();
+  }
+}

@@ -1,0 +1,99 @@
+"""Parts of a run in processes of their own: they start, report, stop, and die with the run."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+
+import processes
+import psutil
+import pytest
+
+from rtelasto.errors import RtelastoError
+from rtelasto.receive import StrainReceiver
+from rtelasto.sidecar import Sidecar
+
+WAIT_S = 60.0
+
+
+class Sum:
+    """A part that only adds up."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.ready = f"adding {len(numbers)} numbers"
+        self._numbers = numbers
+        self._closed = False
+
+    def report(self) -> dict[str, int]:
+        assert self._closed
+        return {"sum": sum(self._numbers)}
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def cannot(settings: object) -> Sum:
+    raise RtelastoError(f"cannot add {settings}")
+
+
+def dies(settings: object) -> Sum:
+    raise SystemExit(3)
+
+
+def test_a_part_works_and_reports():
+    with Sidecar("adder", Sum, [1, 2, 3]) as sidecar:
+        assert sidecar.ready == "adding 3 numbers"
+        assert sidecar.is_alive
+        assert sidecar.report == {}
+    assert sidecar.report == {"sum": 6}
+    assert not sidecar.is_alive
+    sidecar.close()
+
+
+def test_a_part_that_cannot_start_says_why():
+    with pytest.raises(RtelastoError, match="cannot add 7"):
+        Sidecar("adder", cannot, 7)
+    with pytest.raises(RtelastoError, match="the adder did not start"):
+        Sidecar("adder", dies, None)
+
+
+def free_endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_viewer_of_a_run_ends_with_it(how: signal.Signals):
+    pytest.importorskip("uvicorn", reason="the view extra is not installed")
+    strain = free_endpoint()
+    run = ("run", "--rf", free_endpoint(), "--strain", strain, "--engine", "ncc")
+    with (
+        StrainReceiver(strain) as receiver,
+        processes.running(*run, "--view", "--view-port", "0") as process,
+    ):
+        assert receiver.counters.wait_for("statuses", 1, WAIT_S)
+        children = psutil.Process(process.pid).children()
+        assert children
+        process.send_signal(how)
+        output, errors = process.communicate(timeout=WAIT_S)
+        psutil.wait_procs(children, timeout=WAIT_S)
+        assert not any(child.is_running() for child in children)
+    assert re.search(r"viewer at http://127\.0\.0\.1:\d+/", errors)
+    if how is signal.SIGTERM:
+        assert process.returncode == 0
+        assert "viewer" in output
+
+
+def test_a_taken_port_of_the_viewer_is_one_line():
+    pytest.importorskip("uvicorn", reason="the view extra is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = processes.finish(
+            *("run", "--rf", free_endpoint(), "--strain", free_endpoint(), "--engine", "ncc"),
+            *("--view", "--view-port", port),
+        )
+    assert done.returncode == 2
+    assert port in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr

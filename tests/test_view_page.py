@@ -1,0 +1,379 @@
+"""The viewer's page in a real browser, fed by a real replay through a real run."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import browser
+import numpy as np
+import processes
+import pytest
+
+from rtelasto.domain import Grid, RfFormat, StrainFrame
+from rtelasto.publish import StrainPublisher
+from rtelasto.receive import StrainReceiver
+from rtelasto.regions import Region, measure_regions
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.timing import timing_frames
+
+pytest.importorskip("uvicorn", reason="the view extra is not installed")
+
+from rtelasto.view import ViewSettings, open_viewer
+
+WAIT_S = 120.0
+WAIT_MS = 1e3 * WAIT_S
+FOREARM = Path(__file__).parents[2] / "shared/data/deepuse_forearm/rf0300_25.mhd"
+
+# Pixels of the stage that are neither grey nor dark: strain colours.
+COLOURED = """() => {
+  const canvas = document.getElementById("images");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const [r, g, b] = [data[i], data[i + 1], data[i + 2]];
+    if (Math.max(r, g, b) - Math.min(r, g, b) > 40) count += 1;
+  }
+  return count;
+}"""
+SEQ = "() => Number(document.getElementById('images').dataset.seq ?? -1)"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as opened:
+        yield opened
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The forearm where it is on this machine, else a simulated press; with the flags of replay."""
+    if FOREARM.exists():
+        return [str(FOREARM), "--center-freq-hz", "4.65e6"]
+    path = tmp_path_factory.mktemp("recording") / "press.h5"
+    frames = timing_frames(RfFormat(64, 1600, 40e6, 6.25e6, 3e-4))
+    with RecordingWriter(path, frames[0].format, frame_rate_hz=20.0) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return [str(path)]
+
+
+@pytest.fixture(scope="module")
+def live(recording: list[str], chromium: Any) -> Iterator[tuple[str, str]]:
+    """A run with its viewer, fed by an endless replay: the page's address and the strain endpoint."""
+    rf, strain = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    port = str(free_port())
+    run = ("run", "--rf", rf, "--strain", strain, "--view", "--view-port", port)
+    replay = ("replay", *recording, "--rf", rf, "--loop", "--fps", "8", "--wait-s", "120")
+    with (
+        StrainReceiver(strain) as receiver,
+        processes.running(*run),
+        processes.running(*replay),
+    ):
+        assert receiver.counters.wait_for("received", 1, WAIT_S)
+        yield f"http://127.0.0.1:{port}/", strain
+
+
+@pytest.fixture
+def page(live: tuple[str, str], chromium: Any) -> Iterator[Any]:
+    faults: list[str] = []
+    opened = browser.watched_page(chromium, faults, viewport={"width": 1280, "height": 800})
+    opened.goto(live[0])
+    opened.wait_for_function(f"({SEQ})() >= 0", timeout=WAIT_MS)
+    yield opened
+    assert not faults
+    opened.context.close()
+
+
+def wait_for_frame_after(page: Any, seq: int) -> int:
+    page.wait_for_function(f"({SEQ})() > {seq}", timeout=WAIT_MS)
+    return int(page.evaluate(SEQ))
+
+
+def test_it_shows_moving_strain_over_bmode(page: Any):
+    page.wait_for_function(f"({COLOURED})() > 20000", timeout=WAIT_MS)
+    first = page.evaluate(SEQ)
+    before = page.evaluate("document.getElementById('images').toDataURL()")
+    wait_for_frame_after(page, wait_for_frame_after(page, first))
+    assert page.evaluate("document.getElementById('images').toDataURL()") != before
+    assert page.inner_text("#connection") == "live"
+    page.wait_for_function(
+        "document.getElementById('health-rates').textContent.includes('in ')", timeout=WAIT_MS
+    )
+    assert "Not a medical device" in page.inner_text("header")
+    assert "cnn on cpu" in page.inner_text("#health-engine")
+    browser.screenshot(page, "live")
+
+
+def test_freeze_holds_a_frame_and_the_cine_scrolls(page: Any):
+    wait_for_frame_after(page, wait_for_frame_after(page, page.evaluate(SEQ)))
+    page.keyboard.press("Space")
+    held = page.evaluate(SEQ)
+    assert page.is_visible("#frozen")
+    # The strain goes on (the trace shows it), the image does not.
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"({SEQ})() < {held}", timeout=WAIT_MS)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"({SEQ})() == {held}", timeout=WAIT_MS)
+    browser.screenshot(page, "frozen")
+    page.keyboard.press("Space")
+    assert not page.is_visible("#frozen")
+    wait_for_frame_after(page, held)
+
+
+def test_display_by_keyboard(page: Any):
+    page.keyboard.press("Space")
+    picture = "document.getElementById('images').toDataURL()"
+    seen = {page.evaluate(picture)}
+
+    def press(key: str, element: str, value: str) -> None:
+        page.keyboard.press(key)
+        assert page.input_value(element) == value
+        page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        seen.add(page.evaluate(picture))
+
+    for index, name in enumerate(["grey", "hue", "hue-reversed", "viridis"]):
+        press("c", "#colours", name)
+        assert len(seen) == min(index + 2, 4)
+    press("+", "#opacity", "80")
+    press("-", "#opacity", "75")
+    press("m", "#mask", "75")
+    press("n", "#mask", "70")
+    press("p", "#persistence", "2")
+    assert len(seen) >= 6
+    page.keyboard.press("a")
+    assert page.is_enabled("#range-low")
+    page.keyboard.press("?")
+    assert page.is_visible("#help")
+    browser.screenshot(page, "help")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#help")
+
+
+def regions_as_placed(grid: Grid) -> tuple[Region, Region]:
+    """Where the keys L and B put the regions, as the page does it."""
+    width, height = grid.n_lines * grid.line_pitch_m, grid.n_depths * grid.axial_step_m
+    radius = min(width, height) / 8
+    middle = grid.start_depth_m - 0.5 * grid.axial_step_m + height / 2
+    lesion = Region(lateral_m=0.0, depth_m=middle, half_width_m=radius, half_height_m=radius)
+    background = Region(
+        lateral_m=0.0, depth_m=middle - 3 * radius, half_width_m=radius, half_height_m=radius
+    )
+    return lesion, background
+
+
+def test_regions_give_the_strain_ratio_of_the_python_api(live: tuple[str, str], page: Any):
+    with StrainReceiver(live[1], policy="every") as receiver:
+        first = receiver.get(WAIT_S)
+        assert first is not None
+        wait_for_frame_after(page, first.seq + 1)
+        page.keyboard.press("Space")
+        shown = page.evaluate(SEQ)
+        message = first
+        while message.seq < shown:
+            message = receiver.get(WAIT_S)
+            assert message is not None
+    page.keyboard.press("l")
+    page.keyboard.press("b")
+    page.wait_for_function("document.getElementById('strain-ratio').dataset.value", timeout=WAIT_MS)
+    lesion, background = regions_as_placed(message.frame.grid)
+    found = measure_regions(message.frame, lesion, background, min_correlation=0.7)
+    ratio = float(page.get_attribute("#strain-ratio", "data-value"))
+    assert ratio == pytest.approx(found.strain_ratio, rel=2e-3)
+    assert page.inner_text("#lesion-strain") == percent(found.lesion_strain)
+    assert page.inner_text("#snre") == decibels(found.snr_db)
+    assert page.inner_text("#cnre") == decibels(found.cnr_db)
+    page.mouse.move(*centre_of(page, "strain"))
+    browser.screenshot(page, "regions")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Delete")
+    page.wait_for_function(
+        "!document.getElementById('strain-ratio').dataset.value", timeout=WAIT_MS
+    )
+
+
+def percent(strain: float) -> str:
+    return f"{100 * strain:.3f} %".replace("-", "−")
+
+
+def decibels(value: float) -> str:
+    return f"{value:.1f} dB".replace("-", "−")
+
+
+def centre_of(page: Any, image: str) -> tuple[float, float]:
+    """Middle of an image on the page: where the profile is looked at."""
+    box = page.locator("#images").bounding_box()
+    share = {"bmode": 0.2, "strain": 0.58}[image]
+    return box["x"] + share * box["width"], box["y"] + 0.5 * box["height"]
+
+
+def test_a_region_is_drawn_with_the_pointer(page: Any):
+    x, y = centre_of(page, "strain")
+    page.click("#lesion")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 80, steps=4)
+    page.mouse.up()
+    page.wait_for_function(
+        "document.getElementById('lesion-strain').textContent != '–'", timeout=WAIT_MS
+    )
+    assert page.get_attribute("#lesion", "aria-pressed") == "false"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "touch"),
+    [("strip", 740, 320, False), ("tablet", 1024, 768, True), ("tablet-upright", 768, 1024, True)],
+)
+def test_it_fits_small_screens(
+    live: tuple[str, str], chromium: Any, name: str, width: int, height: int, touch: bool
+):
+    faults: list[str] = []
+    page = browser.watched_page(
+        chromium, faults, viewport={"width": width, "height": height}, has_touch=touch
+    )
+    page.goto(live[0])
+    page.wait_for_function(f"({COLOURED})() > 2000", timeout=WAIT_MS)
+    browser.screenshot(page, name)
+    root = "document.documentElement"
+    assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+    assert page.evaluate(f"{root}.scrollHeight <= {root}.clientHeight")
+    for element in ("header .notice", "#images", "#freeze", "#quality", "#health-rates"):
+        box = page.locator(element).bounding_box()
+        assert box["y"] + box["height"] <= height + 1
+        assert box["x"] + box["width"] <= width + 1
+    assert not faults
+    page.context.close()
+
+
+def test_a_page_that_cannot_keep_up_skips_to_the_newest(live: tuple[str, str], page: Any):
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    with StrainReceiver(live[1]) as receiver:
+        message = receiver.get(WAIT_S)
+        assert message is not None
+        # While the page hangs, it may get the one frame that it had asked for; the next it draws is new.
+        page.evaluate(
+            "(() => { const end = performance.now() + 1500; while (performance.now() < end); })()"
+        )
+        newest = None
+        while (later := receiver.get(0.0)) is not None:
+            newest = later
+        assert newest is not None
+        seen: list[int] = []
+        while len(seen) < 3:
+            seen.append(wait_for_frame_after(page, seen[-1] if seen else page.evaluate(SEQ)))
+    assert seen[1] >= newest.seq
+    assert seen == sorted(seen)
+
+
+def test_it_works_under_its_own_security_policy(live: tuple[str, str], chromium: Any):
+    faults: list[str] = []
+    page = browser.watched_page(chromium, faults, bypass_csp=False)
+    page.goto(live[0])
+    page.wait_for_selector("#images[data-seq]", timeout=WAIT_MS)
+    page.wait_for_selector("#connection[data-state=live]", timeout=WAIT_MS)
+    assert page.evaluate(COLOURED) > 2000
+    assert not faults
+    page.context.close()
+
+
+def strain_frame(number: int) -> StrainFrame:
+    grid = Grid(32, 120, 2e-4, 4e-4, 1e-3)
+    strain = np.random.default_rng(number).normal(-0.01, 2e-3, grid.shape).astype(np.float32)
+    correlation = np.full(grid.shape, 0.95, np.float32)
+    correlation[:, 90:] = 0.3
+    return StrainFrame(
+        strain, strain, correlation, grid, quality=0.95, applied_strain=-0.01, frame_ids=(number, 1)
+    )
+
+
+def test_it_comes_back_when_the_viewer_does(chromium: Any):
+    faults: list[str] = []
+    page = browser.watched_page(chromium, faults)
+    with StrainPublisher("tcp://127.0.0.1:0") as publisher:
+        settings = ViewSettings(strain=publisher.endpoint, port=free_port())
+        with open_viewer(settings) as server:
+            page.goto(server.address)
+            assert publisher.wait_for_subscriber(WAIT_S)
+            assert server.counters.wait_for("pages", 1, WAIT_S)
+            publisher.write(strain_frame(0))
+            page.wait_for_function(f"({SEQ})() == 0", timeout=WAIT_MS)
+        page.wait_for_function(
+            "document.getElementById('connection').textContent == 'connecting'", timeout=WAIT_MS
+        )
+        with open_viewer(settings) as server:
+            assert server.counters.wait_for("pages", 1, WAIT_S)
+            assert publisher.wait_for_subscriber(WAIT_S)
+            assert server.counters.wait_for("connected", 1, WAIT_S)
+            publisher.write(strain_frame(1))
+            page.wait_for_function(f"({SEQ})() == 1", timeout=WAIT_MS)
+            # No B-mode in this stream: the page says so and shows the strain on black.
+            assert page.evaluate(COLOURED) > 1000
+            browser.screenshot(page, "without-bmode")
+    page.context.close()
+
+
+@pytest.fixture
+def blank(live: tuple[str, str], chromium: Any) -> Iterator[Any]:
+    """A page that runs the viewer's modules by themselves."""
+    page = chromium.new_context(bypass_csp=True).new_page()
+    page.goto(live[0] + "style.css")
+    yield page
+    page.context.close()
+
+
+def test_persistence_is_the_mean_weighted_by_quality_and_correlation(blank: Any):
+    found = blank.evaluate("""async () => {
+      const { shownStrain } = await import("/values.js");
+      const frame = (strain, correlation, quality, direction) => ({
+        strain: Int16Array.from(strain), correlation: Uint8Array.from(correlation),
+        strainScale: 1e-4, quality, direction, appliedStrain: -0.01 * direction * -1,
+      });
+      const frames = [
+        frame([-100, -100, -32768, -100], [255, 100, 255, 255], 0.9, -1),
+        frame([200, 200, 200, 200], [255, 255, 255, 102], 0.45, 1),
+      ];
+      return [Array.from(shownStrain(frames, 0.5)), Array.from(shownStrain(frames.slice(0, 1), 0.5))];
+    }""")
+    averaged, alone = found
+    # 1 % with weight 0.9 and 2 % with weight 0.45; the other pixels are good in one frame only.
+    assert averaged == pytest.approx([4 / 3, 2.0, 2.0, 1.0], rel=1e-4)
+    assert alone[0] == pytest.approx(1.0)
+    assert [value is None or value != value for value in alone] == [False, True, True, False]
+
+
+def test_the_range_follows_with_hysteresis_and_ignores_tissue_at_rest(blank: Any):
+    found = json.loads(
+        blank.evaluate("""async () => {
+      const { DynamicRange } = await import("/range.js");
+      const values = (low, high) =>
+        Float32Array.from({ length: 5000 }, (_, i) => low + (high - low) * (i / 4999));
+      const press = { appliedStrain: -0.01, quality: 0.95 };
+      const range = new DynamicRange();
+      const after = (frame, v, times = 1) => {
+        for (let i = 0; i < times; i++) range.update(frame, v);
+        return [range.low, range.high];
+      };
+      const first = after(press, values(0, 1));
+      const small = after(press, values(0, 1.15), 50);
+      const rest = after({ appliedStrain: 0, quality: 0.95 }, values(0, 9), 50);
+      const poor = after({ appliedStrain: -0.01, quality: 0.2 }, values(0, 9), 50);
+      const large = after(press, values(0.5, 2), 80);
+      range.fix(0.2, 0.6);
+      return JSON.stringify({ first, small, rest, poor, large, fixed: after(press, values(1, 3), 9) });
+    }""")
+    )
+    assert found["first"] == pytest.approx([0.03, 0.97], abs=0.01)
+    assert found["small"] == found["rest"] == found["poor"] == found["first"]
+    assert found["large"] == pytest.approx([0.545, 1.955], abs=0.12)
+    assert found["fixed"] == [0.2, 0.6]
