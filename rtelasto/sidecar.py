@@ -85,11 +85,16 @@ class Sidecar(Closing):
         """Whether its process still runs."""
         return self._process.is_alive()
 
-    def close(self) -> None:
-        """Stop it. May be called twice."""
+    def ask_to_stop(self) -> None:
+        """Let it begin to stop, without waiting for it."""
         if not self._pipe.closed:
             with suppress(OSError):
                 self._pipe.send("stop")
+
+    def close(self) -> None:
+        """Stop it. May be called twice."""
+        self.ask_to_stop()
+        if not self._pipe.closed:
             answer = self._receive(_STOP_S)
             if answer is not None and answer[0] == "report":
                 self.report = answer[1]

@@ -32,6 +32,10 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
         status.update(f"waiting for RF frames from {settings.rf}")
         notes.print(f"strain on {live.strain_endpoint}, engine {settings.engine}, Ctrl-C stops")
         report = live.run(stop)
+        # All of it stops at once, not one after the other.
+        for part in parts:
+            part.ask_to_stop()
+        live.close()
     print_report(report)
     for part in parts:
         print_table(part.name, part.report or {"failed": "see the messages above"})

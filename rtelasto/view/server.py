@@ -24,6 +24,7 @@ from rtelasto.view.settings import ViewSettings
 
 _START_S = 10.0
 _STOP_S = 1
+_GOODBYE_S = 0.4
 # A page that does not answer for so long is gone.
 _PING_S = 5.0
 
@@ -103,7 +104,10 @@ class ViewServer(Closing):
         if self._hub is not None:
             self._hub.close()
         self._server.should_exit = True
-        self._serving.join(_STOP_S + 1.0)
+        self._serving.join(_GOODBYE_S)
+        # A page that hangs does not answer the goodbye, and uvicorn would go on waiting for it.
+        self._server.force_exit = True
+        self._serving.join(_STOP_S)
         self._socket.close()
 
     def report(self) -> dict[str, int]:

@@ -46,12 +46,6 @@ export const COLOURS = {
   "hue-reversed": { name: "hue, blue soft", pixels: table((t) => hue(1 - t)) },
 };
 
-/** CSS colour of one entry. */
-export function css(pixels, index) {
-  const p = pixels[index];
-  return `rgb(${p & 255} ${(p >> 8) & 255} ${(p >> 16) & 255})`;
-}
-
 // As on scanners, a curve on the decibels keeps speckle, which lies close to the reference, at mid-grey.
 const GREY_EXPONENT = 1.8;
 

@@ -87,6 +87,12 @@ function paint() {
   const maskBelow = preferences.maskBelow / 100;
   values = shownStrain(latestOf(cine.frames, cine.index, preferences.persistence), maskBelow, values);
   if (!cine.frozen) range.update(frame, values);
+  if (!cine.frozen && owesCredit) {
+    shownRate.add(performance.now());
+    age = { ms: ageNowMs(frame), from: frame.ageFrom };
+    // For whoever reads the page by program, as is the frame's number.
+    byId("images").dataset.ageMs = age.ms.toFixed(1);
+  }
   stage.draw({
     frame,
     values,
@@ -99,10 +105,6 @@ function paint() {
   showMeasures(frame, regions.shapes, maskBelow);
   controls.showRange();
   showCine();
-  if (!cine.frozen && owesCredit) {
-    shownRate.add(performance.now());
-    age = { ms: ageNowMs(frame), from: frame.ageFrom };
-  }
 }
 
 function showCine() {

@@ -57,3 +57,13 @@ export class StrainImage extends PixelImage {
     this.show();
   }
 }
+
+/** The colour bar: one pixel a colour, the soft end on top. */
+export class BarImage extends PixelImage {
+  update(colours) {
+    if (colours === this.colours) return;
+    this.colours = colours;
+    this.pixels({ nLines: 1, nDepths: colours.length }).set(colours.toReversed());
+    this.show();
+  }
+}

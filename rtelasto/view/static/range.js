@@ -12,16 +12,18 @@ const STOP_MOVING = 0.05;
 const STEP = 0.2;
 const SMALLEST_SPAN = 0.1;
 const STRIDE = 11;
+const LEAST_SAMPLE = 20;
 const POOR_QUALITY = 0.6;
 
 /** The 3rd and 97th percentile of a sample of the values that are numbers, in %; null without any. */
 export function robustLimits(values) {
-  const sample = [];
+  const sample = new Float32Array(Math.ceil(values.length / STRIDE));
+  let count = 0;
   for (let i = 0; i < values.length; i += STRIDE) {
-    if (!Number.isNaN(values[i])) sample.push(values[i]);
+    if (!Number.isNaN(values[i])) sample[count++] = values[i];
   }
-  if (sample.length < 20) return null;
-  const sorted = Float32Array.from(sample).sort();
+  if (count < LEAST_SAMPLE) return null;
+  const sorted = sample.subarray(0, count).sort();
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
   // Hard tissue strains little: what gives the other way is noise around 0, not harder than hard.
   const low = Math.max(0, at(LOW_PERCENTILE));

@@ -1,9 +1,8 @@
 // Draws the stage: both images with their axes, the colour bar, the regions and the axial profile.
 
 import { INK, begin, label, number } from "./canvas.js";
-import { css } from "./colours.js";
 import { layOut, tickStep, ticks } from "./layout.js";
-import { BmodeImage, StrainImage } from "./pixels.js";
+import { BarImage, BmodeImage, StrainImage } from "./pixels.js";
 
 const TICK = 4;
 const REGION_NAMES = { lesion: "L", background: "B" };
@@ -13,6 +12,7 @@ export class Stage {
     this.canvas = canvas;
     this.bmode = new BmodeImage();
     this.strain = new StrainImage();
+    this.bar = new BarImage();
     this.layout = null;
   }
 
@@ -48,7 +48,7 @@ export class Stage {
 
   place(context, image, { x, y, w, h }) {
     context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "medium";
+    context.imageSmoothingQuality = "low";
     context.drawImage(image.canvas, x, y, w, h);
   }
 
@@ -94,10 +94,8 @@ export class Stage {
 
   drawBar(context, range, colours) {
     const { x, y, w, h } = this.layout.bar;
-    for (let row = 0; row < h; row++) {
-      context.fillStyle = css(colours, Math.round(255 * (1 - row / (h - 1))));
-      context.fillRect(x, y + row, w, 1);
-    }
+    this.bar.update(colours);
+    this.place(context, this.bar, { x, y, w, h });
     context.strokeStyle = INK.line;
     context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
     label(context, "soft", x, y - 8, { ink: INK.text });
