@@ -248,6 +248,7 @@ class ChannelFrame:
     acquired_ns: int = 0
     received_ns: int = 0
     stream: str = ""
+    decoded_ns: int = 0
 
     def __post_init__(self) -> None:
         if self.samples.shape != self.format.shape:

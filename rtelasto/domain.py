@@ -147,8 +147,9 @@ class RfFrame:
     """One frame of RF lines.
 
     ``samples`` has shape (n_lines, n_samples), C order, any real dtype. ``frame_id`` is the scanner's
-    acquisition count, ``acquired_ns`` the scanner's clock, ``received_ns`` this host's monotonic clock
-    (0 where a frame did not come over the wire) and ``stream`` the run of the sender it came from.
+    acquisition count, ``acquired_ns`` the scanner's clock, ``stream`` the run of the sender it came from;
+    ``received_ns`` and ``decoded_ns`` are this host's monotonic clock when its message came and when it
+    was read (0 where a frame did not come over the wire).
     """
 
     samples: NDArray[np.generic]
@@ -157,6 +158,7 @@ class RfFrame:
     acquired_ns: int = 0
     received_ns: int = 0
     stream: str = ""
+    decoded_ns: int = 0
 
     def __post_init__(self) -> None:
         expected = (self.format.n_lines, self.format.n_samples)

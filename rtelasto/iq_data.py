@@ -86,6 +86,7 @@ class IqFrame:
     acquired_ns: int = 0
     received_ns: int = 0
     stream: str = ""
+    decoded_ns: int = 0
 
     def __post_init__(self) -> None:
         expected = (self.format.n_lines, self.format.n_samples)
@@ -109,6 +110,7 @@ def scanner_frame(
     acquired_ns: int = 0,
     received_ns: int = 0,
     stream: str = "",
+    decoded_ns: int = 0,
 ) -> ScannerFrame:
     """The frame that ``samples`` of this format are.
 
@@ -117,7 +119,7 @@ def scanner_frame(
     RtelastoError
         If the samples are not what the format says.
     """
-    identity = (frame_id, acquired_ns, received_ns, stream)
+    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns)
     if isinstance(scanner_format, ChannelFormat):
         return ChannelFrame(samples, scanner_format, *identity)
     if isinstance(scanner_format, IqFormat):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +14,19 @@ class LatencySummary:
 
     count: int
     p50_ms: float
+    p90_ms: float
     p99_ms: float
+    p999_ms: float
     max_ms: float
+
+    @classmethod
+    def of(cls, times_ns: ArrayLike) -> LatencySummary:
+        """The summary of times in ns."""
+        times_ms = np.asarray(times_ns, np.float64) / 1e6
+        if not times_ms.size:
+            return cls(0, *[np.nan] * 5)
+        percentiles = np.percentile(times_ms, (50, 90, 99, 99.9, 100))
+        return cls(times_ms.size, *(float(value) for value in percentiles))
 
     def __str__(self) -> str:
         if not self.count:
@@ -34,8 +46,5 @@ class Latencies:
         self._count += 1
 
     def summary(self) -> LatencySummary:
-        times_ms = self._times_ns[: min(self._count, self._times_ns.size)] / 1e6
-        if not times_ms.size:
-            return LatencySummary(0, np.nan, np.nan, np.nan)
-        p50, p99 = np.percentile(times_ms, (50, 99))
-        return LatencySummary(self._count, float(p50), float(p99), float(times_ms.max()))
+        newest = LatencySummary.of(self._times_ns[: min(self._count, self._times_ns.size)])
+        return replace(newest, count=self._count)

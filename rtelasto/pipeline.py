@@ -54,7 +54,13 @@ class Pipeline:
         self._pairing = Pairing(policy, self.counters)
 
     def process(self, scanned: ScannerFrame) -> StrainFrame | None:
-        """Take the next frame; return the strain of the pair that it completes, if any."""
+        """Take the next frame; return the strain of the pair that it completes, if any.
+
+        Of a frame that came over the wire the stage times also say how long it took to ``decode``, how
+        long it stood in the ``queue``, and the ``total`` from its arrival to now; ``pair`` is the time
+        for checking and pairing it.
+        """
+        started_ns = time.monotonic_ns()
         frame = self._rf_lines(scanned)
         if frame is None:
             return None
@@ -65,6 +71,7 @@ class Pipeline:
         pair = self._pairing.push(frame)
         if pair is None:
             return None
+        paired_ns = time.monotonic_ns()
         strain = self.estimator(pair)
         if not self._pairing.observe(pair, strain):
             return None
@@ -73,9 +80,12 @@ class Pipeline:
             strain = strain.replace(bmode=bmode_on_grid(pair.pre, strain.grid))
             strain.stage_ns["bmode"] = time.perf_counter_ns() - started
         self.counters.add("strain.out")
+        strain.stage_ns["pair"] = paired_ns - started_ns - self._rf_lines.spent_ns
         if self._rf_lines.spent_ns:
             strain.stage_ns["rf_lines"] = self._rf_lines.spent_ns
         if frame.received_ns:
+            strain.stage_ns["decode"] = frame.decoded_ns - frame.received_ns
+            strain.stage_ns["queue"] = started_ns - frame.decoded_ns
             strain.stage_ns["total"] = time.monotonic_ns() - frame.received_ns
         strain.drops.update(self.counters.snapshot())
         return strain

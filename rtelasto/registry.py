@@ -45,14 +45,21 @@ def open_engine(name: str, *, threads: int | None = None) -> StrainEngine:
         from rtelasto.cpu.am import AmEngine
 
         return AmEngine()
+    path = model_path(name)
+    if path is None:
+        raise RtelastoError(
+            f"engine must be one of {', '.join(engine_names())} or an .onnx file, got {name!r}"
+        )
     from rtelasto.cpu.engine import OnnxEngine
+
+    return OnnxEngine(path, threads=threads)
+
+
+def model_path(name: str) -> Path | None:
+    """The ONNX file of a network, shipped or named by its path; None for any other name."""
     from rtelasto_engines import shipped_models
 
     models = shipped_models()
     if name in models:
-        return OnnxEngine(models[name].path, threads=threads)
-    if name.endswith(".onnx"):
-        return OnnxEngine(Path(name), threads=threads)
-    raise RtelastoError(
-        f"engine must be one of {', '.join(engine_names())} or an .onnx file, got {name!r}"
-    )
+        return models[name].path
+    return Path(name) if name.endswith(".onnx") else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic_ns
 from typing import Any
 
 import numpy as np
@@ -153,5 +154,7 @@ def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
     acquired_ns = whole(header.get("acquired_ns"), "acquired_ns", lowest=-(2**63))
     samples = array_of(parts[2], dtype, shape)
     scanner_format = read_format(kind, shape, header)
-    frame = scanner_frame(samples, scanner_format, frame_id, acquired_ns, received_ns, stream)
+    decoded_ns = monotonic_ns() if received_ns else 0
+    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns)
+    frame = scanner_frame(samples, scanner_format, *identity)
     return RfMessage(kind, frame, stream, seq, frame_id, acquired_ns, clock, header)

@@ -1,29 +1,36 @@
-"""``rtelasto bench``: where the time of a pair goes on this machine, and below it ``accuracy``."""
+"""``rtelasto bench``: where the time of a pair goes on this machine, and below it the longer measurements."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
 from rich.table import Table
 
 from rtelasto.cli.terminal import console, examples, notes
 from rtelasto.errors import RtelastoError
+from rtelasto.latency import LatencySummary
 
 app = App(
     name="bench",
-    help="Time the stages of the pipeline, or measure the engines' accuracy.",
+    help="Time the pipeline on this machine, or measure the engines' accuracy.",
     help_format="markdown",
     help_epilogue=examples(
         "rtelasto bench",
         "rtelasto bench --engine ncc --pairs 100 --json-file bench.json",
+        "rtelasto bench latency --fps 20",
+        "rtelasto bench throughput",
         "rtelasto bench accuracy --published 2 --random 0",
     ),
 )
 # By import path and without a help of its own here: the function's, with its examples, is shown.
 app.command("rtelasto.cli.accuracy:accuracy", name="accuracy")
+app.command("rtelasto.cli.bench_live:latency", name="latency")
+app.command("rtelasto.cli.bench_live:throughput", name="throughput")
 
 
 @app.default
@@ -56,15 +63,26 @@ def bench(
         raise RtelastoError(f"pairs must be at least 1, got {pairs}")
     with notes.status(f"timing {pairs} pairs with {engine}"):
         stages = time_stages(engine, pairs=pairs, threads=threads)
-    table = Table("stage", "p50 ms", "p99 ms", "max ms", title=f"{engine}, {pairs} pairs", box=None)
-    for name, times in stages.items():
-        table.add_row(name, f"{times.p50_ms:.2f}", f"{times.p99_ms:.2f}", f"{times.max_ms:.2f}")
-    console.print(table)
+    print_stages(f"{engine}, {pairs} pairs", stages)
     console.print(f"{1e3 / stages['total'].p50_ms:.1f} pairs/s")
     if json_file is not None:
-        try:
-            json_file.write_text(
-                json.dumps({name: asdict(times) for name, times in stages.items()}, indent=1) + "\n"
-            )
-        except OSError as error:
-            raise RtelastoError(f"{json_file}: cannot be written ({error.strerror})") from None
+        write_json(json_file, {name: asdict(times) for name, times in stages.items()})
+
+
+def print_stages(title: str, stages: Mapping[str, LatencySummary]) -> None:
+    """A table of times in ms, a row a stage."""
+    table = Table("stage, ms", title=title, title_justify="left", box=None)
+    for column in ("p50", "p90", "p99", "p99.9", "max"):
+        table.add_column(column, justify="right")
+    for name, times in stages.items():
+        values = (times.p50_ms, times.p90_ms, times.p99_ms, times.p999_ms, times.max_ms)
+        table.add_row(name, *(f"{value:.2f}" for value in values))
+    console.print(table)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write figures to a file, or say why not."""
+    try:
+        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise RtelastoError(f"{path}: cannot be written ({error.strerror})") from None

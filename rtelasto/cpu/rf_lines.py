@@ -60,6 +60,7 @@ class RfLines:
             frame.acquired_ns,
             frame.received_ns,
             frame.stream,
+            frame.decoded_ns,
         )
         self.spent_ns = time.perf_counter_ns() - started
         return lines

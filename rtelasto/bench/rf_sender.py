@@ -1,0 +1,69 @@
+"""A process of its own that sends RF frames when it is told to, as a scanner does.
+
+    python -m rtelasto.bench.rf_sender [FORMAT]
+
+Prints a line of JSON with the endpoint it is bound to, then for every line ``{"fps": …, "frames": …}`` on
+its standard input sends so many int16 frames at absolute deadlines and prints what it did. ``FORMAT`` is
+an `RfFormat` as JSON, by default 2608 × 128. Ends with its standard input. The frames lie in memory, so
+that it takes little time from what is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from time import monotonic_ns
+
+from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.replay import LATE_NS
+from rtelasto.sender import RfSender
+from rtelasto.timing import timing_frames
+
+# Back and forth over three frames, so that every pair strains alike.
+_ORDER = (0, 1, 2, 1)
+_SUBSCRIBER_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a burst of frames was: ``late`` of them were sent over 2 ms after their deadline."""
+
+    frames: int
+    late: int
+    worst_lateness_ms: float
+    first_ns: int
+    seconds: float
+
+
+def send_burst(sender: RfSender, frames: list[RfFrame], fps: float, count: int) -> Sent:
+    """Send ``count`` frames, the k-th of them k / fps seconds after the first."""
+    late = worst_ns = 0
+    first_ns = monotonic_ns()
+    for index in range(count):
+        deadline_ns = first_ns + round(index * 1e9 / fps)
+        while (left_ns := deadline_ns - monotonic_ns()) > 0:
+            time.sleep(left_ns / 1e9)
+        frame = frames[_ORDER[index % len(_ORDER)]]
+        sender.send(frame.samples, frame.format)
+        worst_ns = max(worst_ns, -left_ns)
+        late += -left_ns > LATE_NS
+    return Sent(count, late, worst_ns / 1e6, first_ns, (monotonic_ns() - first_ns) / 1e9)
+
+
+def main() -> None:
+    rf_format = RfFormat(**json.loads(sys.argv[1])) if len(sys.argv) > 1 else None
+    frames = timing_frames(rf_format)
+    with RfSender("tcp://127.0.0.1:0") as sender:
+        print(json.dumps({"endpoint": sender.endpoint}), flush=True)
+        for line in sys.stdin:
+            burst = json.loads(line)
+            if not sender.wait_for_subscriber(_SUBSCRIBER_S):
+                sys.exit(f"nobody subscribed within {_SUBSCRIBER_S:g} s")
+            sent = send_burst(sender, frames, burst["fps"], burst["frames"])
+            print(json.dumps(asdict(sent)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

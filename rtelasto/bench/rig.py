@@ -1,0 +1,225 @@
+"""A live run under measurement: a sender, ``rtelasto run`` and a subscriber, each a process of its own.
+
+The subscriber is the calling process. All stamps are of the one monotonic clock of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from time import monotonic_ns
+from typing import IO, Any
+
+import psutil
+
+from rtelasto.bench.rf_sender import Sent
+from rtelasto.closing import Closing
+from rtelasto.domain import RfFormat
+from rtelasto.errors import RtelastoError
+from rtelasto.receive import StrainReceiver
+from rtelasto.wire_strain import StrainMessage
+
+# Longer than loading and compiling take on a slow machine.
+_START_S = 120.0
+_STOP_S = 30.0
+# A pipeline that has sent nothing for so long after the last RF frame has no more to send.
+_QUIET_NS = 1_500_000_000
+_LOOK_S = 0.05
+_MEMORY_PERIOD_NS = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One strain frame: when its RF was sent, when it was published and when it came, monotonic ns."""
+
+    pre_id: int
+    post_id: int
+    sent_ns: int
+    published_ns: int
+    arrived_ns: int
+    stage_ns: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What came of a burst of frames.
+
+    ``counters`` are those of the pipeline over this burst, ``memory_bytes`` its resident size every half
+    second.
+    """
+
+    sent: Sent
+    arrivals: list[Arrival]
+    counters: dict[str, int]
+    memory_bytes: list[int]
+
+    @property
+    def lost(self) -> int:
+        """RF frames that did not become strain."""
+        return self.sent.frames - len(self.arrivals)
+
+
+def _free_endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _sender_command(rf_format: RfFormat | None) -> list[str]:
+    command = [sys.executable, "-m", "rtelasto.bench.rf_sender"]
+    return command if rf_format is None else [*command, json.dumps(asdict(rf_format))]
+
+
+@contextmanager
+def _process(command: list[str], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process that is told to end at the end of the block, and made to if it does not."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.communicate(timeout=_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+class Rig(Closing):
+    """Sender, pipeline and subscriber, running until closed.
+
+    Parameters
+    ----------
+    engine
+        What ``rtelasto run --engine`` is given.
+    options
+        Further arguments of ``rtelasto run``.
+    rf_format
+        Format of the frames; 2608 × 128 as published if None.
+
+    Attributes
+    ----------
+    started_ns, ready_ns
+        When the pipeline's process was started, and when it first told its status, monotonic.
+
+    Raises
+    ------
+    RtelastoError
+        If the pipeline ends instead of starting, with what it said.
+    """
+
+    def __init__(
+        self, engine: str, options: tuple[str, ...] = (), rf_format: RfFormat | None = None
+    ) -> None:
+        self._sent_frames = 0
+        with ExitStack() as stack:
+            self._errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            self._sender = stack.enter_context(_process(_sender_command(rf_format)))
+            rf, strain = str(self._sender_line()["endpoint"]), _free_endpoint()
+            self._receiver = stack.enter_context(StrainReceiver(strain, policy="every"))
+            self.started_ns = monotonic_ns()
+            command = [sys.executable, "-m", "rtelasto", "run", "--engine", engine]
+            self._pipeline = stack.enter_context(
+                _process([*command, "--rf", rf, "--strain", strain, *options], self._errors)
+            )
+            self._wait_until_ready()
+            self.ready_ns = monotonic_ns()
+            self._open = stack.pop_all()
+
+    def burst(self, fps: float, frames: int) -> Burst:
+        """Have ``frames`` frames sent at ``fps`` and take the strain that comes of them."""
+        assert self._sender.stdin is not None
+        before = self._counters()
+        self._sender.stdin.write(json.dumps({"fps": fps, "frames": frames}) + "\n")
+        self._sender.stdin.flush()
+        self._sent_frames += frames
+        replies: list[dict[str, Any]] = []
+        reader = threading.Thread(target=lambda: replies.append(self._sender_line()))
+        reader.start()
+        arrivals: list[Arrival] = []
+        memory_bytes: list[int] = []
+        last_ns, memory_due_ns = monotonic_ns(), 0
+        while True:
+            message = self._receiver.get(_LOOK_S)
+            now_ns = monotonic_ns()
+            if message is not None:
+                arrivals.append(_arrival(message, now_ns))
+                last_ns = now_ns
+            if reader.is_alive():
+                last_ns = now_ns
+            elif now_ns - last_ns > _QUIET_NS or self._is_last(arrivals):
+                break
+            if now_ns >= memory_due_ns:
+                self._check_pipeline()
+                memory_bytes.append(self._memory_bytes())
+                memory_due_ns = now_ns + _MEMORY_PERIOD_NS
+        reader.join()
+        counters = {
+            name: count - before.get(name, 0) for name, count in self._settled_counters().items()
+        }
+        return Burst(
+            Sent(**replies[0]),
+            arrivals,
+            {name: count for name, count in counters.items() if count},
+            memory_bytes,
+        )
+
+    def close(self) -> None:
+        """End the processes. May be called twice."""
+        self._open.close()
+
+    def _is_last(self, arrivals: list[Arrival]) -> bool:
+        return bool(arrivals) and arrivals[-1].post_id == self._sent_frames - 1
+
+    def _sender_line(self) -> dict[str, Any]:
+        assert self._sender.stdout is not None
+        line = self._sender.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the sender ended with exit code {self._sender.wait()}")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def _wait_until_ready(self) -> None:
+        deadline_ns = monotonic_ns() + round(_START_S * 1e9)
+        while not self._receiver.counters.wait_for("statuses", 1, _LOOK_S):
+            self._check_pipeline()
+            if monotonic_ns() > deadline_ns:
+                raise RtelastoError(f"rtelasto run was not ready after {_START_S:g} s")
+
+    def _check_pipeline(self) -> None:
+        if self._pipeline.poll() is not None:
+            self._errors.seek(0)
+            said = self._errors.read().strip() or f"exit code {self._pipeline.returncode}"
+            raise RtelastoError(f"rtelasto run ended: {said}")
+
+    def _counters(self) -> dict[str, int]:
+        status = self._receiver.status
+        return {} if status is None else dict(status.counters)
+
+    def _settled_counters(self) -> dict[str, int]:
+        """The pipeline's counters as of a status sent after now."""
+        seen = self._receiver.counters["statuses"]
+        # One may be on its way already; the second from now is surely newer.
+        self._receiver.counters.wait_for("statuses", seen + 2, 5.0)
+        return self._counters()
+
+    def _memory_bytes(self) -> int:
+        size: int = psutil.Process(self._pipeline.pid).memory_info().rss
+        return size
+
+
+def _arrival(message: StrainMessage, arrived_ns: int) -> Arrival:
+    frame = message.frame
+    return Arrival(
+        *frame.frame_ids, frame.acquired_ns, frame.published_ns, arrived_ns, dict(frame.stage_ns)
+    )

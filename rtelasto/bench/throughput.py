@@ -1,0 +1,111 @@
+"""The highest rate of frames that a live run turns into strain with none dropped, found by bisection."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rtelasto.bench.rig import Burst, Rig
+from rtelasto.domain import RfFormat
+from rtelasto.errors import RtelastoError
+
+_WARM_UP_FRAMES = 20
+_WARM_UP_FPS = 10.0
+# Below, nobody speaks of real time; a search that goes on there would take minutes for a rate.
+_LEAST_FPS = 1.0
+_MIN_FRAMES = 10
+# Where the search starts: the slowest stage alone cannot be beaten by more.
+_HEADROOM = 1.3
+_LATE_FRACTION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rate: frames sent, frames lost, and frames that the sender itself could not send in time."""
+
+    fps: float
+    frames: int
+    lost: int
+    late: int
+
+    @property
+    def sustained(self) -> bool:
+        """Nothing was lost, and the sender did send at that rate."""
+        return self.lost == 0 and self.late <= _LATE_FRACTION * self.frames
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughputReport:
+    """The highest rate sustained, the time that the pipeline spent on a frame, and every rate tried."""
+
+    engine: str
+    fps: float
+    busy_ms: float
+    trials: tuple[Trial, ...]
+
+
+def measure_throughput(
+    engine: str,
+    *,
+    seconds: float = 5.0,
+    tolerance: float = 0.03,
+    options: tuple[str, ...] = (),
+    rf_format: RfFormat | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
+) -> ThroughputReport:
+    """Bisect the rate of frames on one running pipeline, then confirm it over a burst twice as long.
+
+    Parameters
+    ----------
+    engine, options, rf_format
+        As `Rig` takes them.
+    seconds
+        How long each rate is held.
+    tolerance
+        The search ends when a rate sustained and one not sustained are so near to each other.
+    on_trial
+        Called after every rate.
+
+    Raises
+    ------
+    RtelastoError
+        If a parameter makes no sense, the pipeline does not start or no rate is sustained.
+    """
+    if not 0.1 <= seconds <= 3600.0:
+        raise RtelastoError(f"seconds must lie in 0.1…3600, got {seconds:g}")
+    if not 0.002 <= tolerance <= 0.5:
+        raise RtelastoError(f"tolerance must lie in 0.002…0.5, got {tolerance:g}")
+    trials: list[Trial] = []
+
+    def sustains(fps: float, seconds: float) -> bool:
+        burst = rig.burst(fps, max(_MIN_FRAMES, round(fps * seconds)))
+        trial = Trial(fps, burst.sent.frames, burst.lost, burst.sent.late)
+        trials.append(trial)
+        if on_trial is not None:
+            on_trial(trial)
+        return trial.sustained
+
+    with Rig(engine, options, rf_format) as rig:
+        busy_ms = _busy_ms(rig.burst(_WARM_UP_FPS, _WARM_UP_FRAMES))
+        low, high = 0.0, _HEADROOM * 1e3 / busy_ms
+        while sustains(high, seconds):
+            low, high = high, _HEADROOM * high
+        while not low and high > _LEAST_FPS:
+            low, high = (high / 2.0, high) if sustains(high / 2.0, seconds) else (0.0, high / 2.0)
+        while low and high - low > tolerance * high:
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if sustains(middle, seconds) else (low, middle)
+        while low > _LEAST_FPS and not sustains(low, 2.0 * seconds):
+            low *= 1.0 - tolerance
+    if low <= _LEAST_FPS:
+        raise RtelastoError(f"{engine} sustains no rate above {_LEAST_FPS:g} frame/s here")
+    return ThroughputReport(engine, low, busy_ms, tuple(trials))
+
+
+def _busy_ms(warm_up: Burst) -> float:
+    """Median time from taking a frame off the queue to publishing its strain, at a rate that is no load."""
+    stages = [arrival.stage_ns for arrival in warm_up.arrivals[len(warm_up.arrivals) // 2 :]]
+    if not stages:
+        raise RtelastoError(f"no strain came; counters {warm_up.counters}")
+    return statistics.median(s["total"] - s["decode"] - s["queue"] for s in stages) / 1e6

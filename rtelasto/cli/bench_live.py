@@ -1,0 +1,188 @@
+"""``rtelasto bench latency`` and ``rtelasto bench throughput``: a live run in real processes, measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+from rtelasto.cli.bench import print_stages, write_json
+from rtelasto.cli.terminal import console, notes, print_table
+from rtelasto.latency import LatencySummary
+
+
+def latency(
+    *,
+    engine: str = "cnn",
+    fps: float = 100.0,
+    frames: int = 1000,
+    warm_up_frames: int = 50,
+    pair: str = "consecutive",
+    every: bool = False,
+    threads: int | None = None,
+    json_file: Path | None = None,
+    png: Path | None = None,
+) -> None:
+    """Latency of a live run: 2608 × 128 int16 frames sent → strain received, end to end and by stage.
+
+    A sender, `rtelasto run` and a subscriber, each a process of its own, on loopback. Left out: the
+    warm-up frames, and whatever a scanner does before it sends. At a rate that the machine cannot hold,
+    frames are dropped and counted, the newest are worked on, and latency stays bounded.
+
+    Examples:
+
+    `rtelasto bench latency --fps 20`
+
+    `rtelasto bench latency --frames 10000 --json-file latency.json --png latency.png`
+
+    Parameters
+    ----------
+    engine
+        Engine of the run.
+    fps
+        RF frames sent per second.
+    frames
+        How many frames are timed.
+    warm_up_frames
+        How many go before them and are left out.
+    pair
+        Pairing, as `rtelasto run` takes it.
+    every
+        Work on every frame, however late, instead of dropping the oldest when behind.
+    threads
+        Threads of a network's runtime; by default one per core.
+    json_file
+        Also write the figures here.
+    png
+        Also draw a histogram of the end-to-end latency here.
+    """
+    from rtelasto.bench.latency import draw_histogram, measure_latency
+
+    with notes.status(f"timing {frames} frames at {fps:g} frames/s with {engine}"):
+        report = measure_latency(
+            engine,
+            fps=fps,
+            frames=frames,
+            warm_up_frames=warm_up_frames,
+            options=_run_options(pair, every, threads),
+        )
+    print_stages(
+        f"{engine}, {report.strain_frames} strain frames of {frames} RF frames at {fps:g} frames/s",
+        report.stages,
+    )
+    console.print()
+    first, last = report.memory_mib
+    period_ms = 1e3 / fps
+    print_table(
+        "Live run",
+        {
+            "left out": f"{warm_up_frames} warm-up frames",
+            "strain frames": f"{report.strain_fps:.1f} per second",
+            "not strain": _drops(report.counters, frames - report.strain_frames),
+            "sent over 2 ms late": report.frames_late,
+            f"jitter against {period_ms:.1f} ms": _jitter(report.jitter),
+            "start to ready": f"{report.start_to_ready_s:.2f} s",
+            "start to first strain": f"{report.start_to_first_s:.2f} s",
+            "memory": f"{first:.1f} → {last:.1f} MiB, "
+            f"{report.memory_slope_mib_per_1000:+.3f} MiB per 1,000 frames",
+        },
+    )
+    if png is not None:
+        draw_histogram(report, png)
+    if json_file is not None:
+        content = asdict(report)
+        content["latencies_ms"] = [round(float(value), 4) for value in report.latencies_ms]
+        write_json(json_file, content)
+
+
+def throughput(
+    *,
+    engine: str = "cnn",
+    seconds: float = 5.0,
+    tolerance: float = 0.03,
+    threads: int | None = None,
+    json_file: Path | None = None,
+) -> None:
+    """The highest rate of 2608 × 128 int16 frames turned into strain with none dropped, and the floor.
+
+    The same processes as `rtelasto bench latency`. The rate is bisected on one running pipeline and
+    confirmed over twice the time. The floor is what a pair must take on this machine: the larger of the
+    bytes that have to move and the operations that have to be done, over copy and multiply rates
+    measured right after (`rtelasto/bench/floor.py`).
+
+    Examples:
+
+    `rtelasto bench throughput`
+
+    `rtelasto bench throughput --engine ncc --seconds 10 --json-file throughput.json`
+
+    Parameters
+    ----------
+    engine
+        Engine of the run.
+    seconds
+        How long each rate is held.
+    tolerance
+        How near to each other the last rate sustained and the first one dropped have to be.
+    threads
+        Threads of a network's runtime; by default one per core.
+    json_file
+        Also write the figures here.
+    """
+    from rtelasto.bench.floor import describe_floor, engine_floor
+    from rtelasto.bench.throughput import Trial, measure_throughput
+
+    def say(trial: Trial) -> None:
+        found = "held" if trial.sustained else f"{trial.lost} lost, {trial.late} sent late"
+        notes.print(f"{trial.fps:8.1f} frames/s: {found}")
+
+    with notes.status(f"bisecting the rate of {engine}"):
+        report = measure_throughput(
+            engine,
+            seconds=seconds,
+            tolerance=tolerance,
+            options=_run_options("consecutive", False, threads),
+            on_trial=say,
+        )
+    rows: dict[str, object] = {
+        "sustained without drops": f"{report.fps:.1f} strain frames/s",
+        "pipeline busy per frame": f"{report.busy_ms:.2f} ms p50 at a low rate",
+    }
+    content = asdict(report)
+    with notes.status("measuring the floor"):
+        floor = engine_floor(engine)
+    if floor is None:
+        rows["floor"] = f"defined for networks only, {engine} is none"
+    else:
+        rows |= describe_floor(floor)
+        rows["time per frame / floor"] = f"{1.0 / (report.fps * floor.floor_s):.2f}"
+        content["floor"] = floor.figures()
+    print_table(f"Throughput of {engine}", rows)
+    if json_file is not None:
+        write_json(json_file, content)
+
+
+def _run_options(pair: str, every: bool, threads: int | None) -> tuple[str, ...]:
+    options = ["--pair", pair]
+    if every:
+        options.append("--every")
+    if threads is not None:
+        options += ["--threads", str(threads)]
+    return tuple(options)
+
+
+def _jitter(jitter: LatencySummary) -> str:
+    if math.isnan(jitter.p50_ms):
+        return "no two neighbouring frames came"
+    return f"p50 {jitter.p50_ms:.2f} ms, p99 {jitter.p99_ms:.2f} ms"
+
+
+def _drops(counters: dict[str, int], missing: int) -> str:
+    """How many frames are missing, with the counters that say why."""
+    causes = {
+        name: count
+        for name, count in counters.items()
+        if name.startswith(("overflow", "gaps", "pair.", "frame.", "malformed", "publish_dropped"))
+    }
+    listed = ", ".join(f"{name} {count}" for name, count in causes.items())
+    return f"{missing} ({listed})" if listed else str(missing)
