@@ -1,0 +1,63 @@
+"""Runs the bridge in a real Octave process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+BRIDGE = Path(__file__).resolve().parents[1] / "bridge"
+SCRIPTS = Path(__file__).parent / "octave"
+DEADLINE_S = 120.0
+
+
+def build_bridge(folder: Path) -> Path:
+    """A copy of bridge/ with the MEX built in it; skips where Octave or libzmq's header is absent."""
+    for program in ("octave-cli", "mkoctfile"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (Debian: octave, octave-dev, libzmq3-dev)")
+    built = folder / "bridge"
+    shutil.copytree(BRIDGE, built, ignore=shutil.ignore_patterns("*.mex*"))
+    probe = subprocess.run(
+        ["cc", "-xc", "-fsyntax-only", "-"],
+        input="#include <zmq.h>\n",
+        text=True,
+        check=False,
+        capture_output=True,
+    )
+    if probe.returncode:
+        pytest.skip("zmq.h is not installed (Debian: libzmq3-dev)")
+    output = run(built, "build();")
+    assert "warning" not in output.lower(), output
+    return built
+
+
+def start(bridge: Path, code: str) -> subprocess.Popen[str]:
+    """Octave running ``code`` with bridge/ and tests/octave/ on its path."""
+    paths = f"addpath('{bridge}', '{bridge / 'verasonics'}', '{SCRIPTS}'); "
+    return subprocess.Popen(
+        ["octave-cli", "--quiet", "--no-init-file", "--no-history", "--eval", paths + code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What it printed, once it has ended well.
+
+    Octave 7 says "ignoring const execution_exception" at its end once a MEX was loaded, and means
+    nothing by it.
+    """
+    output, _ = process.communicate(timeout=DEADLINE_S)
+    lines = [line for line in output.splitlines() if "execution_exception" not in line]
+    assert process.returncode == 0, output
+    return "\n".join(lines)
+
+
+def run(bridge: Path, code: str) -> str:
+    """Run ``code`` to its end."""
+    return finish(start(bridge, code))

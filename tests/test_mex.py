@@ -1,0 +1,176 @@
+"""The MEX sender in a real Octave: bytes on the wire, every frame at scanner speed, every bad call."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import octave
+import pytest
+import zmq
+from test_wire import vector
+
+from rtelasto.receive import Receiver
+
+WAIT_S = 60.0
+LOOPBACK = "tcp://127.0.0.1:{}"
+
+
+@pytest.fixture(scope="module")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return octave.build_bridge(tmp_path_factory.mktemp("mex"))
+
+
+@pytest.fixture
+def endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return LOOPBACK.format(probe.getsockname()[1])
+
+
+def test_the_mex_writes_the_test_vectors_byte_for_byte(bridge: Path, endpoint: str) -> None:
+    names = (
+        "rf_int16.hex",
+        "rf_float32.hex",
+        "rf_200_lines.hex",
+        "rf_iq.hex",
+        "rf_iq.hex",
+        "rf_channel.hex",
+        "rf_channel.hex",
+        "rf_channel_focused.hex",
+    )
+    with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.linger = 0
+        subscriber.setsockopt(zmq.RECONNECT_IVL, 20)
+        subscriber.subscribe("rf")
+        subscriber.connect(endpoint)
+        process = octave.start(bridge, f"send_vectors('{endpoint}');")
+        for name in names:
+            assert subscriber.poll(int(WAIT_S * 1e3)), f"{name} did not come"
+            assert subscriber.recv_multipart() == vector(name), name
+        octave.finish(process)
+
+
+def test_every_frame_at_100_a_second_for_10_s_arrives_byte_for_byte(
+    bridge: Path, endpoint: str
+) -> None:
+    n_frames, n_samples, n_lines = 1000, 2608, 128
+    base = np.mod(np.arange(n_samples * n_lines), 30011).reshape(n_lines, n_samples)
+    expected = [(base + 131 * k).astype(np.int16) for k in range(1, 17)]
+    with Receiver(endpoint, policy="every") as receiver:
+        process = octave.start(
+            bridge, f"send_paced('{endpoint}', {n_frames}, {n_samples}, {n_lines}, 100, true);"
+        )
+        for i in range(n_frames):
+            frame = receiver.get(WAIT_S)
+            assert frame is not None, f"frame {i} did not come"
+            assert frame.frame_id == i
+            assert np.array_equal(frame.samples, expected[i % 16]), f"frame {i} differs"
+        counts = receiver.counters.snapshot()
+    output = octave.finish(process)
+    print(output)
+    assert f"sent {n_frames} unheard 0 overflow 0 failed 0" in output
+    assert counts["received"] == n_frames
+    assert not {"gaps", "lost_on_wire", "overflow"} & counts.keys()
+
+
+RECEIVE = """
+import sys
+from rtelasto.receive import Receiver
+with Receiver(sys.argv[1], policy="every") as receiver:
+    for frame in receiver:
+        print(frame.frame_id, flush=True)
+"""
+
+
+def receiving(endpoint: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", RECEIVE, endpoint], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_receiver_that_is_killed_and_started_again_gets_frames_again(
+    bridge: Path, endpoint: str
+) -> None:
+    # Started first, last, and again: the sender goes on through all of it.
+    first = receiving(endpoint)
+    sender = octave.start(bridge, f"send_paced('{endpoint}', 1500, 256, 32, 100, true);")
+    try:
+        seen = [int(first.stdout.readline()) for _ in range(50)]
+        assert seen == list(range(50))
+        first.send_signal(signal.SIGKILL)
+        first.wait(WAIT_S)
+        second = receiving(endpoint)
+        again = [int(second.stdout.readline()) for _ in range(50)]
+        assert again[0] > seen[-1]
+        assert again == list(range(again[0], again[0] + 50))
+        second.kill()
+        second.communicate()
+    finally:
+        first.kill()
+        first.communicate()
+        output = octave.finish(sender)
+    sent, unheard, overflow, failed = map(
+        int, re.search(r"sent (\d+) unheard (\d+) overflow (\d+) failed (\d+)", output).groups()
+    )
+    assert (sent, overflow, failed) == (1500, 0, 0)
+    assert 0 < unheard < 1500
+
+
+def test_what_a_subscriber_that_does_not_read_loses_is_counted(bridge: Path, endpoint: str) -> None:
+    with zmq.Context() as context, context.socket(zmq.SUB) as stuck:
+        stuck.linger = 0
+        stuck.rcvhwm = 1
+        stuck.setsockopt(zmq.RCVBUF, 65536)
+        stuck.subscribe("rf")
+        stuck.connect(endpoint)
+        with Receiver(endpoint, policy="every") as receiver:
+            assert_connected = receiver.counters.wait_for
+            process = octave.start(
+                bridge,
+                f"rtelasto_mex('open', '{endpoint}', struct('send_hwm', 4)); "
+                "while rtelasto_mex('stats').subscribers < 2, pause(0.005); end; "
+                "meta = struct('sampling_freq_hz', 40e6, 'center_freq_hz', 6e6, "
+                "'line_pitch_m', 3e-4, 'sound_speed_m_s', 1540); rf = zeros(2608, 128, 'int16'); "
+                "for i = 1:60, rtelasto_mex('send', rf, meta); pause(0.02); end; "
+                "s = rtelasto_mex('stats'); printf('%d %d %d\\n', s.sent, s.overflow, s.failed);",
+            )
+            assert assert_connected("received", 60, WAIT_S)
+            sent, overflow, failed = map(int, octave.finish(process).split())
+    assert (sent, failed) == (60, 0)
+    assert 0 < overflow < 60
+
+
+def test_every_bad_call_is_an_error_with_an_identifier_and_none_ends_the_sender(
+    bridge: Path,
+) -> None:
+    output = octave.run(bridge, "bad_calls();")
+    calls = re.findall(r"^(.+) -> (\S+)$", output, re.MULTILINE)
+    assert len(calls) > 110
+    assert [name for name, identifier in calls if not identifier.startswith("rtelasto:")] == []
+    said = dict(calls)
+    assert said["double"] == "rtelasto:send:class"
+    assert said["complex"] == "rtelasto:send:complex"
+    assert said["empty"] == "rtelasto:send:empty"
+    assert said["rank"] == "rtelasto:send:rank"
+    assert said["meta.line_pitch_m"] == "rtelasto:send:meta"
+    assert said["closed"] == "rtelasto:send:closed"
+    # Not one of the bad calls sent anything, and good ones still go out.
+    assert "before 0 after 2" in output
+
+
+def test_clearing_and_opening_again_lets_the_endpoint_go(bridge: Path, endpoint: str) -> None:
+    output = octave.run(
+        bridge,
+        f"a = rtelasto_mex('open', '{endpoint}'); clear rtelasto_mex; "
+        f"b = rtelasto_mex('open', '{endpoint}'); one = rtelasto_mex('stats').stream; "
+        f"c = rtelasto_mex('open', '{endpoint}'); two = rtelasto_mex('stats').stream; "
+        "rtelasto_mex('close'); rtelasto_mex('close'); "
+        "printf('%d %d %d\\n', isequal(a, b, c), isequal(one, two), rtelasto_mex('stats').open);",
+    )
+    assert output.split() == ["1", "0", "0"]
