@@ -16,6 +16,11 @@ class ShippedModel:
     path: Path
 
     @property
+    def half_path(self) -> Path:
+        """Its half-precision variant for GPUs (``rtelasto_engines.half``)."""
+        return self.path.parent / "fp16" / self.path.name
+
+    @property
     def card(self) -> Path:
         return self.path.with_suffix(".md")
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rtelasto.devices import open_estimator
 from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.estimator import CpuEstimator
 from rtelasto.pipeline import image_fault
-from rtelasto.registry import open_engine
 
-_estimators: dict[str, CpuEstimator] = {}
+if TYPE_CHECKING:
+    from rtelasto.gpu.estimator import GpuEstimator
+
+_estimators: dict[tuple[str, str], CpuEstimator | GpuEstimator] = {}
 _lock = threading.Lock()
 
 
 def estimate(
-    pre: ArrayLike, post: ArrayLike, rf_format: RfFormat, *, engine: str = "cnn"
+    pre: ArrayLike,
+    post: ArrayLike,
+    rf_format: RfFormat,
+    *,
+    engine: str = "cnn",
+    device: str = "auto",
 ) -> StrainFrame:
     """Axial strain between a pre- and a post-compression RF frame.
 
@@ -31,6 +40,8 @@ def estimate(
     engine
         ``cnn`` (default), ``ncc``, ``am``, or the path of an ONNX file. An engine is opened
         on its first use and kept; calls from several threads take turns.
+    device
+        ``auto`` takes the GPU where there is one with a runtime for networks, ``cpu`` and ``gpu`` insist.
 
     Returns
     -------
@@ -42,13 +53,14 @@ def estimate(
     ------
     RtelastoError
         If a frame has another shape than the format says, is not real, holds NaN or infinity, or is
-        constant; or if there is no such engine.
+        constant; or if there is no such engine or device.
     """
     pair = FramePair(_frame("pre", pre, rf_format, 0), _frame("post", post, rf_format, 1))
     with _lock:
-        estimator = _estimators.get(engine)
+        estimator = _estimators.get((engine, device))
         if estimator is None:
-            estimator = _estimators[engine] = CpuEstimator(open_engine(engine))
+            estimator = open_estimator(engine, device=device)
+            _estimators[engine, device] = estimator
         return estimator(pair)
 
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
+from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
-from rtelasto.estimator import CpuEstimator
 from rtelasto.latency import Latencies, LatencySummary
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import Receiver
-from rtelasto.registry import open_engine
 from rtelasto.settings import RunSettings
 
 STATUS_PERIOD_NS = 1_000_000_000
@@ -53,6 +52,8 @@ class LiveRun(Closing):
         What to run.
     on_strain
         Called after every published frame, in the pipeline's thread.
+    on_build
+        Called with the fraction done and a phase while an engine is compiled for a GPU.
 
     Raises
     ------
@@ -61,7 +62,10 @@ class LiveRun(Closing):
     """
 
     def __init__(
-        self, settings: RunSettings, on_strain: Callable[[StrainFrame], None] | None = None
+        self,
+        settings: RunSettings,
+        on_strain: Callable[[StrainFrame], None] | None = None,
+        on_build: Callable[[float, str], None] | None = None,
     ) -> None:
         self.settings = settings
         self.counters = Counters()
@@ -69,7 +73,13 @@ class LiveRun(Closing):
         self._latencies = Latencies()
         policy = settings.policy()
         # The engine first: it is what can be wrong in the settings, and while it loads no frame waits.
-        estimator = CpuEstimator(open_engine(settings.engine, threads=settings.threads))
+        estimator = open_estimator(
+            settings.engine,
+            device=settings.device,
+            threads=settings.threads,
+            history=policy.history,
+            progress=on_build,
+        )
         estimator.warm_up()
         self._pipeline = Pipeline(
             estimator, policy, self.counters, settings.beamform(), bmode=settings.wants_bmode

@@ -19,7 +19,9 @@ _LIBRARIES = {
 }
 _EXTRAS = {
     "CuPy": ("cupy-cuda13x", "gpu"),
-    "TensorRT": ("tensorrt", "gpu"),
+    "TensorRT": ("tensorrt", "tensorrt"),
+    "TensorRT for RTX": ("tensorrt-rtx", "gpu"),
+    "ONNX Runtime for GPUs": ("onnxruntime-gpu", "gpu"),
     "simulation (scikit-fem)": ("scikit-fem", "sim"),
     "pictures (matplotlib)": ("matplotlib", "plot"),
     "training (torch)": ("torch", "train"),

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from rtelasto.counters import Counters
+from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.estimator import CpuEstimator
 from rtelasto.latency import Latencies, LatencySummary
 from rtelasto.pipeline import Pipeline
-from rtelasto.registry import open_engine
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sources.recording import Recording
@@ -56,7 +55,9 @@ def process_recording(
         )
     if out.exists() and out.samefile(recording.path):
         raise RtelastoError(f"{out}: is the recording itself; name another file for the strain")
-    estimator = CpuEstimator(open_engine(settings.engine, threads=settings.threads))
+    estimator = open_estimator(
+        settings.engine, device=settings.device, threads=settings.threads, history=policy.history
+    )
     estimator.warm_up()
     pipeline = Pipeline(estimator, policy, counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}

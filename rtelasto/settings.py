@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rtelasto.cpu.beamform import BeamformSettings
 from rtelasto.errors import RtelastoError
+from rtelasto.gpu.probe import DEVICES
 from rtelasto.pair import PairPolicy
 
 
@@ -26,7 +27,9 @@ class EstimateSettings:
     min_quality
         Adaptive pairing refuses pairs whose median post-warp correlation is lower.
     threads
-        Threads of the network's runtime; by default one per core.
+        Threads of the network's runtime on the CPU; by default one per core.
+    device
+        auto, cpu, gpu, or what is to run the network on a GPU: tensorrt, tensorrt_rtx, onnxruntime.
     f_number
         Of the receive aperture, where channel data are beamformed here.
     apodization
@@ -39,12 +42,15 @@ class EstimateSettings:
     max_lag: int = 16
     min_quality: float = 0.5
     threads: int | None = None
+    device: str = "auto"
     f_number: float = 1.5
     apodization: str = "hann"
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise RtelastoError(f"threads must lie in 1…1024, got {self.threads}")
+        if self.device not in DEVICES:
+            raise RtelastoError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
         self.policy()
         self.beamform()
 

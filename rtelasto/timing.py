@@ -6,10 +6,9 @@ import time
 
 import numpy as np
 
+from rtelasto.devices import open_estimator
 from rtelasto.domain import FramePair, RfFormat, RfFrame
-from rtelasto.estimator import CpuEstimator
 from rtelasto.latency import Latencies, LatencySummary
-from rtelasto.registry import open_engine
 from rtelasto.wire_rf import decode_rf, encode_rf
 
 _WARM_UP = 2
@@ -40,19 +39,25 @@ def timing_frames(rf_format: RfFormat | None = None, *, strain: float = 0.005) -
 
 
 def time_stages(
-    engine: str, *, pairs: int = 20, rf_format: RfFormat | None = None, threads: int | None = None
+    engine: str,
+    *,
+    pairs: int = 20,
+    rf_format: RfFormat | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
 ) -> dict[str, LatencySummary]:
     """Times per stage over ``pairs`` pairs, after two that warm up.
 
-    Stages: ``decode`` (wire message to frame), ``stretch``, ``engine``, ``quality``, and ``total`` of all
-    of them. Consecutive pairs share a frame, as they do live.
+    Stages: ``decode`` (wire message to frame), ``stretch``, ``engine``, ``quality`` (on a GPU, where the
+    three are one graph, ``gpu``), and ``total`` of all of them. Consecutive pairs share a frame, as they
+    do live.
     """
     frames = timing_frames(rf_format)
     messages = [
         [bytes(part) for part in encode_rf(frame, stream="timing", seq=frame.frame_id)]
         for frame in frames
     ]
-    estimator = CpuEstimator(open_engine(engine, threads=threads))
+    estimator = open_estimator(engine, device=device, threads=threads)
     times: dict[str, Latencies] = {}
     previous = None
     # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair strains alike.

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Toml
 
 from rtelasto.cli.bench import app as bench
+from rtelasto.cli.engines import app as engines
 from rtelasto.cli.terminal import NOT_A_MEDICAL_DEVICE, examples
 from rtelasto.errors import RtelastoError
 
@@ -56,10 +57,6 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "Simulate, replay, run and draw: the main job from end to end.",
         "rtelasto demo --out /tmp/demo",
     ),
-    "engines": (
-        "List the engines.",
-        "rtelasto engines",
-    ),
     "doctor": (
         "Say what this machine can run, and how fast.",
         "rtelasto doctor",
@@ -74,6 +71,7 @@ for _name, (_help, *_examples) in _COMMANDS.items():
         help_epilogue=examples(*_examples),
     )
 app.command(bench)
+app.command(engines)
 
 
 @app.meta.default

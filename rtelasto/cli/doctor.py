@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rtelasto.cli.terminal import console, print_table
+from collections.abc import Iterator
+
+from rtelasto.cli.terminal import console, notes, print_table
+from rtelasto.devices import Choice, choose
 from rtelasto.machine import describe_machine
 from rtelasto.timing import time_stages
 
@@ -24,3 +27,19 @@ def doctor(*, pairs: int = 5) -> None:
         stages = time_stages(name, pairs=pairs)
         rows[name] = f"{stages['total'].p50_ms:.0f} ms a pair of 2608 × 128"
     print_table("Engines on the CPU", rows)
+    console.print()
+    choice = choose("cnn")
+    print_table(f"Networks run on: {choice.device}", dict(enumerate_reasons(choice)))
+    if choice.device == "gpu":
+        with notes.status("getting the GPU ready"):
+            stages = time_stages("cnn", pairs=max(pairs, 50), device="gpu")
+        console.print(f"  cnn  {stages['total'].p50_ms:.2f} ms a pair of 2608 × 128")
+
+
+def enumerate_reasons(choice: Choice) -> Iterator[tuple[str, str]]:
+    """What was tried in order, and what came of it."""
+    for reason in choice.reasons:
+        name, separator, finding = reason.partition(": ")
+        yield (name, finding) if separator else ("because", reason)
+    if choice.runtimes:
+        yield "tried in this order", ", ".join(choice.runtimes)

@@ -24,7 +24,13 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
     with (
         stop_on_signals() as stop,
         notes.status("loading the engine …") as status,
-        LiveRun(settings, on_strain=lambda strain: status.update(_line(strain))) as live,
+        LiveRun(
+            settings,
+            on_strain=lambda strain: status.update(_line(strain)),
+            on_build=lambda done, phase: status.update(
+                f"compiling for the GPU, {100 * done:.0f} %: {phase}"
+            ),
+        ) as live,
         parts_beside(settings, live.strain_endpoint) as parts,
     ):
         for part in parts:

@@ -217,4 +217,6 @@ def bmode_db(samples: NDArray[np.generic], *, floor_db: float = -100.0) -> Float
     if not largest > 0.0:
         return np.full(lines.shape, floor_db, np.float32)
     lowest = 10.0 ** (floor_db / 20.0)
-    return (20.0 * np.log10(np.maximum(envelope / largest, lowest))).astype(np.float32)
+    decibels = 20.0 * np.log10(np.maximum(envelope / largest, lowest))
+    # The logarithm of the lowest value may round to just below it.
+    return np.maximum(decibels, floor_db).astype(np.float32)

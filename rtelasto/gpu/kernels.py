@@ -36,7 +36,10 @@ class Kernels:
         self._workspace = workspace  # the record must outlive the launches
         self._module = _module(cp.cuda.Device().id)
         self._module.compile()
+        self._functions: dict[str, Any] = {}
 
     def __call__(self, name: str, grid: tuple[int, ...], step: int = 0, *, threads: int) -> None:
-        kernel = self._module.get_function(name)
+        kernel = self._functions.get(name)
+        if kernel is None:
+            kernel = self._functions[name] = self._module.get_function(name)
         kernel((*grid, 1, 1)[:3], (threads, 1, 1), (self._work, np.int32(step)))

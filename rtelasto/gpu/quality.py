@@ -51,4 +51,5 @@ def bmode_db(samples: Any, *, floor_db: float = -100.0) -> Any:
     largest = envelope.max()
     lowest = np.float32(10.0 ** (floor_db / 20.0))
     relative = cp.where(largest > 0.0, envelope / cp.maximum(largest, 1e-30), 0.0)
-    return (20.0 * cp.log10(cp.maximum(relative, lowest))).astype(np.float32)
+    decibels = 20.0 * cp.log10(cp.maximum(relative, lowest))
+    return cp.maximum(decibels, floor_db).astype(np.float32)

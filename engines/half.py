@@ -1,0 +1,217 @@
+"""Makes the half-precision variants of the shipped networks, for GPUs.
+
+python -m rtelasto_engines.half
+
+TensorRT builds strongly typed: a plan computes in the types that its ONNX file names. In the variant the
+learned convolutions and matrix products, where the time goes, and what merely passes their results on,
+take fp16; everything else stays as it was. That is not a matter of taste. The correlation front end has
+powers below fp16's range, displacements of ten samples are no finer than 1/128 there, and phases and
+slopes are made of their differences; so the fixed layers and the last layer of every head, which gives
+displacement or strain, keep fp32. Inputs and outputs do as well: both variants keep one contract.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from rtelasto.cpu.stretch import Stretch
+from rtelasto.domain import FramePair, RfFrame, StretchedPair
+from rtelasto_engines import shipped_models
+from rtelasto_engines.simulate.pair import simulate_pair
+
+# Layers with learned weights, and how many outputs one needs to be worth a tensor core.
+_LEARNED = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
+_MIN_OUTPUTS = 8
+# What passes values on: it is done in half where all the values it passes on are in half.
+_PASSING = {
+    "Relu": None,
+    "LeakyRelu": None,
+    "MaxPool": None,
+    "Add": None,
+    "Concat": None,
+    "Resize": 1,
+    "Slice": 1,
+    "Reshape": 1,
+    "Squeeze": 1,
+    "Unsqueeze": 1,
+    "Transpose": 1,
+    "Gather": 1,
+    "Flatten": 1,
+}
+# Activations may grow to a quarter of fp16's range on the pairs that are tried.
+_LARGEST = 16384.0
+_TOLERANCE = 0.01
+# Training pairs, so that no held-out tissue decides on anything.
+_SEEDS = (1_000_000, 1_000_001, 1_000_002)
+
+
+def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its learned layers in fp16 and the same inputs and outputs."""
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    graph = half.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    in_half: set[str] = set()  # tensors that a node gives in fp16
+    cast: dict[tuple[str, int], str] = {}
+    nodes: list[onnx.NodeProto] = []
+
+    def as_type(name: str, kind: int) -> str:
+        """The tensor in this precision, cast once."""
+        if not name or (name in in_half) == (kind == TensorProto.FLOAT16):
+            return name
+        key = (name, kind)
+        if key not in cast:
+            cast[key] = f"{name}_{'half' if kind == TensorProto.FLOAT16 else 'single'}"
+            if name in weights:
+                values = numpy_helper.to_array(weights[name])
+                if np.abs(values).max(initial=0.0) > np.finfo(np.float16).max:
+                    raise ValueError(f"{name}: weights beyond the range of fp16")
+                graph.initializer.append(
+                    numpy_helper.from_array(values.astype(np.float16), cast[key])
+                )
+            else:
+                nodes.append(helper.make_node("Cast", [name], [cast[key]], to=kind))
+        return cast[key]
+
+    for node in graph.node:
+        if node.op_type in _LEARNED and _is_worth_it(node, weights):
+            carried = list(node.input)
+            node.input[:] = [as_type(name, TensorProto.FLOAT16) for name in carried]
+            in_half.update(node.output)
+        elif node.op_type in _PASSING:
+            n_data = _PASSING[node.op_type] or len(node.input)
+            if all(name in in_half for name in node.input[:n_data]):
+                in_half.update(node.output)
+            else:
+                for k in range(n_data):
+                    node.input[k] = as_type(node.input[k], TensorProto.FLOAT)
+        else:
+            node.input[:] = [
+                as_type(name, TensorProto.FLOAT) if name in in_half else name for name in node.input
+            ]
+        nodes.append(node)
+    for output in graph.output:
+        if output.name in in_half:
+            raise ValueError(f"{output.name}: the last layer of a head has to stay in fp32")
+    kept = list(nodes)
+    used = {name for node in kept for name in node.input}
+    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(initializers)
+    onnx.checker.check_model(half, full_check=True)
+    return half
+
+
+def _is_worth_it(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> bool:
+    """Whether a layer has learned weights and enough outputs to gain from fp16."""
+    if len(node.input) < 2 or node.input[1] not in weights:
+        return False
+    shape = weights[node.input[1]].dims
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type == "Conv":
+        return shape[0] >= _MIN_OUTPUTS
+    if node.op_type == "ConvTranspose":
+        groups = attributes["group"].i if "group" in attributes else 1
+        return shape[1] * groups >= _MIN_OUTPUTS
+    transposed = "transB" in attributes and attributes["transB"].i
+    return shape[0 if transposed else -1] >= _MIN_OUTPUTS
+
+
+def half_tensors(model: onnx.ModelProto) -> list[str]:
+    """Names of the activations that a model computes in fp16."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    return [
+        value.name
+        for value in inferred.graph.value_info
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
+    ]
+
+
+def compare(
+    single: onnx.ModelProto, half: onnx.ModelProto, pairs: list[StretchedPair]
+) -> tuple[dict[str, float], float]:
+    """Relative RMS difference of both outputs, and the largest activation that is in fp16.
+
+    ONNX Runtime's CPU rounds to fp16 between the layers and sums in fp32 within them, as a GPU does.
+    """
+    originals = _session(single)
+    halves = _session(half)
+    watched = onnx.ModelProto()
+    watched.CopyFrom(half)
+    names = half_tensors(half)
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT16, None) for name in names
+    )
+    every = _session(watched)
+    squares = {name: np.zeros(2) for name in ("displacement", "strain")}
+    largest = 0.0
+    for pair in pairs:
+        frames = {"pre": pair.pre, "post": pair.post}
+        for name, wanted, got in zip(
+            squares, originals.run(None, frames), halves.run(None, frames), strict=True
+        ):
+            squares[name] += [np.sum((got - wanted) ** 2), np.sum(wanted**2)]
+        for values in every.run(names, frames):
+            largest = max(largest, float(np.abs(values.astype(np.float32)).max(initial=0.0)))
+    return {name: float(np.sqrt(a / b)) for name, (a, b) in squares.items()}, largest
+
+
+def _session(model: onnx.ModelProto) -> ort.InferenceSession:
+    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def make_half(path: Path, out: Path) -> str:
+    """Write the variant of one network; returns a line on how far it is from the original.
+
+    Raises
+    ------
+    ValueError
+        If its strain differs by more than 1 % (relative RMS, of the total strain) on simulated
+        tissue, or an activation comes near the end of fp16's range.
+    """
+    source = path.read_bytes()
+    single = onnx.load_from_string(source)
+    half = to_half(single)
+    properties = {entry.key: entry.value for entry in single.metadata_props}
+    helper.set_model_props(
+        half,
+        {**properties, "precision": "fp16", "source_sha256": hashlib.sha256(source).hexdigest()},
+    )
+    stretch = Stretch(float(properties["samples_per_wavelength"]))
+    pairs = [stretch(_training_pair(seed)) for seed in _SEEDS]
+    errors, largest = compare(single, half, pairs)
+    report = (
+        f"{path.stem}: displacement differs by {100 * errors['displacement']:.2f} %, strain by "
+        f"{100 * errors['strain']:.2f} % (relative RMS of the residual), largest activation {largest:.0f}"
+    )
+    if errors["strain"] > _TOLERANCE or largest > _LARGEST:
+        raise ValueError(f"{report}: too far from the original for a GPU to run in its place")
+    out.parent.mkdir(exist_ok=True)
+    onnx.save(half, out)
+    return report
+
+
+def _training_pair(seed: int) -> FramePair:
+    pair = simulate_pair(seed, "published", truth_stride=16)
+    return FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the fp16 variants of the shipped networks.")
+    parser.add_argument("names", nargs="*", help="networks; all by default")
+    names = parser.parse_args().names
+    for name, model in shipped_models().items():
+        if not names or name in names:
+            print(make_half(model.path, model.half_path))
+
+
+if __name__ == "__main__":
+    main()

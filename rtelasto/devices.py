@@ -1,0 +1,136 @@
+"""Where an engine runs: which device and runtime, chosen or asked for, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtelasto.errors import RtelastoError
+from rtelasto.estimator import CpuEstimator
+from rtelasto.gpu.probe import DEVICES, RUNTIMES, find_gpu
+from rtelasto.registry import CLASSICAL, open_engine
+
+if TYPE_CHECKING:
+    from rtelasto.gpu.estimator import GpuEstimator
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A device, the runtimes to try on it in order, and the reasons, a line each."""
+
+    device: str
+    runtimes: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def choose(engine: str, device: str = "auto") -> Choice:
+    """Where an engine is to run.
+
+    Parameters
+    ----------
+    engine
+        Its name, or the path of an ONNX file.
+    device
+        ``auto`` takes the GPU where there is one with a runtime for networks, else the CPU; ``gpu``
+        insists on it; the name of a runtime insists on that.
+
+    Raises
+    ------
+    RtelastoError
+        If what was insisted on is not there.
+    """
+    if device not in DEVICES:
+        raise RtelastoError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if device == "cpu":
+        return Choice("cpu", (), ("the CPU was asked for",))
+    if engine in CLASSICAL:
+        if device != "auto":
+            raise RtelastoError(f"device {device}: {engine} runs on the CPU only")
+        return Choice("cpu", (), (f"{engine} runs on the CPU only",))
+    from rtelasto.gpu.runtimes import runtime_states
+
+    try:
+        reasons = [f"GPU: {find_gpu()}"]
+    except RtelastoError as error:
+        if device != "auto":
+            raise RtelastoError(f"device {device}: {error}") from None
+        return Choice("cpu", (), (str(error),))
+    states = runtime_states()
+    reasons += [f"{name}: {state or 'can be used'}" for name, state in states.items()]
+    wanted = (device,) if device in RUNTIMES else RUNTIMES
+    usable = tuple(name for name in wanted if not states[name])
+    if usable:
+        return Choice("gpu", usable, tuple(reasons))
+    if device != "auto":
+        missing = "; ".join(f"{name} {states[name]}" for name in wanted)
+        raise RtelastoError(f"device {device}: no runtime for networks ({missing})")
+    return Choice("cpu", (), tuple(reasons))
+
+
+def open_estimator(
+    engine: str,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    history: int = 16,
+    progress: Callable[[float, str], None] | None = None,
+) -> CpuEstimator | GpuEstimator:
+    """An estimator on the device that :func:`choose` names.
+
+    Parameters
+    ----------
+    engine
+        A name from ``engine_names()``, or the path of an ONNX file.
+    device
+        One of :data:`DEVICES`.
+    threads
+        Threads of a network's runtime on the CPU.
+    history
+        How many frames back pairs reach.
+    progress
+        Called with the fraction done and a phase while a plan is built.
+
+    Raises
+    ------
+    RtelastoError
+        If there is no such engine, or what was insisted on is not there.
+    """
+    choice = choose(engine, device)
+    on_cpu = open_engine(engine, threads=threads)
+    if choice.device == "cpu":
+        return CpuEstimator(on_cpu)
+    from rtelasto.cpu.engine import OnnxEngine
+    from rtelasto.gpu.estimator import GpuEstimator
+    from rtelasto.gpu.runtimes import open_gpu_engine
+
+    assert isinstance(on_cpu, OnnxEngine)
+    path, half_path = network_files(engine)
+    return GpuEstimator(
+        on_cpu.name,
+        on_cpu.samples_per_wavelength,
+        on_cpu.axial_stride,
+        lambda shape: open_gpu_engine(path, half_path, shape, choice.runtimes, progress=progress),
+        CpuEstimator(on_cpu),
+        history,
+    )
+
+
+def network_files(engine: str) -> tuple[Path, Path | None]:
+    """The ONNX file of a network and its half-precision variant, if it has one.
+
+    Raises
+    ------
+    RtelastoError
+        If the name is not a network's.
+    """
+    from rtelasto_engines import shipped_models
+
+    models = shipped_models()
+    if engine in models:
+        half_path = models[engine].half_path
+        return models[engine].path, half_path if half_path.exists() else None
+    if engine.endswith(".onnx"):
+        return Path(engine), None
+    raise RtelastoError(f"engine must be a network or an .onnx file, got {engine!r}")

@@ -1,0 +1,177 @@
+"""The network engines on a GPU: a plan, or ONNX Runtime, on the stream and the buffers of a pair.
+
+All of them read ``pre`` and ``post`` where the stretch left them and write ``residual_samples`` and
+``residual_strain`` where the quality stage reads them; nothing is copied.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from rtelasto.errors import RtelastoError
+from rtelasto.gpu.plan import Library, logger
+from rtelasto.gpu.probe import find_gpu
+from rtelasto.gpu.workspace import Workspace, address
+
+# The ONNX contract's names, and the buffers that they mean here.
+BUFFERS = {
+    "pre": "pre",
+    "post": "post",
+    "displacement": "residual_samples",
+    "strain": "residual_strain",
+}
+INPUTS = ("pre", "post")
+
+
+class BoundEngine(Protocol):
+    """An engine with its inputs and outputs at fixed addresses.
+
+    ``capturable`` says whether :meth:`enqueue` may be recorded into a CUDA graph.
+    """
+
+    capturable: bool
+
+    def enqueue(self) -> None:
+        """Start the engine on the stream it was bound to."""
+        ...
+
+
+class GpuEngine(Protocol):
+    """A network ready to be bound to the buffers of pairs."""
+
+    runtime: str
+
+    def bind(self, workspace: Workspace, stream: Any) -> BoundEngine: ...
+
+
+class PlanEngine:
+    """A plan, deserialised once and bound to each buffer set.
+
+    Raises
+    ------
+    RtelastoError
+        If there is no GPU, or the library does not take the plan on this one.
+    """
+
+    def __init__(self, plan: bytes, library: Library) -> None:
+        find_gpu()  # a runtime made without a driver would end the process
+        if TYPE_CHECKING:
+            import tensorrt as trt
+        else:
+            trt = importlib.import_module(library)
+        self.runtime: str = library
+        # The library wants its runtime to outlive its engines.
+        self._runtime = trt.Runtime(logger(library))
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise RtelastoError(
+                f"{library} does not take its plan on this GPU: build it anew with "
+                "rtelasto engines build --rebuild, or use --device onnxruntime"
+            )
+        self._library = library
+
+    def bind(self, workspace: Workspace, stream: Any) -> BoundPlan:
+        return BoundPlan(self._engine, self._library, workspace, stream)
+
+
+class BoundPlan:
+    """An execution context of a plan, in memory that is ours and does not move."""
+
+    def __init__(self, engine: Any, library: Library, workspace: Workspace, stream: Any) -> None:
+        import cupy as cp
+
+        if TYPE_CHECKING:
+            import tensorrt as trt
+        else:
+            trt = importlib.import_module(library)
+        managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._context = engine.create_execution_context(managed)
+        if self._context is None:
+            raise RtelastoError(f"{library} cannot make an execution context on this GPU")
+        n_bytes = max(int(engine.device_memory_size_v2), 1)
+        self._memory = cp.cuda.alloc(n_bytes)  # CuPy's addresses are multiples of 512
+        self._context.set_device_memory(self._memory.ptr, n_bytes)
+        self._stream = stream
+        shape = workspace.layout.grid.shape
+        for name in INPUTS:
+            if not self._context.set_input_shape(name, trt.Dims2(*shape)):
+                raise RtelastoError(f"{library}: the plan is for other frames than {shape}")
+        for name, buffer in BUFFERS.items():
+            if not self._context.set_tensor_address(name, address(workspace.arrays[buffer])):
+                raise RtelastoError(f"{library}: the plan has no tensor {name!r}")
+        asks = getattr(self._context, "is_stream_capturable", None)
+        self.capturable = True if asks is None else bool(asks(stream.ptr))
+
+    def enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._stream.ptr):
+            raise RuntimeError("the plan could not be started")
+
+
+class OrtEngine:
+    """ONNX Runtime's CUDA provider, for GPUs that neither TensorRT serves.
+
+    Raises
+    ------
+    RtelastoError
+        If the ONNX Runtime that is installed has no CUDA provider, or it does not start.
+    """
+
+    runtime = "onnxruntime"
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime as ort
+
+        find_gpu()
+        if "CUDAExecutionProvider" not in ort.get_available_providers():
+            raise RtelastoError(
+                "onnxruntime has no CUDA provider here: "
+                "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+            )
+        self._path = path
+
+    def bind(self, workspace: Workspace, stream: Any) -> BoundOrt:
+        return BoundOrt(self._path, workspace, stream)
+
+
+class BoundOrt:
+    """A session whose inputs and outputs are CuPy's memory and whose stream is CuPy's."""
+
+    # The provider keeps graphs of its own only; recorded into ours, its allocations would fail.
+    capturable = False
+
+    def __init__(self, path: Path, workspace: Workspace, stream: Any) -> None:
+        import cupy as cp
+        import onnxruntime as ort
+
+        device_id = cp.cuda.Device().id
+        provider = (
+            "CUDAExecutionProvider",
+            {
+                "device_id": str(device_id),
+                "user_compute_stream": str(stream.ptr),
+                "use_tf32": "0",
+            },
+        )
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(str(path), options, providers=[provider])
+        if self._session.get_providers()[0] != "CUDAExecutionProvider":
+            raise RtelastoError(
+                "onnxruntime's CUDA provider did not start: its CUDA and cuDNN libraries are missing "
+                "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
+            )
+        self._binding = self._session.io_binding()
+        for name, buffer in BUFFERS.items():
+            array = workspace.arrays[buffer]
+            bind = self._binding.bind_input if name in INPUTS else self._binding.bind_output
+            bind(name, "cuda", device_id, np.float32, array.shape, address(array))
+        self._options = ort.RunOptions()
+        # The stream orders everything; the host has nothing to wait for.
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def enqueue(self) -> None:
+        self._session.run_with_iobinding(self._binding, self._options)

@@ -1,0 +1,254 @@
+"""One pair in, one strain frame out, on the GPU: upload → stretch → engine → add back → quality → download.
+
+Two graphs make up a frame's path. The first belongs to the frame: it uploads it and works out its
+baseband, once, whichever pairs it is in. The second belongs to a pair: it starts from two frames that
+are on the device and ends with the download. Between them lies the one wait that pairs need, for the
+frame before them, and with two buffer sets the upload of one frame, the work on another and the
+download of a third overlap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
+from rtelasto.gpu.engine import GpuEngine
+from rtelasto.gpu.graph import Sequence, Stage
+from rtelasto.gpu.kernels import Kernels
+from rtelasto.gpu.layout import Layout
+from rtelasto.gpu.quality import enqueue_quality
+from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
+from rtelasto.gpu.transfer import Transfer
+from rtelasto.gpu.workspace import Ring, Workspace
+
+IN_FLIGHT = 2
+
+
+class Lane:
+    """A buffer set and what runs on it: one pair at a time, from upload to download."""
+
+    def __init__(
+        self, layout: Layout, ring: Ring, engine: GpuEngine, upload_stream: Any, *, eager: bool
+    ) -> None:
+        import cupy as cp
+
+        self.workspace = Workspace(cp, layout, ring)
+        self.transfer = Transfer(self.workspace)
+        self.stream = cp.cuda.Stream(non_blocking=True)
+        self.upload_stream = upload_stream
+        self.uploaded = cp.cuda.Event(disable_timing=True)
+        self.done = cp.cuda.Event(disable_timing=True)
+        launch = Kernels(self.workspace)
+        bound = engine.bind(self.workspace, self.stream)
+        # Zeros in the buffers: the first, unrecorded run takes a silent frame.
+        cp.cuda.Device().synchronize()
+        self.ingest_stages = [
+            Stage("upload", self.transfer.enqueue_upload),
+            Stage("ingest", lambda: enqueue_ingest(launch, layout)),
+        ]
+        self.pair_stages = [
+            Stage("elongation", lambda: enqueue_elongation(launch, layout)),
+            Stage("resampling", lambda: enqueue_resampling(launch, layout)),
+            Stage("engine", bound.enqueue, bound.capturable),
+            Stage("quality", lambda: enqueue_quality(launch, layout)),
+            Stage("download", self.transfer.enqueue_download),
+        ]
+        blank = np.zeros((layout.rf_format.n_lines, layout.rf_format.n_samples), np.int16)
+        self.transfer.stage(blank, pre_slot=0, post_slot=0)
+        self._ingest = Sequence(self.ingest_stages, upload_stream, eager=eager)
+        self._pair = Sequence(self.pair_stages, self.stream, eager=eager)
+
+    def ingest(self, frame: RfFrame, *, pre_slot: int, post_slot: int) -> None:
+        """Start the upload of a frame into ``post_slot`` of the ring."""
+        self.uploaded.synchronize()  # of the frame before, from the same pinned memory
+        self.transfer.stage(frame.samples, pre_slot=pre_slot, post_slot=post_slot)
+        self._ingest.launch()
+        self.uploaded.record(self.upload_stream)
+
+    def estimate(self) -> None:
+        """Start the work on the pair that the last upload named."""
+        self.stream.wait_event(self.uploaded)
+        self._pair.launch()
+        self.done.record(self.stream)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place in the ring: its frame, and when the last pair that reads it is done."""
+
+    frame: RfFrame | None = None
+    read: Any = None
+    used: int = 0
+
+
+class Session:
+    """Everything that belongs to one format of frames."""
+
+    def __init__(self, layout: Layout, engine: GpuEngine, history: int, *, eager: bool) -> None:
+        import cupy as cp
+
+        self.layout = layout
+        # As many frames as pairs reach back, and those that pairs in flight still read.
+        ring = Ring(cp, layout, slots=history + 1 + IN_FLIGHT)
+        self._slots = [_Slot() for _ in range(ring.slots)]
+        self._upload_stream = cp.cuda.Stream(non_blocking=True)
+        self.lanes = [
+            Lane(layout, ring, engine, self._upload_stream, eager=eager) for _ in range(IN_FLIGHT)
+        ]
+        self._count = 0
+
+    def start(self, pair: FramePair) -> Lane:
+        """Start a pair on the next lane, which must be free."""
+        lane = self.lanes[self._count % IN_FLIGHT]
+        self._count += 1
+        pre = self._find(pair.pre)
+        if pre is None:
+            pre = self._claim(pair.pre)
+            lane.ingest(pair.pre, pre_slot=pre, post_slot=pre)
+        self._slots[pre].used = self._count
+        post = self._claim(pair.post, but=pre)
+        lane.ingest(pair.post, pre_slot=pre, post_slot=post)
+        lane.estimate()
+        for slot in (pre, post):
+            self._slots[slot].read = lane.done
+        return lane
+
+    def _find(self, frame: RfFrame) -> int | None:
+        return next((k for k, slot in enumerate(self._slots) if slot.frame is frame), None)
+
+    def _claim(self, frame: RfFrame, *, but: int = -1) -> int:
+        """The slot that was used longest ago, free once the pairs that read it are done."""
+        oldest = min(
+            (k for k in range(len(self._slots)) if k != but), key=lambda k: self._slots[k].used
+        )
+        slot = self._slots[oldest]
+        if slot.read is not None:
+            self._upload_stream.wait_event(slot.read)
+        self._slots[oldest] = _Slot(frame, None, self._count)
+        return oldest
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A pair that was started: where its results will be, or what the fallback made of it."""
+
+    pair: FramePair
+    started_ns: int
+    lane: Lane | None = None
+    finished: StrainFrame | None = None
+
+
+@dataclass
+class GpuEstimator:
+    """Runs the stages between pairing and publishing on the GPU, up to two pairs at a time.
+
+    Parameters
+    ----------
+    name
+        Of the engine, for the strain frames.
+    samples_per_wavelength, axial_stride
+        From the engine's metadata.
+    engine_for
+        Gives the engine for frames of (n_lines, n_depths) of the engine's grid; called once per format,
+        and may take as long as it takes to build a plan.
+    fallback
+        Takes pairs that the kernels do not (extremely large or finely sampled ones).
+    history
+        How many frames back pairs reach; a pair further apart uploads its older frame again.
+    eager
+        Record no graphs.
+    """
+
+    name: str
+    samples_per_wavelength: float | None
+    axial_stride: int
+    engine_for: Callable[[tuple[int, int]], GpuEngine]
+    fallback: Callable[[FramePair], StrainFrame]
+    history: int = 16
+    eager: bool = False
+    device: str = "gpu"
+    _session: Session | None = field(default=None, init=False, repr=False)
+    _session_for: tuple[RfFormat, bool] | None = field(default=None, init=False, repr=False)
+    _pending: deque[_Pending] = field(default_factory=deque, init=False, repr=False)
+
+    def warm_up(self, rf_format: RfFormat | None = None) -> None:
+        """Get everything ready for frames of a format, by default 2608 × 128 at 40 MHz, int16."""
+        rf_format = rf_format or RfFormat(128, 2608, 40e6, 6.25e6, 3e-4)
+        shape = (2, rf_format.n_lines, rf_format.n_samples)
+        noise = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
+        self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))
+
+    def __call__(self, pair: FramePair) -> StrainFrame:
+        """The strain of a pair, as :class:`rtelasto.estimator.CpuEstimator`'s; waits for it.
+
+        ``stage_ns`` has one entry, ``gpu``: from before the upload until the results are on the host.
+        """
+        if self._pending:
+            raise RuntimeError("collect the pairs that were started first")
+        self.start(pair)
+        return self.collect()
+
+    @property
+    def room(self) -> int:
+        """How many more pairs can be started before one has to be collected."""
+        return IN_FLIGHT - len(self._pending)
+
+    def start(self, pair: FramePair) -> None:
+        """Start the work on a pair and return; results come from :meth:`collect` in the same order."""
+        if not self.room:
+            raise RuntimeError(f"{IN_FLIGHT} pairs are in flight: collect one first")
+        started_ns = time.perf_counter_ns()
+        session = self._session_of(pair)
+        if session is None:
+            pending = _Pending(pair, started_ns, finished=self.fallback(pair))
+        else:
+            pending = _Pending(pair, started_ns, session.start(pair))
+        self._pending.append(pending)
+
+    def collect(self) -> StrainFrame:
+        """Wait for the oldest pair that was started."""
+        pending = self._pending.popleft()
+        if pending.lane is None:
+            assert pending.finished is not None
+            return pending.finished
+        pending.lane.done.synchronize()
+        images, summary = pending.lane.transfer.results()
+        pair = pending.pair
+        return StrainFrame(
+            axial_strain=images["strain"],
+            axial_displacement_m=images["displacement_m"],
+            correlation=images["correlation"],
+            grid=pending.lane.workspace.layout.rows,
+            frame_ids=(pair.pre.frame_id, pair.post.frame_id),
+            acquired_ns=pair.post.acquired_ns,
+            stream=pair.post.stream,
+            engine=self.name,
+            quality=float(summary["quality"]),
+            applied_strain=float(summary["applied_strain"]),
+            stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
+        )
+
+    def _session_of(self, pair: FramePair) -> Session | None:
+        dtypes = (pair.pre.samples.dtype, pair.post.samples.dtype)
+        is_float = not all(np.can_cast(dtype, np.int16) for dtype in dtypes)
+        wanted = (pair.pre.format, is_float)
+        if self._session_for != wanted:
+            # Pairs in flight use the session that is about to go.
+            for pending in self._pending:
+                if pending.lane is not None:
+                    pending.lane.done.synchronize()
+            layout = Layout(
+                pair.pre.format, self.samples_per_wavelength, self.axial_stride, is_float
+            )
+            self._session = None
+            if not layout.unsupported():
+                engine = self.engine_for(layout.grid.shape)
+                self._session = Session(layout, engine, self.history, eager=self.eager)
+            self._session_for = wanted
+        return self._session

@@ -1,0 +1,71 @@
+"""CUDA graphs: a sequence of stages recorded once and started with one call per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any, NamedTuple
+
+
+class Stage(NamedTuple):
+    """A part of a sequence: what enqueues it on the current stream, and whether it can be recorded."""
+
+    name: str
+    enqueue: Callable[[], None]
+    capturable: bool = True
+
+
+class Sequence:
+    """Stages in order on one stream: recorded where they can be, started one by one where not.
+
+    Neighbouring stages that can be recorded become one graph. Every stage is run once before anything
+    is recorded, so that what libraries load or allocate on first use is there.
+
+    Parameters
+    ----------
+    stages
+        Their buffers must be allocated, and stay where they are.
+    stream
+        A stream of its own, not the default one.
+    eager
+        Record nothing: what a graph is compared with.
+    """
+
+    def __init__(self, stages: list[Stage], stream: Any, *, eager: bool = False) -> None:
+        self._stream = stream
+        with stream:
+            for stage in stages:
+                stage.enqueue()
+        stream.synchronize()
+        self._parts: list[Callable[[], None]] = []
+        for capturable, group in groupby(stages, key=lambda stage: stage.capturable and not eager):
+            members = list(group)
+            if capturable:
+                self._parts.append(self._recorded(members))
+            else:
+                self._parts.extend(stage.enqueue for stage in members)
+
+    def _recorded(self, stages: list[Stage]) -> Callable[[], None]:
+        from cupy.cuda import runtime
+
+        stream = self._stream
+        with stream:
+            # Thread-local: what other threads of the program do on the device does not matter.
+            stream.begin_capture(runtime.streamCaptureModeThreadLocal)
+            try:
+                for stage in stages:
+                    stage.enqueue()
+            except BaseException:
+                # The stream must not be left recording; what was recorded is of no use.
+                stream.end_capture()
+                raise
+            graph = stream.end_capture()
+        graph.upload(stream)
+        stream.synchronize()
+        return lambda: graph.launch(stream)
+
+    def launch(self) -> None:
+        """Start all stages; returns before they are done."""
+        with self._stream:
+            for part in self._parts:
+                part()

@@ -1,0 +1,81 @@
+"""Whether there is a GPU to work on, asked before any library that would not survive the answer "no".
+
+TensorRT's runtimes end the process when they are made on a machine without a driver, so everything
+under ``rtelasto.gpu`` that touches a device comes here first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rtelasto.errors import MissingExtraError, RtelastoError
+
+# What can run a network on a GPU, fastest first.
+RUNTIMES = ("tensorrt", "tensorrt_rtx", "onnxruntime")
+# What a user can ask for.
+DEVICES = ("auto", "cpu", "gpu", *RUNTIMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The GPU in use: name, compute capability, memory in bytes, and the driver's CUDA version."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    driver: str
+
+    def __str__(self) -> str:
+        major, minor = self.compute_capability
+        gibibytes = self.memory_bytes / 2**30
+        return f"{self.name}, {gibibytes:.0f} GiB, capability {major}.{minor}, CUDA {self.driver}"
+
+
+def installed(module: str) -> bool:
+    """Whether a library can be imported; type stubs of the same name do not count."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None
+
+
+@lru_cache(maxsize=1)
+def find_gpu() -> Gpu:
+    """The current CUDA device.
+
+    Raises
+    ------
+    RtelastoError
+        In one line: CuPy is not installed or broken, there is no driver, or no device.
+    """
+    if not installed("cupy"):
+        raise MissingExtraError("a GPU", "gpu")
+    try:
+        import cupy
+        from cupy.cuda import runtime
+
+        if runtime.getDeviceCount() < 1:
+            raise RtelastoError("no GPU: the driver reports no CUDA device; use --device cpu")
+        device = cupy.cuda.Device()
+        properties = runtime.getDeviceProperties(device.id)
+        driver = runtime.driverGetVersion()
+    except RtelastoError:
+        raise
+    except (
+        Exception
+    ) as error:  # CuPy raises its own types, and ImportError where CUDA is incomplete
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if shutil.which("nvidia-smi") is None:
+            reason = f"no NVIDIA driver on this machine ({reason})"
+        raise RtelastoError(f"no GPU: {reason}; use --device cpu") from None
+    name = properties["name"]
+    return Gpu(
+        name.decode() if isinstance(name, bytes) else str(name),
+        (int(properties["major"]), int(properties["minor"])),
+        int(properties["totalGlobalMem"]),
+        f"{driver // 1000}.{driver % 1000 // 10}",
+    )
