@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rtelasto.cpu.beamform import BeamformSettings
 from rtelasto.errors import RtelastoError
@@ -84,6 +85,8 @@ class RunSettings(EstimateSettings):
         Serve the live viewer beside the run.
     view_host, view_port
         Where to serve it; a host that other machines reach needs the token that is printed.
+    record
+        Folder to record the RF and strain streams into.
     every
         Work on every frame, however late, instead of dropping the oldest when behind.
     frames
@@ -96,6 +99,7 @@ class RunSettings(EstimateSettings):
     view: bool = False
     view_host: str = "127.0.0.1"
     view_port: int = 8765
+    record: Path | None = None
     every: bool = False
     frames: int | None = None
 

@@ -42,7 +42,7 @@ def refused(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "view", "replay", "process", "simulate", "demo", "bench"]
+    "command", ["run", "view", "record", "replay", "process", "simulate", "demo", "bench"]
 )
 def test_every_command_shows_an_example(command: str) -> None:
     done = processes.finish(command, "--help")

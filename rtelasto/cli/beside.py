@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from rtelasto.errors import RtelastoError
+from rtelasto.record import Recorder, RecordSettings
 from rtelasto.settings import RunSettings
 from rtelasto.sidecar import Sidecar
 from rtelasto.view import ViewSettings, open_viewer
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
 def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[Sidecar]]:
     """Start what the settings ask for; all of it is stopped at the end of the block.
 
+    A recorder that cannot start is only logged.
+
     Raises
     ------
     RtelastoError
-        If one of them cannot start.
+        If another of them cannot start.
     """
     strain = reachable(strain_endpoint)
     parts: list[Sidecar] = []
@@ -25,6 +32,13 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
         if settings.view:
             view = ViewSettings(strain=strain, host=settings.view_host, port=settings.view_port)
             parts.append(stack.enter_context(Sidecar("viewer", open_viewer, view)))
+        if settings.record is not None:
+            recording = RecordSettings(folder=settings.record, rf=settings.rf, strain=strain)
+            # The stream goes on without its recording rather than not at all.
+            try:
+                parts.append(stack.enter_context(Sidecar("recorder", Recorder, recording)))
+            except RtelastoError as error:
+                log.error("not recording: %s", error)
         yield parts
 
 

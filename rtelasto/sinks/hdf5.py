@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.sinks.zea_file import ZeaFile, snake_case
+from rtelasto.sinks.zea_file import GZIP, Packing, ZeaFile, snake_case
 
 Provenance = Mapping[str, str | int | float]
 
@@ -70,6 +70,8 @@ class RecordingWriter(ZeaFile):
         kept.
     provenance
         Whatever is known of where the frames come from.
+    packing
+        How images are compressed.
 
     Raises
     ------
@@ -85,8 +87,9 @@ class RecordingWriter(ZeaFile):
         *,
         frame_rate_hz: float | None = None,
         provenance: Provenance | None = None,
+        packing: Packing = GZIP,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, packing)
         self._format = rf_format
         self._frame_rate_hz = frame_rate_hz
         self._dtype: np.dtype[np.generic] | None = None
@@ -188,9 +191,11 @@ class StrainWriter(ZeaFile):
     path
         The file to write; replaced if it is there.
     rf_format
-        Format of the RF frames that the strain was made from.
+        Format of the RF frames that the strain was made from, None where nobody knows it.
     provenance
         Version, engine, command, source file …
+    packing
+        How images are compressed.
 
     Raises
     ------
@@ -199,15 +204,20 @@ class StrainWriter(ZeaFile):
     """
 
     def __init__(
-        self, path: str | Path, rf_format: RfFormat, provenance: Provenance | None = None
+        self,
+        path: str | Path,
+        rf_format: RfFormat | None,
+        provenance: Provenance | None = None,
+        packing: Packing = GZIP,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, packing)
         self._grid: Grid | None = None
         self._drops: dict[str, int] = {}
         self._engines: set[str] = set()
         with self._failing_clearly():
             self._file.attrs["description"] = "Axial strain and displacement, by rtelasto"
-            self._put_format(rf_format)
+            if rf_format is not None:
+                self._put_format(rf_format)
             self._put_provenance(provenance or {})
             self._series("frame_ids", (2,), np.int64, "#", "Pre- and post-compression frame")
             self._series(

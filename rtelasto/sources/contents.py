@@ -140,12 +140,14 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
 
 
 def fingerprint(path: Path, *, prefix: str = "source") -> dict[str, str | int | float]:
-    """Name, size in bytes and SHA-256 of the first MiB of a file, as provenance entries."""
-    with path.open("rb") as file:
+    """Name, size in bytes and SHA-256 of the first MiB of a file, as provenance entries; of a folder, those
+    of all its files and of the first."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    with files[0].open("rb") as file:
         digest = hashlib.sha256(file.read(1 << 20)).hexdigest()
     return {
         f"{prefix}_file": path.name,
-        f"{prefix}_size_bytes": path.stat().st_size,
+        f"{prefix}_size_bytes": sum(file.stat().st_size for file in files),
         f"{prefix}_sha256_first_mib": digest,
     }
 

@@ -11,6 +11,7 @@ from typing import Literal
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.contents import Contents, Overrides, assemble
 from rtelasto.sources.recording import Recording
+from rtelasto.sources.segments import SEGMENTS, read_segments
 
 Reader = Callable[[Path, Overrides], Contents]
 
@@ -87,7 +88,9 @@ def open_recording(
 def _reader(path: Path) -> Reader:
     """The reader for a file, imported only now: nobody pays for formats they do not use."""
     if path.is_dir():
-        raise RtelastoError("is a folder: name the file of a recording")
+        if not any(path.glob(SEGMENTS)):
+            raise RtelastoError("is a folder without rf-*.h5 in it: name the file of a recording")
+        return read_segments
     if not path.exists():
         raise RtelastoError("there is no such file")
     with path.open("rb") as file:

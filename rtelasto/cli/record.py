@@ -1,0 +1,55 @@
+"""``rtelasto record``: RF and strain streams to disk."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.counters import is_loss
+from rtelasto.record import Recorder, RecordSettings
+
+_STATUS_S = 0.5
+
+
+def record(
+    folder: Path,
+    *,
+    rf: str = "tcp://127.0.0.1:5555",
+    strain: str = "tcp://127.0.0.1:5556",
+    buffer_frames: int = 256,
+) -> None:
+    """Record the RF and strain streams until SIGINT or SIGTERM; `replay` plays the folder back.
+
+    Parameters
+    ----------
+    folder
+        Folder for the recording; made if it is not there.
+    rf
+        Endpoint where the sender of RF frames is bound.
+    strain
+        Endpoint where `rtelasto run` publishes strain.
+    buffer_frames
+        Frames of each stream kept in memory for a disk that is behind.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    settings = RecordSettings(folder=folder, rf=rf, strain=strain, buffer_frames=buffer_frames)
+    with stop_on_signals() as stop, notes.status("") as status, Recorder(settings) as recorder:
+        notes.print(f"{recorder.ready}, Ctrl-C stops")
+        while not stop.wait(_STATUS_S):
+            status.update(_line(recorder.report()))
+    print_table("rtelasto record", recorder.report())
+
+
+def _line(counts: dict[str, int]) -> str:
+    lost = sum(
+        count
+        for name, count in counts.items()
+        if name.endswith(".lost") or is_loss(name.partition(".")[2])
+    )
+    return (
+        f"{counts.get('rf.recorded', 0)} RF frames, {counts.get('strain.recorded', 0)} strain frames "
+        f"on disk, {lost} lost"
+    )

@@ -1,0 +1,160 @@
+"""The recorder: RF and strain streams to disk, on its own thread, whatever the disk does."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtelasto.closing import Closing
+from rtelasto.counters import Counters
+from rtelasto.domain import RfFormat, RfFrame, StrainFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.receive import Receiver, StrainReceiver
+from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.segments import Segments
+from rtelasto.sinks.zea_file import blosc_packing
+
+# How long stopping may take to write what is still in the buffers.
+_DRAIN_S = 0.5
+_LOOK_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSettings:
+    """What is recorded, and where to.
+
+    Parameters
+    ----------
+    folder
+        Folder for the segments; made if it is not there, and must hold no recording yet.
+    rf
+        Endpoint where the sender of RF frames is bound.
+    strain
+        Endpoint where `rtelasto run` publishes strain.
+    buffer_frames
+        Frames of each stream kept in memory for a disk that is behind; the oldest beyond them are
+        lost, and counted as overflow.
+    """
+
+    folder: Path
+    rf: str = "tcp://127.0.0.1:5555"
+    strain: str = "tcp://127.0.0.1:5556"
+    buffer_frames: int = 256
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.buffer_frames <= 100_000:
+            raise RtelastoError(f"buffer_frames must lie in 2…100000, got {self.buffer_frames}")
+
+
+class Recorder(Closing):
+    """Records from the moment it is made until it is closed.
+
+    Attributes
+    ----------
+    counters
+        Those of `Segments` for ``rf`` and ``strain``, and ``rf.not_rf_lines``.
+
+    Raises
+    ------
+    MissingExtraError
+        If hdf5plugin is not installed.
+    RtelastoError
+        If the folder cannot be written or holds a recording.
+    """
+
+    def __init__(self, settings: RecordSettings) -> None:
+        packing = blosc_packing()
+        _prepare(settings.folder)
+        self.ready = f"recording into {settings.folder}"
+        self.counters = Counters()
+        # The strain stream does not say what the RF frames were; the RF stream does.
+        self._formats: dict[str, RfFormat] = {}
+        self._rf_segments: Segments[RfFrame] = Segments(
+            settings.folder,
+            "rf",
+            lambda path, frame: RecordingWriter(
+                path, frame.format, provenance={"stream": frame.stream}, packing=packing
+            ),
+            lambda frame: (frame.stream, frame.format, frame.samples.dtype.str),
+            self.counters,
+        )
+        self._strain_segments: Segments[StrainFrame] = Segments(
+            settings.folder,
+            "strain",
+            lambda path, frame: StrainWriter(
+                path, self._formats.get(frame.stream), {"stream": frame.stream}, packing
+            ),
+            lambda frame: (frame.stream, frame.grid, frame.engine),
+            self.counters,
+        )
+        queue = {"policy": "latest", "queue_frames": settings.buffer_frames, "receive_hwm": 64}
+        self._rf = Receiver(settings.rf, **queue)  # type: ignore[arg-type]
+        try:
+            self._strain = StrainReceiver(settings.strain, **queue)  # type: ignore[arg-type]
+        except BaseException:
+            self._rf.close()
+            raise
+        self._stopping = threading.Event()
+        self._writer = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._writer.start()
+
+    def report(self) -> dict[str, int]:
+        """What was recorded and what was lost, by stream and cause."""
+        counts = self.counters.snapshot()
+        for name, receiver in (("rf", self._rf), ("strain", self._strain)):
+            counts |= {f"{name}.{key}": n for key, n in receiver.counters.snapshot().items()}
+        return counts
+
+    def close(self) -> None:
+        """Write what is in the buffers, for half a second at most, and stop. May be called twice."""
+        self._stopping.set()
+        self._writer.join()
+        self._rf.close()
+        self._strain.close()
+
+    def _write(self) -> None:
+        while not self._stopping.is_set():
+            self._write_next()
+            self._rf_segments.finish_if_due()
+            self._strain_segments.finish_if_due()
+        give_up = time.monotonic() + _DRAIN_S
+        while time.monotonic() < give_up and self._write_next():
+            pass
+        self._rf_segments.finish()
+        self._strain_segments.finish()
+
+    def _write_next(self) -> bool:
+        """Write the next frame of each stream; False where none came for a moment."""
+        frame, message = self._rf.get(0.0), self._strain.get(0.0)
+        if frame is None and message is None:
+            frame, message = self._rf.get(_LOOK_S), self._strain.get(0.0)
+        if isinstance(frame, RfFrame):
+            self._formats = {frame.stream: frame.format}
+            self._rf_segments.write(frame)
+        elif frame is not None:
+            self.counters.add("rf.not_rf_lines")
+        if message is not None:
+            self._strain_segments.write(message.frame)
+        return frame is not None or message is not None
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder and prove that it can be written.
+
+    Raises
+    ------
+    RtelastoError
+        If it cannot, or if there is a recording in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob("rf-*.h5")) or any(folder.glob("strain-*.h5")):
+            raise RtelastoError(f"{folder} holds a recording already: name another folder")
+        probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise RtelastoError(f"cannot record into {folder}: {error.strerror or error}") from error

@@ -1,0 +1,117 @@
+"""A stream on disk as a row of files, a second each: what a crash can take is the one being written.
+
+Every segment is whole and opens by itself (docs/formats.md); it gets its name when it is closed. A new
+take begins where frames of another kind follow: another sender, depth or type.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from rtelasto.counters import Counters
+from rtelasto.errors import RtelastoError
+from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+
+Frame = TypeVar("Frame")
+
+SEGMENT_S = 1.0
+# After a failure (a full disk) so long passes before the next try.
+RETRY_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Segments(Generic[Frame]):
+    """Writes frames into segments; what cannot be written is counted, never raised.
+
+    Parameters
+    ----------
+    folder
+        Where the segments go; it must be there.
+    kind
+        What the names begin with.
+    open_file
+        Makes the file for a segment that begins with a frame.
+    take_of
+        What has to be alike for frames to go into one file.
+    counters
+        Counts ``<kind>.recorded`` (frames in finished segments), ``<kind>.lost`` (frames that could not
+        be written) and ``<kind>.segments``.
+    clock
+        Tells the time in s.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        open_file: Callable[[Path, Frame], RecordingWriter | StrainWriter],
+        take_of: Callable[[Frame], Hashable],
+        counters: Counters,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._open_file = open_file
+        self._take_of = take_of
+        self._counters = counters
+        self._clock = clock
+        self._file: RecordingWriter | StrainWriter | None = None
+        self._begun = 0.0
+        self._pause_until = float("-inf")
+        self._take: Hashable = None
+        self._takes = 0
+        self._segments = 0
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame, in a new segment where it is time for one."""
+        take = self._take_of(frame)
+        if take != self._take:
+            self.finish()
+        self.finish_if_due()
+        now = self._clock()
+        if now < self._pause_until:
+            self._counters.add(f"{self._kind}.lost")
+            return
+        try:
+            if self._file is None:
+                if take != self._take:
+                    self._takes, self._segments, self._take = self._takes + 1, 0, take
+                name = f"{self._kind}-{self._takes:02d}-{self._segments + 1:05d}.h5"
+                self._file, self._begun = self._open_file(self._folder / name, frame), now
+            self._file.write(frame)  # type: ignore[arg-type]
+        except RtelastoError as error:
+            self._fail(error, frames=1)
+
+    def finish_if_due(self) -> None:
+        """Close the segment once it is a second old."""
+        if self._file is not None and self._clock() - self._begun >= SEGMENT_S:
+            self.finish()
+
+    def finish(self) -> None:
+        """Close the segment that is being written, if any."""
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+        except RtelastoError as error:
+            self._fail(error, frames=0)
+            return
+        self._counters.add(f"{self._kind}.recorded", self._file.n_frames)
+        self._counters.add(f"{self._kind}.segments")
+        self._segments += 1
+        self._file = None
+
+    def _fail(self, error: RtelastoError, frames: int) -> None:
+        """Give the segment up; say so once for each pause."""
+        if self._file is not None:
+            frames += self._file.n_frames
+            self._file.abort()
+            self._file = None
+        self._counters.add(f"{self._kind}.lost", frames)
+        self._pause_until = self._clock() + RETRY_S
+        log.error("%s; frames are lost to the recording until it can be written again", error)

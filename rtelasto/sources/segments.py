@@ -1,0 +1,116 @@
+"""What `rtelasto record` leaves: a folder of segments, read as the one recording that they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.errors import RtelastoError
+from rtelasto.sources.contents import Contents, Overrides
+
+SEGMENTS = "rf-*.h5"
+_NAME = re.compile(r"rf-(\d+)-(\d+)\.h5")
+
+
+def read_segments(folder: Path, overrides: Overrides) -> Contents:
+    """RF lines of a take: all its segments, frame after frame.
+
+    The take is the only one of the folder, or the one named by ``overrides.dataset``, such as
+    ``rf-02``.
+
+    Raises
+    ------
+    RtelastoError
+        If there are several takes and none is named, or a segment cannot be read or differs in what
+        its frames are.
+    """
+    # Reads a segment as the file that it is.
+    from rtelasto.sources.hdf5 import read_hdf5
+
+    paths = _take(folder, overrides.dataset)
+    alone = replace(overrides, dataset=None)
+
+    def open_segment(path: Path) -> Contents:
+        try:
+            return read_hdf5(path, alone)
+        except RtelastoError as error:
+            raise RtelastoError(f"{path.name}: {error}") from error
+
+    first: Contents | None = None
+    times: list[NDArray[np.int64] | None] = []
+    lengths: list[int] = []
+    for path in paths:
+        contents = open_segment(path)
+        array = contents.array
+        times.append(contents.timestamps_ns)
+        lengths.append(array.shape[0])
+        alike = (contents.values, contents.dtype, array.shape[1:], array.dtype)
+        if first is None:
+            first, expected, dtype = contents, alike, array.dtype
+        if contents.close is not None:
+            contents.close()
+        if alike != expected:
+            raise RtelastoError(f"{path.name} holds other frames than {paths[0].name}")
+    assert first is not None, "a take has at least one segment"
+    joined = _Joined(paths, lengths, expected[2], dtype, open_segment)
+    known = [part for part in times if part is not None]
+    return replace(
+        first,
+        array=joined,
+        timestamps_ns=np.concatenate(known) if len(known) == len(times) else None,
+        close=joined.close,
+    )
+
+
+def _take(folder: Path, wanted: str | None) -> list[Path]:
+    """The segments of a take in order."""
+    takes: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(SEGMENTS)):
+        match = _NAME.fullmatch(path.name)
+        if match is not None:
+            takes.setdefault(f"rf-{match[1]}", []).append(path)
+    if wanted is None and len(takes) == 1:
+        return next(iter(takes.values()))
+    if wanted in takes:
+        return takes[wanted]
+    which = f"no take {wanted!r}" if wanted is not None else f"{len(takes)} takes"
+    raise RtelastoError(f"holds {which} (it has {', '.join(takes)}): name one with --dataset")
+
+
+class _Joined:
+    """The frames of many files as one array; only the file that was read last is open."""
+
+    def __init__(
+        self,
+        paths: list[Path],
+        lengths: list[int],
+        frame_shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        open_segment: Callable[[Path], Contents],
+    ) -> None:
+        self._paths = paths
+        self._ends = np.cumsum(lengths)
+        self._open_segment = open_segment
+        self._number = -1
+        self._segment: Contents | None = None
+        self.shape = (int(self._ends[-1]), *frame_shape)
+        self.dtype = dtype
+
+    def __getitem__(self, place: tuple[Any, ...]) -> Any:
+        number = int(np.searchsorted(self._ends, place[0], side="right"))
+        if self._segment is None or number != self._number:
+            self.close()
+            self._segment, self._number = self._open_segment(self._paths[number]), number
+        start = int(self._ends[number - 1]) if number else 0
+        return self._segment.array[(place[0] - start, *place[1:])]
+
+    def close(self) -> None:
+        if self._segment is not None and self._segment.close is not None:
+            self._segment.close()
+        self._segment = None
