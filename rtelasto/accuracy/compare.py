@@ -15,7 +15,7 @@ from rtelasto.accuracy.tissues import HeldOutPair, Kind
 from rtelasto.compose import compose
 from rtelasto.cpu.am import AmEngine
 from rtelasto.cpu.ncc import NccEngine
-from rtelasto.domain import Float32Image, Grid, StrainFrame
+from rtelasto.domain import Float32Image, FramePair, Grid, StrainFrame
 from rtelasto.estimator import CpuEstimator
 from rtelasto.protocols import StrainEngine
 from rtelasto_engines.simulate.motion import Truth
@@ -175,9 +175,9 @@ class Competitor:
             engine = self._sweep
         self._estimator = CpuEstimator(engine)
 
-    def frames(self, pair: HeldOutPair) -> Iterator[tuple[Column, StrainFrame]]:
+    def strains(self, pair: FramePair) -> Iterator[tuple[Column, StrainFrame]]:
         """The strain of a pair, for a classical engine once per strain window, its own first."""
-        frame = self._estimator(pair.frames)
+        frame = self._estimator(pair)
         if self._sweep is None:
             yield Column(self.name), frame
             return
@@ -225,7 +225,7 @@ def _score_pair(
         example.edges[label] = regions[grid].edge_profile(strain)
 
     for competitor in competitors:
-        for column, frame in competitor.frames(pair):
+        for column, frame in competitor.strains(pair.frames):
             if frame.grid not in regions:
                 regions[frame.grid] = _Regions(pair, frame.grid)
             region = regions[frame.grid]

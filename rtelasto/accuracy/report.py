@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rtelasto.accuracy.compare import FAILURE_SAMPLES, TRUTH, Column, Comparison, Score
 from rtelasto.accuracy.metrics import SAMPLE_M, agreement
+from rtelasto.accuracy.recordings import RecordingScore
 from rtelasto.accuracy.summary import Shown, Spread, ratios, spread
 from rtelasto.accuracy.tissues import KINDS, Kind
 
@@ -50,7 +51,7 @@ def summary_table(
     """Medians over the pairs, quartiles below; the truth's own figures first, where it has any."""
     truth = comparison.select(kind, Column(TRUTH))
     title = f"{kind} tissues, {len(truth)} pairs: median" + (", quartiles" if quartiles else "")
-    with_truth = kind == "published"
+    with_truth = kind != "random"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
     table.add_column("")
     if with_truth:
@@ -106,7 +107,9 @@ def binned_table(comparison: Comparison, shown: Shown, kind: Kind = "random") ->
     return table
 
 
-def as_json(comparison: Comparison, shown: Shown) -> dict[str, Any]:
+def as_json(
+    comparison: Comparison, shown: Shown, recordings: Sequence[RecordingScore] = ()
+) -> dict[str, Any]:
     """Everything measured: summaries of all columns, strain windows included, and every pair."""
     kinds: dict[str, Any] = {}
     for kind in KINDS:
@@ -159,6 +162,16 @@ def as_json(comparison: Comparison, shown: Shown) -> dict[str, Any]:
                 **s.values,
             }
             for s in comparison.scores
+        ],
+        "recordings": [
+            {
+                "recording": s.recording,
+                "pair": s.pair,
+                "column": s.column.label,
+                "strain_window_samples": s.column.strain_window,
+                **s.values,
+            }
+            for s in recordings
         ],
     }
     return {key: _finite(value) for key, value in document.items()}

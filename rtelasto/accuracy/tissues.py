@@ -8,17 +8,18 @@ from typing import Literal
 
 from rtelasto.domain import FramePair, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto_engines.simulate.channel import simulate_channel_pair
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 from rtelasto_engines.simulate.tissue import Inclusion
 
 FIRST_SEED = 9_000_000
-"""Training sets count up from 1,000,000; the test sets start here, the random ones half a million on."""
-_RANDOM_OFFSET = 500_000
+"""Training sets count up from 1,000,000; the test sets start here, each kind at its own offset."""
+_OFFSETS = {"published": 0, "random": 500_000, "channel": 700_000}
 # Truth is wanted on the engine's grid, which the field gives; that on the RF grid may be coarse.
 _TRUTH_STRIDE = 16
 
-Kind = Literal["published", "random"]
-KINDS: tuple[Kind, ...] = ("published", "random")
+Kind = Literal["published", "random", "channel"]
+KINDS: tuple[Kind, ...] = ("published", "random", "channel")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +33,8 @@ class HeldOutPair:
 
     @property
     def inclusion(self) -> Inclusion | None:
-        """The inclusion of a published-style tissue; None for the others, which may have several."""
-        if self.kind != "published":
+        """The one inclusion of a tissue; None for random ones, which may have several."""
+        if self.kind == "random":
             return None
         (inclusion,) = self.simulated.metadata["tissue"]["inclusions"]
         return Inclusion(**inclusion)
@@ -63,15 +64,17 @@ def held_out_pairs(
     RtelastoError
         If ``first_seed`` could be one that an engine was trained on.
     MissingExtraError
-        If scikit-fem is not installed.
+        If scikit-fem, or PyMUST for channel-level pairs, is not installed.
     """
     if first_seed < FIRST_SEED:
         raise RtelastoError(
             f"seed must be at least {FIRST_SEED}, below are training tissues, got {first_seed}"
         )
-    if kind == "random":
-        first_seed += _RANDOM_OFFSET
+    first_seed += _OFFSETS[kind]
     for seed in range(first_seed, first_seed + count):
-        pair = simulate_pair(seed, kind, rf_format=rf_format, truth_stride=_TRUTH_STRIDE)
+        if kind == "channel":
+            pair = simulate_channel_pair(seed, truth_stride=_TRUTH_STRIDE)
+        else:
+            pair = simulate_pair(seed, kind, rf_format=rf_format, truth_stride=_TRUTH_STRIDE)
         frames = FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
         yield HeldOutPair(kind, seed, frames, pair)

@@ -6,7 +6,9 @@ import importlib.util
 import itertools
 import json
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 
 from rtelasto.cli.terminal import console, notes
@@ -21,6 +23,8 @@ def accuracy(
     engines: str | None = None,
     published: int = 10,
     random: int = 40,
+    channel: int = 0,
+    recordings: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     seed: int = 9_000_000,
     threads: int | None = None,
     json_file: Path | None = None,
@@ -28,10 +32,11 @@ def accuracy(
 ) -> None:
     """Score the engines on held-out simulated tissue whose motion is known.
 
-    Published-style tissues (3 × 5 cm, one inclusion, noise only) and randomised ones (any probe, motion
-    and fault). The classical engines are also scored with the strain window whose edges come nearest
-    to the first other engine's without being wider; that column is named ENGINE/WINDOW.
-    docs/accuracy.md defines every figure.
+    Published-style tissues (3 × 5 cm, one inclusion, noise only), randomised ones (any probe, motion
+    and fault) and, on demand, tissues whose echoes a second simulator makes element by element. The
+    classical engines are also scored with the strain window whose edges come nearest to the first other
+    engine's without being wider; that column is named ENGINE/WINDOW. docs/accuracy.md defines every
+    figure.
 
     Examples:
 
@@ -48,6 +53,11 @@ def accuracy(
         How many published-style tissues.
     random
         How many randomised tissues.
+    channel
+        How many tissues by the second simulator (PyMUST, half a minute each).
+    recordings
+        Real recordings to run the engines on as well; the option may be given several times. They have
+        no truth: post-warp correlation, SNRe in uniform windows, agreement of neighbouring pairs.
     seed
         Seed of the first tissue, at least 9000000: those below are for training.
     threads
@@ -58,14 +68,23 @@ def accuracy(
         Also draw an example and the agreement with the truth here.
     """
     from rtelasto.accuracy.compare import Competitor, compare
+    from rtelasto.accuracy.recordings import (
+        RecordingScore,
+        lowest_lead,
+        recording_table,
+        score_recording,
+    )
     from rtelasto.accuracy.report import as_json, binned_table, summary_table
     from rtelasto.accuracy.summary import ratios, shown_columns
-    from rtelasto.accuracy.tissues import KINDS, held_out_pairs
+    from rtelasto.accuracy.tissues import KINDS, Kind, held_out_pairs
     from rtelasto.registry import engine_names, open_engine
 
-    if min(published, random) < 0 or published + random < 1:
+    counts: dict[Kind, int] = {"published": published, "random": random, "channel": channel}
+    total = sum(counts.values())
+    if min(counts.values()) < 0 or total + len(recordings) < 1:
         raise RtelastoError(
-            f"published and random must not be negative and not both 0, got {published} and {random}"
+            "published, random and channel must not be negative and not all 0 without recordings, "
+            f"got {published}, {random} and {channel}"
         )
     listed = engine_names() if engines is None else engines.split(",")
     names = [name.strip() for name in listed if name.strip()]
@@ -78,13 +97,11 @@ def accuracy(
     if png is not None and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("a picture", "plot")
     competitors = [Competitor(open_engine(name, threads=threads), name) for name in names]
-    total = published + random
     with notes.status(f"tissue 1 of {total}") as status:
         result = compare(
             competitors,
-            itertools.chain(
-                held_out_pairs("published", published, first_seed=seed),
-                held_out_pairs("random", random, first_seed=seed),
+            itertools.chain.from_iterable(
+                held_out_pairs(kind, count, first_seed=seed) for kind, count in counts.items()
             ),
             progress=lambda done: status.update(f"tissue {min(done + 1, total)} of {total}"),
         )
@@ -102,9 +119,21 @@ def accuracy(
                 f"{shown.reference} over the best classic with edges no wider, {metric}: {ratio:.2f}"
             )
         out.print()
+    recorded: list[RecordingScore] = []
+    for path in recordings:
+        with notes.status(f"recording {path.name}"):
+            recorded += score_recording(path, competitors)
+    if recorded:
+        columns = shown.columns or tuple(
+            dict.fromkeys(score.column for score in recorded if score.column.own)
+        )
+        out.print(recording_table(recorded, columns))
+        first = columns[0].label
+        lead = lowest_lead(recorded, first, "correlation")
+        out.print(f"{first} over the best other engine, post-warp correlation, least: {lead:+.4f}")
     if json_file is not None:
         try:
-            json_file.write_text(json.dumps(as_json(result, shown), indent=1) + "\n")
+            json_file.write_text(json.dumps(as_json(result, shown, recorded), indent=1) + "\n")
         except OSError as error:
             raise RtelastoError(f"{json_file}: cannot be written ({error.strerror})") from None
     if png is not None:
