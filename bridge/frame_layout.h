@@ -5,11 +5,13 @@
 #include "meta_fields.h"
 
 /* Where the samples of a message lie in the array: acquisition a, channel k starts at row
- * first_rows[a] of column columns[k] (counted from 1). Without them the array is sent as it is. */
+ * first_rows[a] of column columns[k], or columns[k + a n_channels] where each acquisition has its own
+ * (counted from 1). Without them the array is sent as it is. */
 typedef struct {
     const mxArray *samples, *quadrature;
     size_t n_rows, item_bytes, n_bytes;
     const double *first_rows, *columns;
+    size_t columns_step; /* 0: the same in all acquisitions */
 } Layout;
 
 static enum rt_kind kind_of(const mxArray *meta)
@@ -67,9 +69,15 @@ static void channel_layout(const mxArray *meta, const mwSize *size, size_t n_axe
     }
     h->n_axes = 3;
     h->shape[0] = n_acquisitions;
-    h->shape[1] = columns ? mxGetNumberOfElements(columns) : (size_t)size[1];
+    h->shape[1] = (uint64_t)size[1];
     h->shape[2] = n_samples;
-    layout->columns = reals(meta, "columns", (size_t)h->shape[1], 1.0, (double)size[1], 1, 0);
+    if (columns) {
+        size_t n = mxGetNumberOfElements(columns), own = mxGetN(columns);
+        h->shape[1] = n;
+        if (n_acquisitions > 1 && own == n_acquisitions && mxGetM(columns) > 1)
+            layout->columns_step = h->shape[1] = n / own;
+        layout->columns = reals(meta, "columns", n, 1.0, (double)size[1], 1, 1);
+    }
 }
 
 static void read_channel(const mxArray *meta, RtHeader *h, char *sampling, char *transmit)
@@ -122,7 +130,8 @@ static void copy_samples(const Layout *from, const RtHeader *h, unsigned char *t
         size_t n_columns = mxGetDimensions(from->samples)[1];
         for (a = 0; a < h->shape[0]; ++a)
             for (k = 0; k < n_channels; ++k, to += length) {
-                size_t column = from->columns ? (size_t)from->columns[k] - 1 : k;
+                size_t at = k + a * from->columns_step;
+                size_t column = from->columns ? (size_t)from->columns[at] - 1 : k;
                 size_t row = from->first_rows ? (size_t)from->first_rows[a] - 1 : 0;
                 if (!from->first_rows) /* a third dimension instead */
                     column += a * n_columns;

@@ -24,7 +24,8 @@ function varargout = rtelasto_mex(varargin) %#ok<INUSD,STOUT>
 %       origin_times_s, first_elements (counted from 0), one for each acquisition
 %       n_elements      of the array, by default the channels sent
 %       sampling        'uniform' (default) or 'quadrature'
-%       columns         which columns hold which channel, counted from 1, by default all in order
+%       columns         which column holds which channel, counted from 1, by default all in order;
+%                       [channels, acquisitions] where that differs between acquisitions
 %       first_rows, n_samples  where the acquisitions lie in rows, counted from 1
 %     docs/wire.md says what they mean.
 %   rtelasto_mex('send', I, meta, Q)

@@ -1,0 +1,11 @@
+function rtelasto_bind()
+%RTELASTO_BIND  Open the sender at RtelastoEndpoint of the base workspace, unless one is open.
+if rtelasto_mex('stats').open
+    return
+end
+endpoint = 'tcp://127.0.0.1:5555';
+if evalin('base', 'exist(''RtelastoEndpoint'', ''var'')')
+    endpoint = evalin('base', 'RtelastoEndpoint');
+end
+fprintf('rtelasto: sending from %s\n', rtelasto_mex('open', endpoint));
+end
