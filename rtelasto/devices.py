@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rtelasto.errors import RtelastoError
 from rtelasto.estimator import CpuEstimator
 from rtelasto.gpu.probe import DEVICES, RUNTIMES, find_gpu
-from rtelasto.registry import CLASSICAL, open_engine
+from rtelasto.registry import CLASSICAL, model_path, open_engine
 
 if TYPE_CHECKING:
     from rtelasto.gpu.estimator import GpuEstimator
@@ -127,10 +127,8 @@ def network_files(engine: str) -> tuple[Path, Path | None]:
     """
     from rtelasto_engines import shipped_models
 
-    models = shipped_models()
-    if engine in models:
-        half_path = models[engine].half_path
-        return models[engine].path, half_path if half_path.exists() else None
-    if engine.endswith(".onnx"):
-        return Path(engine), None
+    path, shipped = model_path(engine), shipped_models().get(engine)
+    if path is not None:
+        half_path = None if shipped is None else shipped.half_path
+        return path, half_path if half_path is not None and half_path.exists() else None
     raise RtelastoError(f"engine must be a network or an .onnx file, got {engine!r}")

@@ -103,18 +103,21 @@ class LiveRun(Closing):
         started = status_due = time.monotonic_ns()
         last = self.counters.snapshot()
         while not stop.is_set():
-            frame = self._receiver.get(_LOOK_S)
+            # A pair that is being worked on is published as soon as no further frame waits to be started.
+            frame = self._receiver.get(0.0 if self._pipeline.pending else _LOOK_S)
             if frame is not None:
                 self._publisher.clock = self._receiver.clock
-                strain = self._pipeline.process(frame)
-                if strain is not None:
-                    self._publish(strain, frame.received_ns)
+                self._pipeline.start(frame)
+            if self._pipeline.pending and (frame is None or not self._pipeline.room):
+                self._collect()
                 if self._finished():
                     break
             now = time.monotonic_ns()
             if now >= status_due:
                 last = self._publish_status(last, now - status_due + STATUS_PERIOD_NS)
                 status_due = now + STATUS_PERIOD_NS
+        while self._pipeline.pending and not self._finished():
+            self._collect()
         # Closing it here, not at the end: frames that nobody will read any more have to be in the report.
         self._receiver.close()
         return LiveReport(
@@ -128,10 +131,17 @@ class LiveRun(Closing):
         frames = self.settings.frames
         return frames is not None and self.counters["strain.out"] >= frames
 
-    def _publish(self, strain: StrainFrame, received_ns: int) -> None:
+    def _collect(self) -> None:
+        strain = self._pipeline.collect()
+        if strain is None:
+            return
+        collected_ns = time.monotonic_ns()
         self._publisher.write(strain)
-        begin = strain.acquired_ns if self._receiver.clock == "monotonic" else received_ns
-        self._latencies.add(time.monotonic_ns() - begin)
+        if self._receiver.clock == "monotonic":
+            begin_ns = strain.acquired_ns
+        else:
+            begin_ns = collected_ns - strain.stage_ns["total"]
+        self._latencies.add(time.monotonic_ns() - begin_ns)
         if self._on_strain is not None:
             self._on_strain(strain)
 

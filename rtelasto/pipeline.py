@@ -7,7 +7,9 @@ goes to.
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +30,33 @@ class Estimator(Protocol):
     def __call__(self, pair: FramePair) -> StrainFrame: ...
 
 
+@runtime_checkable
+class OverlappingEstimator(Estimator, Protocol):
+    """A back-end whose device works on pairs while the host goes on.
+
+    ``room`` is how many more pairs can be started before one has to be collected; they are collected in
+    the order in which they were started.
+    """
+
+    @property
+    def room(self) -> int: ...
+
+    def start(self, pair: FramePair) -> None: ...
+
+    def collect(self) -> StrainFrame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A pair between start and collection; ``strain`` is there where its estimator has finished."""
+
+    pair: FramePair
+    strain: StrainFrame | None
+    started_ns: int
+    paired_ns: int
+    rf_lines_ns: int
+
+
 class Pipeline:
     """Pairs frames and estimates strain, counting whatever does not become a strain frame.
 
@@ -36,6 +65,10 @@ class Pipeline:
     become RF lines) and ``strain.out``.
 
     With ``bmode``, strain frames carry the B-mode of their pre-compression frame.
+
+    :meth:`process` takes a frame and gives what comes of it. Where the estimator overlaps its work with
+    the host's, :meth:`start` and :meth:`collect` do the same in two halves, with up to ``room`` pairs
+    between them; an adaptive lag then follows the strain that many pairs later.
     """
 
     def __init__(
@@ -52,40 +85,72 @@ class Pipeline:
         self.counters = counters if counters is not None else Counters()
         self._rf_lines = RfLines(beamform, self.counters)
         self._pairing = Pairing(policy, self.counters)
+        self._started: deque[_Started] = deque()
+
+    @property
+    def pending(self) -> int:
+        """How many pairs were started and not collected."""
+        return len(self._started)
+
+    @property
+    def room(self) -> int:
+        """How many more pairs can be started before one has to be collected."""
+        if isinstance(self.estimator, OverlappingEstimator):
+            return self.estimator.room
+        return 1 - self.pending
 
     def process(self, scanned: ScannerFrame) -> StrainFrame | None:
-        """Take the next frame; return the strain of the pair that it completes, if any.
+        """Take the next frame; return the strain of the pair that it completes, if any."""
+        return self.collect() if self.start(scanned) else None
+
+    def start(self, scanned: ScannerFrame) -> bool:
+        """Take the next frame and start the work on the pair that it completes; whether there is one."""
+        started_ns = time.monotonic_ns()
+        frame = self._rf_lines(scanned)
+        if frame is None:
+            return False
+        fault = image_fault(frame.samples)
+        if fault:
+            self.counters.add(f"frame.{fault}")
+            return False
+        pair = self._pairing.push(frame)
+        if pair is None:
+            return False
+        paired_ns = time.monotonic_ns()
+        strain = None
+        if isinstance(self.estimator, OverlappingEstimator):
+            self.estimator.start(pair)
+        else:
+            strain = self.estimator(pair)
+        self._started.append(_Started(pair, strain, started_ns, paired_ns, self._rf_lines.spent_ns))
+        return True
+
+    def collect(self) -> StrainFrame | None:
+        """The strain of the oldest pair that was started; None if the pairing policy refuses it.
 
         Of a frame that came over the wire the stage times also say how long it took to ``decode``, how
         long it stood in the ``queue``, and the ``total`` from its arrival to now; ``pair`` is the time
         for checking and pairing it.
         """
-        started_ns = time.monotonic_ns()
-        frame = self._rf_lines(scanned)
-        if frame is None:
-            return None
-        fault = image_fault(frame.samples)
-        if fault:
-            self.counters.add(f"frame.{fault}")
-            return None
-        pair = self._pairing.push(frame)
-        if pair is None:
-            return None
-        paired_ns = time.monotonic_ns()
-        strain = self.estimator(pair)
+        started = self._started.popleft()
+        pair, strain = started.pair, started.strain
+        if strain is None:
+            assert isinstance(self.estimator, OverlappingEstimator)
+            strain = self.estimator.collect()
         if not self._pairing.observe(pair, strain):
             return None
         if self.bmode:
-            started = time.perf_counter_ns()
+            before_ns = time.perf_counter_ns()
             strain = strain.replace(bmode=bmode_on_grid(pair.pre, strain.grid))
-            strain.stage_ns["bmode"] = time.perf_counter_ns() - started
+            strain.stage_ns["bmode"] = time.perf_counter_ns() - before_ns
         self.counters.add("strain.out")
-        strain.stage_ns["pair"] = paired_ns - started_ns - self._rf_lines.spent_ns
-        if self._rf_lines.spent_ns:
-            strain.stage_ns["rf_lines"] = self._rf_lines.spent_ns
+        strain.stage_ns["pair"] = started.paired_ns - started.started_ns - started.rf_lines_ns
+        if started.rf_lines_ns:
+            strain.stage_ns["rf_lines"] = started.rf_lines_ns
+        frame = pair.post
         if frame.received_ns:
             strain.stage_ns["decode"] = frame.decoded_ns - frame.received_ns
-            strain.stage_ns["queue"] = started_ns - frame.decoded_ns
+            strain.stage_ns["queue"] = started.started_ns - frame.decoded_ns
             strain.stage_ns["total"] = time.monotonic_ns() - frame.received_ns
         strain.drops.update(self.counters.snapshot())
         return strain

@@ -47,7 +47,7 @@ def test_stages_add_up_to_the_latency() -> None:
     assert whole.p50_ms <= whole.p90_ms <= whole.p99_ms <= whole.p999_ms <= whole.max_ms
     assert list(report.stages)[:5] == ["end to end", "wire in", "decode", "queue", "pair"]
     assert {"stretch", "engine", "quality", "wire out", "rest"} <= set(report.stages)
-    assert "upload" not in report.stages
+    assert "gpu" not in report.stages
     assert report.start_to_ready_s < report.start_to_first_s
     assert report.jitter.count == 11
 

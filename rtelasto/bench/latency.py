@@ -17,17 +17,17 @@ from rtelasto.domain import RfFormat
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.latency import LatencySummary
 
-# In the order of the path. Stages that a back-end does not have (upload and download on a CPU) are left out.
+# In the order of the path; those that a back-end does not have are left out. On a GPU everything from upload
+# to download is one stage, ``gpu``.
 STAGES = (
     "wire in",
     "decode",
     "queue",
     "rf_lines",
     "pair",
-    "upload",
+    "gpu",
     "stretch",
     "engine",
-    "download",
     "quality",
     "wire out",
     "rest",
