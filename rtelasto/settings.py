@@ -80,11 +80,13 @@ class RunSettings(EstimateSettings):
     strain
         Endpoint to bind for viewers and recorders.
     bmode
-        Publish the B-mode of the pre-compression frame with the strain (--view implies it).
+        Publish the B-mode of the pre-compression frame with the strain (--view and --igtl imply it).
     view
         Serve the live viewer beside the run.
     view_host, view_port
         Where to serve it; a host that other machines reach needs the token that is printed.
+    igtl
+        Port for OpenIGTLink clients such as 3D Slicer (18944 is usual).
     record
         Folder to record the RF and strain streams into.
     every
@@ -99,6 +101,7 @@ class RunSettings(EstimateSettings):
     view: bool = False
     view_host: str = "127.0.0.1"
     view_port: int = 8765
+    igtl: int | None = None
     record: Path | None = None
     every: bool = False
     frames: int | None = None
@@ -111,4 +114,4 @@ class RunSettings(EstimateSettings):
     @property
     def wants_bmode(self) -> bool:
         """Whether anything that was asked for shows the B-mode."""
-        return self.bmode or self.view
+        return self.bmode or self.view or self.igtl is not None

@@ -42,6 +42,11 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto record session-1",
         "rtelasto record session-1 --rf tcp://10.0.0.5:5555 --strain tcp://127.0.0.1:5556",
     ),
+    "igtl": (
+        "Serve strain and B-mode over OpenIGTLink, for 3D Slicer and PLUS.",
+        "rtelasto igtl",
+        "rtelasto igtl --port 18945 --strain tcp://10.0.0.5:5556",
+    ),
     "replay": (
         "Send a recording over ZeroMQ at its true frame times.",
         "rtelasto replay press.h5",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from rtelasto.errors import RtelastoError
+from rtelasto.igtl import IgtlServer, IgtlSettings
 from rtelasto.record import Recorder, RecordSettings
 from rtelasto.settings import RunSettings
 from rtelasto.sidecar import Sidecar
@@ -32,6 +33,9 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
         if settings.view:
             view = ViewSettings(strain=strain, host=settings.view_host, port=settings.view_port)
             parts.append(stack.enter_context(Sidecar("viewer", open_viewer, view)))
+        if settings.igtl is not None:
+            igtl = IgtlSettings(strain=strain, port=settings.igtl)
+            parts.append(stack.enter_context(Sidecar("OpenIGTLink", IgtlServer, igtl)))
         if settings.record is not None:
             recording = RecordSettings(folder=settings.record, rf=settings.rf, strain=strain)
             # The stream goes on without its recording rather than not at all.

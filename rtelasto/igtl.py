@@ -1,0 +1,237 @@
+"""OpenIGTLink output: strain and B-mode as IMAGE messages, for 3D Slicer, PLUS and their like.
+
+The messages are pyigtl's. The server is not: pyigtl's takes one client and queues a hundred messages for
+it, which a live image must not do. Here every client gets the newest image when it can take one.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.closing import Closing
+from rtelasto.counters import Counters
+from rtelasto.domain import Grid
+from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.receive import StrainReceiver
+from rtelasto.wire_strain import StrainMessage
+
+STRAIN_DEVICE = "Strain"
+BMODE_DEVICE = "BMode"
+# A client that takes nothing for so long is disconnected.
+_SEND_S = 5.0
+_LOOK_S = 0.1
+# Elevational extent of a pixel, mm: a plane has none, and Slicer wants one.
+_SLICE_MM = 1.0
+# An acquisition time on the monotonic clock that is older was read on another machine.
+_OLDEST_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IgtlSettings:
+    """Where images come from and where clients connect.
+
+    Parameters
+    ----------
+    strain
+        Endpoint where `rtelasto run` publishes strain.
+    host, port
+        Address to bind; OpenIGTLink has no access control, so loopback unless the network is yours.
+        Port 0 takes a free one.
+    """
+
+    strain: str = "tcp://127.0.0.1:5556"
+    host: str = "127.0.0.1"
+    port: int = 18944
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise RtelastoError(f"port must lie in 0…65535, got {self.port}")
+
+
+class IgtlServer(Closing):
+    """Serves images from the moment it is made until it is closed.
+
+    Attributes
+    ----------
+    address
+        (host, port) that it is bound to.
+    counters
+        Those of `StrainReceiver`, and ``clients`` (connections made) and ``images_sent``.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyigtl is not installed.
+    RtelastoError
+        If the address cannot be bound.
+    """
+
+    def __init__(self, settings: IgtlSettings) -> None:
+        try:
+            import pyigtl  # noqa: F401
+        except ImportError:
+            raise MissingExtraError("OpenIGTLink", "igtl") from None
+        self.counters = Counters()
+        try:
+            self._listener = socket.create_server((settings.host, settings.port))
+        except OSError as error:
+            raise RtelastoError(
+                f"cannot bind OpenIGTLink to {settings.host}:{settings.port} "
+                f"({error.strerror or error}): give a free port, or stop the program that holds it"
+            ) from error
+        self._listener.settimeout(_LOOK_S)
+        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+        self.ready = f"OpenIGTLink at {self.address[0]}:{self.address[1]}"
+        self._changed = threading.Condition()
+        self._newest: tuple[int, list[bytes]] = (0, [])
+        self._clients = 0
+        self._stopping = False
+        try:
+            self._receiver = StrainReceiver(settings.strain, counters=self.counters)
+        except BaseException:
+            self._listener.close()
+            raise
+        self._threads = [
+            threading.Thread(target=work, name=f"igtl {work.__name__}", daemon=True)
+            for work in (self._accept, self._pack)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def report(self) -> dict[str, int]:
+        """What was counted."""
+        return self.counters.snapshot()
+
+    def close(self) -> None:
+        """Disconnect everybody and stop. May be called twice."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._receiver.close()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _pack(self) -> None:
+        """Make the newest frame's messages, where anybody is there to have them."""
+        for message in self._receiver:
+            with self._changed:
+                wanted = self._clients > 0
+            packed = image_messages(message) if wanted else []
+            with self._changed:
+                self._newest = (self._newest[0] + 1, packed)
+                self._changed.notify_all()
+
+    def _accept(self) -> None:
+        senders: list[threading.Thread] = []
+        while not self._stopping:
+            try:
+                client, address = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            self.counters.add("clients")
+            sender = threading.Thread(
+                target=self._serve, args=(client, address), name=f"igtl {address}", daemon=True
+            )
+            sender.start()
+            senders = [thread for thread in senders if thread.is_alive()] + [sender]
+        for sender in senders:
+            sender.join(_LOOK_S)
+
+    def _serve(self, client: socket.socket, address: object) -> None:
+        """Send the newest images to one client until it goes."""
+        with self._changed:
+            self._clients += 1
+        seen = self._newest[0]
+        try:
+            with client:
+                client.settimeout(_SEND_S)
+                while (images := self._newer_than(seen)) is not None:
+                    seen, packed = images
+                    if _has_gone(client):
+                        return
+                    for message in packed:
+                        client.sendall(message)
+                        self.counters.add("images_sent")
+        except OSError as error:
+            log.info("OpenIGTLink client %s is gone: %s", address, error)
+        finally:
+            with self._changed:
+                self._clients -= 1
+
+    def _newer_than(self, number: int) -> tuple[int, list[bytes]] | None:
+        """The newest images; the old ones again, to look after the client, if none came; None to stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._newest[0] > number, _LOOK_S)
+            if self._stopping:
+                return None
+            return self._newest if self._newest[0] > number else (number, [])
+
+
+def _has_gone(client: socket.socket) -> bool:
+    """Whether the client has closed; what it sends (Slicer asks for its status) is passed over."""
+    client.setblocking(False)
+    try:
+        while True:
+            if not client.recv(65536):
+                return True
+    except BlockingIOError:
+        return False
+    finally:
+        with suppress(OSError):
+            client.settimeout(_SEND_S)
+
+
+def image_messages(message: StrainMessage) -> list[bytes]:
+    """The IMAGE messages of a strain frame: strain in % (float32) and, if it has one, B-mode (uint8).
+
+    Axes i (lateral) and j (depth) are x and y of the world, in mm: x from the middle of the image, y from
+    the transducer face; pixels without strain are 0.
+    """
+    from pyigtl import ImageMessage
+
+    frame = message.frame
+    percent = np.nan_to_num(frame.axial_strain, nan=0.0, posinf=0.0, neginf=0.0) * np.float32(100.0)
+    images = {STRAIN_DEVICE: percent}
+    if frame.bmode is not None:
+        images[BMODE_DEVICE] = frame.bmode  # type: ignore[assignment]
+    matrix = pixel_to_world_mm(frame.grid)
+    taken_s = acquired_unix_s(message)
+    return [
+        ImageMessage(
+            np.ascontiguousarray(image.T)[None],
+            ijk_to_world_matrix=matrix,
+            timestamp=taken_s,
+            device_name=name,
+        ).pack()
+        for name, image in images.items()
+    ]
+
+
+def pixel_to_world_mm(grid: Grid) -> NDArray[np.float64]:
+    """Homogeneous matrix from pixel (line, depth, 0) to (x, y, z) in mm."""
+    matrix = np.diag([1e3 * grid.line_pitch_m, 1e3 * grid.axial_step_m, _SLICE_MM, 1.0])
+    matrix[0, 3] = 1e3 * grid.lateral_m[0]
+    matrix[1, 3] = 1e3 * grid.start_depth_m
+    return matrix
+
+
+def acquired_unix_s(message: StrainMessage) -> float:
+    """When the post-compression frame was acquired, s since 1970; now, where its clock cannot tell."""
+    now_s = time.time()
+    if message.clock == "unix":
+        return message.frame.acquired_ns / 1e9
+    age_s = (time.monotonic_ns() - message.frame.acquired_ns) / 1e9
+    return now_s - age_s if message.clock == "monotonic" and 0.0 <= age_s < _OLDEST_S else now_s

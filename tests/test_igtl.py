@@ -1,0 +1,165 @@
+"""OpenIGTLink output, read by a real pyigtl client."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import processes
+import pytest
+
+pyigtl = pytest.importorskip("pyigtl", reason="the igtl extra is not installed")
+
+from rtelasto.domain import Grid, RfFormat, StrainFrame  # noqa: E402
+from rtelasto.errors import RtelastoError  # noqa: E402
+from rtelasto.igtl import IgtlServer, IgtlSettings  # noqa: E402
+from rtelasto.publish import StrainPublisher  # noqa: E402
+from rtelasto.receive import StrainReceiver  # noqa: E402
+from rtelasto.sender import RfSender  # noqa: E402
+from rtelasto.timing import timing_frames  # noqa: E402
+
+GRID = Grid(10, 40, 7.7e-5, 2e-4, 1.5e-3)
+WAIT_S = 60.0
+
+
+def strain_frame(number: int, *, bmode: bool = True) -> StrainFrame:
+    rng = np.random.default_rng(number)
+    strain = rng.normal(-0.01, 0.002, GRID.shape).astype(np.float32)
+    strain[4, 7] = np.nan
+    return StrainFrame(
+        strain,
+        strain,
+        np.ones(GRID.shape, np.float32),
+        GRID,
+        acquired_ns=time.monotonic_ns(),
+        bmode=rng.integers(0, 256, GRID.shape).astype(np.uint8) if bmode else None,
+    )
+
+
+@pytest.fixture
+def publisher() -> Iterator[StrainPublisher]:
+    with StrainPublisher("tcp://127.0.0.1:0", clock="monotonic") as opened:
+        yield opened
+
+
+@pytest.fixture
+def server(publisher: StrainPublisher) -> Iterator[IgtlServer]:
+    with IgtlServer(IgtlSettings(strain=publisher.endpoint, port=0)) as opened:
+        assert publisher.wait_for_subscriber(WAIT_S)
+        yield opened
+
+
+@pytest.fixture
+def client(server: IgtlServer) -> Iterator[Any]:
+    opened = pyigtl.OpenIGTLinkClient(*server.address)
+    assert server.counters.wait_for("clients", 1, WAIT_S)
+    yield opened
+    opened.stop()
+
+
+def receive(client: Any, publisher: StrainPublisher, name: str, frame: StrainFrame) -> Any:
+    """The first image of that name; the frame is sent until one comes, as live ones are."""
+    for _ in range(600):
+        publisher.write(frame)
+        message = client.wait_for_message(name, timeout=0.1)
+        if message is not None:
+            return message
+    raise AssertionError(f"no {name} came")
+
+
+def test_a_client_gets_strain_and_bmode_in_place(
+    publisher: StrainPublisher, server: IgtlServer, client: Any
+):
+    frame = strain_frame(1)
+    before = time.time()
+    strain = receive(client, publisher, "Strain", frame)
+    bmode = receive(client, publisher, "BMode", frame)
+    assert strain.image.shape == bmode.image.shape == (1, GRID.n_depths, GRID.n_lines)
+    expected = 100.0 * np.nan_to_num(frame.axial_strain)
+    np.testing.assert_allclose(strain.image[0].T, expected, rtol=1e-6)
+    np.testing.assert_array_equal(bmode.image[0].T, frame.bmode)
+    for message in (strain, bmode):
+        matrix = message.ijk_to_world_matrix
+        for line, depth in ((0, 0), (9, 39), (4, 20)):
+            x, y, z, _ = matrix @ [line, depth, 0, 1]
+            assert x == pytest.approx(1e3 * GRID.lateral_m[line], abs=1e-4)
+            assert y == pytest.approx(1e3 * GRID.depth_m[depth], abs=1e-4)
+            assert z == pytest.approx(0.0, abs=1e-6)
+        # The frame was made just before: its own time, not that of sending.
+        age_s = (time.monotonic_ns() - frame.acquired_ns) / 1e9
+        assert message.timestamp == pytest.approx(time.time() - age_s, abs=0.2)
+        assert message.timestamp < before + 0.2
+
+
+def test_a_stream_without_bmode_gives_strain_alone(publisher: StrainPublisher, client: Any):
+    receive(client, publisher, "Strain", strain_frame(2, bmode=False))
+    assert client.wait_for_message("BMode", timeout=0.0) is None
+
+
+def test_a_client_that_takes_nothing_holds_nobody_up(
+    publisher: StrainPublisher, server: IgtlServer, client: Any
+):
+    with socket.create_connection(server.address) as idle:
+        assert server.counters.wait_for("clients", 2, WAIT_S)
+        for number in range(5):
+            message = receive(client, publisher, "Strain", strain_frame(number))
+            assert message.image.size
+        idle.sendall(b"GET_STATUS and other things that are passed over")
+        receive(client, publisher, "Strain", strain_frame(9))
+
+
+def test_clients_come_and_go(publisher: StrainPublisher, server: IgtlServer):
+    for number in range(1, 4):
+        client = pyigtl.OpenIGTLinkClient(*server.address)
+        assert server.counters.wait_for("clients", number, WAIT_S)
+        receive(client, publisher, "Strain", strain_frame(number))
+        client.stop()
+
+
+def test_ports_that_cannot_be(server: IgtlServer):
+    with pytest.raises(RtelastoError, match=str(server.address[1])):
+        IgtlServer(IgtlSettings(port=server.address[1]))
+    with pytest.raises(RtelastoError, match="port"):
+        IgtlSettings(port=70000)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_run_serves_slicer():
+    rf_format = RfFormat(24, 800, 40e6, 6.25e6, 2e-4)
+    frames = timing_frames(rf_format)
+    strain, port = f"tcp://127.0.0.1:{free_port()}", free_port()
+    with (
+        RfSender("tcp://127.0.0.1:0") as sender,
+        StrainReceiver(strain) as receiver,
+        processes.running(
+            *("run", "--rf", sender.endpoint, "--strain", strain, "--engine", "ncc"),
+            *("--igtl", str(port)),
+        ) as run,
+    ):
+        assert receiver.counters.wait_for("statuses", 1, WAIT_S)
+        client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
+        images = {}
+        for number in range(600):
+            sender.send(frames[number % 3].samples, rf_format)
+            for message in client.get_latest_messages():
+                images[message.device_name] = message
+            if len(images) == 2:
+                break
+            receiver.get(0.2)
+        client.stop()
+        run.send_signal(signal.SIGTERM)
+        output, errors = run.communicate(timeout=WAIT_S)
+    assert set(images) == {"Strain", "BMode"}
+    assert abs(np.median(images["Strain"].image)) == pytest.approx(0.5, abs=0.1)
+    assert run.returncode == 0, errors
+    assert f"OpenIGTLink at 127.0.0.1:{port}" in errors
+    assert "images_sent" in output
