@@ -12,6 +12,7 @@ from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
 from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.metrics import MetricsServer
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.publish import StrainPublisher
@@ -85,6 +86,7 @@ class LiveRun(Closing):
             estimator, policy, self.counters, settings.beamform(), bmode=settings.wants_bmode
         )
         self._publisher = StrainPublisher(settings.strain, counters=self.counters)
+        self.metrics: MetricsServer | None = None
         try:
             self._receiver = Receiver(
                 settings.rf,
@@ -95,6 +97,17 @@ class LiveRun(Closing):
         except BaseException:
             self._publisher.close()
             raise
+        if settings.metrics is not None:
+            try:
+                self.metrics = MetricsServer(
+                    settings.metrics,
+                    self.counters,
+                    lambda: self._receiver.queued,
+                    {"engine": settings.engine, "device": estimator.device},
+                )
+            except BaseException:
+                self.close()
+                raise
         self.strain_endpoint = self._publisher.endpoint
 
     def run(self, stop: threading.Event | None = None) -> LiveReport:
@@ -142,6 +155,8 @@ class LiveRun(Closing):
         else:
             begin_ns = collected_ns - strain.stage_ns["total"]
         self._latencies.add(time.monotonic_ns() - begin_ns)
+        if self.metrics is not None:
+            self.metrics.observe(strain)
         if self._on_strain is not None:
             self._on_strain(strain)
 
@@ -164,3 +179,5 @@ class LiveRun(Closing):
         """Stop receiving and publishing. May be called twice."""
         self._receiver.close()
         self._publisher.close()
+        if self.metrics is not None:
+            self.metrics.close()

@@ -29,6 +29,11 @@ class _Receiver(Closing, Generic[Item]):
         """Where it connects to."""
         return self._subscription.endpoint
 
+    @property
+    def queued(self) -> int:
+        """Items that wait to be got."""
+        return self._subscription.queued
+
     def get(self, timeout_s: float | None = None) -> Item | None:
         """The next item; None if none came within ``timeout_s`` or the receiver was closed."""
         return self._subscription.get(timeout_s)

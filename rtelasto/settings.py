@@ -87,6 +87,8 @@ class RunSettings(EstimateSettings):
         Where to serve it; a host that other machines reach needs the token that is printed.
     igtl
         Port for OpenIGTLink clients such as 3D Slicer (18944 is usual).
+    metrics
+        Port to serve Prometheus metrics on, at /metrics on loopback.
     record
         Folder to record the RF and strain streams into.
     every
@@ -102,6 +104,7 @@ class RunSettings(EstimateSettings):
     view_host: str = "127.0.0.1"
     view_port: int = 8765
     igtl: int | None = None
+    metrics: int | None = None
     record: Path | None = None
     every: bool = False
     frames: int | None = None
@@ -110,6 +113,10 @@ class RunSettings(EstimateSettings):
         super().__post_init__()
         if self.frames is not None and self.frames < 1:
             raise RtelastoError(f"frames must be at least 1, got {self.frames}")
+        for name in ("view_port", "igtl", "metrics"):
+            port = getattr(self, name)
+            if port is not None and not 0 <= port <= 65535:
+                raise RtelastoError(f"{name} must be a port, 0…65535, got {port}")
 
     @property
     def wants_bmode(self) -> bool:

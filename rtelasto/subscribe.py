@@ -123,6 +123,11 @@ class Subscription(Generic[Item]):
             self._changed.notify_all()
             return item
 
+    @property
+    def queued(self) -> int:
+        """Items that wait in the queue."""
+        return len(self._queue)
+
     def __iter__(self) -> Iterator[Item]:
         """Items until the subscription is stopped."""
         while (item := self.get()) is not None:

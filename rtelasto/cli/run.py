@@ -35,6 +35,8 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
     ):
         for part in parts:
             notes.print(part.ready)
+        if live.metrics is not None:
+            notes.print(f"metrics at {live.metrics.address}")
         status.update(f"waiting for RF frames from {settings.rf}")
         notes.print(f"strain on {live.strain_endpoint}, engine {settings.engine}, Ctrl-C stops")
         report = live.run(stop)
