@@ -1,4 +1,4 @@
-"""HDF5 recordings: zea's layout, MATLAB v7.3, or plain datasets."""
+"""HDF5 recordings: zea's layout, Verasonics workspaces, UFF, MATLAB v7.3, or plain datasets."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ from rtelasto.sources.contents import (
     timestamps_from,
 )
 from rtelasto.sources.hdf5_storage import check_storage
+from rtelasto.sources.uff import is_uff, read_uff
+from rtelasto.sources.verasonics import is_verasonics, read_verasonics
 from rtelasto.sources.zea import find_beamformed, is_zea, read_zea
 
 
 def read_hdf5(path: Path, overrides: Overrides) -> Contents:
-    """Open an HDF5 file of any of the three kinds; its data stay on disk."""
+    """Open an HDF5 file of any of these kinds; its data stay on disk."""
     file = h5py.File(path, "r", locking=False)
     try:
         if is_zea(file) and (overrides.dataset is None or find_beamformed(file, overrides.dataset)):
             contents = read_zea(file, overrides.dataset)
+        elif is_verasonics(file):
+            contents = read_verasonics(path, file, overrides)
+        elif is_uff(file):
+            file.close()  # its reader opens the file itself
+            return read_uff(path, overrides)
         else:
             contents = _read_plain(file, overrides)
     except RtelastoError:

@@ -1,0 +1,78 @@
+"""Recordings of channel data, handed out as RF lines: a frame is beamformed when it is read."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from rtelasto.channel_data import ChannelFormat
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.domain import Float32Image
+from rtelasto.errors import RtelastoError
+from rtelasto.sources.contents import PHYSICS, Contents, Overrides
+
+
+class ChannelFrames(Protocol):
+    """Channel data of one format, read frame by frame: (n_acquisitions, n_channels, n_samples)."""
+
+    n_frames: int
+    format: ChannelFormat
+
+    def read(self, i: int) -> np.ndarray: ...
+
+
+class BeamformedFrames:
+    """An array (n_frames, n_lines, n_samples) of RF lines whose frames are made on indexing."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, frames: ChannelFrames) -> None:
+        self._frames = frames
+        self._beamform = Beamformer(frames.format)
+        self.format = self._beamform.format
+        self.shape = (frames.n_frames, self.format.n_lines, self.format.n_samples)
+
+    def __getitem__(self, place: Any) -> Float32Image:
+        frame, *rest = place
+        lines = self._beamform(self._frames.read(frame))
+        return lines[tuple(rest)]
+
+
+def beamformed_contents(frames: ChannelFrames, **more: Any) -> Contents:
+    """What a reader of channel data found: RF lines, with the physics of the beamformer."""
+    array = BeamformedFrames(frames)
+    channels = frames.format
+    return Contents(
+        array=array,
+        axes=("frame", "line", "sample"),
+        values={name: getattr(array.format, name) for name in PHYSICS},
+        notes=[
+            f"channel data beamformed: {channels.n_acquisitions} transmits on "
+            f"{channels.n_channels} channels to {array.format.n_lines} lines"
+        ],
+        **more,
+    )
+
+
+def refuse_overrides(overrides: Overrides) -> None:
+    """Raise for what a user cannot say of channel data: it follows from the beamforming.
+
+    Centre frequency and sound speed go into the beamformer.
+
+    Raises
+    ------
+    RtelastoError
+        If one of the others is given.
+    """
+    for name in ("sampling_freq_hz", "line_pitch_m", "start_depth_m", "axes", "dataset"):
+        if getattr(overrides, name) is not None:
+            raise RtelastoError(
+                f"holds channel data, whose {name} the file says: leave "
+                f"--{name.replace('_', '-')} out (--center-freq-hz and --sound-speed-m-s may be given)"
+            )
+    if overrides.center_freq_hz == "estimate":
+        raise RtelastoError(
+            "holds channel data: its centre frequency is needed to beamform them and cannot be "
+            "estimated from the result"
+        )
