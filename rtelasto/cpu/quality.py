@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
 
@@ -98,13 +99,14 @@ def _line_sums(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
-def _correlation(pre, post, residual, first_row, rows_per_sample, half_window, floor, out):  # type: ignore[no-untyped-def]
-    n_lines, n_rows = residual.shape
+def _window_sums(  # type: ignore[no-untyped-def]
+    pre, post, residual, first_row, rows_per_sample, half_window, sums, begin, end
+):
+    """`_line_sums` of lines begin … end."""
     n_samples = pre.shape[1]
-    sums = np.empty((n_lines, n_rows, 3), np.float32)
     work = np.zeros((4, n_samples + 4), np.float32)
     running = np.zeros((n_samples + 1, 3), np.float64)
-    for i in range(n_lines):
+    for i in range(begin, end):
         _line_sums(
             pre[i],
             post[i],
@@ -116,7 +118,13 @@ def _correlation(pre, post, residual, first_row, rows_per_sample, half_window, f
             running,
             sums[i],
         )
-    for i in range(n_lines):
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _correlation(sums, floor, out, begin, end):  # type: ignore[no-untyped-def]
+    """Correlation of lines begin … end from the sums of each line and its two neighbours."""
+    n_lines, n_rows = out.shape
+    for i in range(begin, end):
         before, after = max(i - 1, 0), min(i + 1, n_lines - 1)
         for row in range(n_rows):
             own_pre, own_post = sums[i, row, 1], sums[i, row, 2]
@@ -172,18 +180,22 @@ def post_warp_correlation(pair: StretchedPair, residual: ResidualMotion) -> Floa
         raise ValueError(f"residual has {rows.n_lines} lines, the pair {grid.n_lines}")
     first_row = (rows.start_depth_m - grid.start_depth_m) / grid.axial_step_m
     half = half_window(pair.samples_per_wavelength)
-    out = np.empty(rows.shape, np.float32)
     in_samples = residual.axial_displacement_m * np.float32(1.0 / grid.axial_step_m)
-    _correlation(
+    sums = np.empty((*rows.shape, 3), np.float32)
+    over_lines(
+        _window_sums,
+        rows.n_lines,
         pair.pre,
         pair.post,
         in_samples,
         first_row,
         grid.axial_step_m / rows.axial_step_m,
         half,
-        POWER_FLOOR * (2 * half + 1),
-        out,
+        sums,
     )
+    out = np.empty(rows.shape, np.float32)
+    floor = POWER_FLOOR * (2 * half + 1)
+    over_lines(_correlation, rows.n_lines, sums, floor, out)
     return out
 
 
