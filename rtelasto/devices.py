@@ -74,6 +74,7 @@ def open_estimator(
     *,
     device: str = "auto",
     threads: int | None = None,
+    cpu_runtime: str = "onnxruntime",
     history: int = 16,
     progress: Callable[[float, str], None] | None = None,
 ) -> CpuEstimator | GpuEstimator:
@@ -87,6 +88,8 @@ def open_estimator(
         One of :data:`DEVICES`.
     threads
         Threads of a network's runtime on the CPU.
+    cpu_runtime
+        What runs a network on the CPU, one of :data:`rtelasto.cpu.runtime.RUNTIMES`.
     history
         How many frames back pairs reach.
     progress
@@ -98,7 +101,7 @@ def open_estimator(
         If there is no such engine, or what was insisted on is not there.
     """
     choice = choose(engine, device)
-    on_cpu = open_engine(engine, threads=threads)
+    on_cpu = open_engine(engine, threads=threads, runtime=cpu_runtime)
     if choice.device == "cpu":
         return CpuEstimator(on_cpu)
     from rtelasto.cpu.engine import OnnxEngine

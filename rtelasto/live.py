@@ -78,6 +78,7 @@ class LiveRun(Closing):
             settings.engine,
             device=settings.device,
             threads=settings.threads,
+            cpu_runtime=settings.cpu_runtime,
             history=policy.history,
             progress=on_build,
         )

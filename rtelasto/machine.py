@@ -22,6 +22,7 @@ _EXTRAS = {
     "TensorRT": ("tensorrt", "tensorrt"),
     "TensorRT for RTX": ("tensorrt-rtx", "gpu"),
     "ONNX Runtime for GPUs": ("onnxruntime-gpu", "gpu"),
+    "second CPU runtime (openvino)": ("openvino", "openvino"),
     "simulation (scikit-fem)": ("scikit-fem", "sim"),
     "pictures (matplotlib)": ("matplotlib", "plot"),
     "training (torch)": ("torch", "train"),

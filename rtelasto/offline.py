@@ -56,7 +56,11 @@ def process_recording(
     if out.exists() and out.samefile(recording.path):
         raise RtelastoError(f"{out}: is the recording itself; name another file for the strain")
     estimator = open_estimator(
-        settings.engine, device=settings.device, threads=settings.threads, history=policy.history
+        settings.engine,
+        device=settings.device,
+        threads=settings.threads,
+        cpu_runtime=settings.cpu_runtime,
+        history=policy.history,
     )
     estimator.warm_up()
     pipeline = Pipeline(estimator, policy, counters)

@@ -21,7 +21,9 @@ def engine_names() -> dict[str, str]:
     return {**networks, **CLASSICAL}
 
 
-def open_engine(name: str, *, threads: int | None = None) -> StrainEngine:
+def open_engine(
+    name: str, *, threads: int | None = None, runtime: str = "onnxruntime"
+) -> StrainEngine:
     """Open an engine on the CPU.
 
     Parameters
@@ -31,11 +33,14 @@ def open_engine(name: str, *, threads: int | None = None) -> StrainEngine:
         (``docs/engines.md``).
     threads
         Threads for a network's runtime; None lets it use every core.
+    runtime
+        What runs a network: onnxruntime, openvino or openvino-bf16 (`rtelasto.cpu.runtime`).
 
     Raises
     ------
     RtelastoError
-        If there is no such engine, or the ONNX file cannot be read or breaks the contract.
+        If there is no such engine, or the ONNX file cannot be read or breaks the contract, or the
+        runtime cannot be used here.
     """
     if name == "ncc":
         from rtelasto.cpu.ncc import NccEngine
@@ -52,7 +57,7 @@ def open_engine(name: str, *, threads: int | None = None) -> StrainEngine:
         )
     from rtelasto.cpu.engine import OnnxEngine
 
-    return OnnxEngine(path, threads=threads)
+    return OnnxEngine(path, threads=threads, runtime=runtime)
 
 
 def model_path(name: str) -> Path | None:

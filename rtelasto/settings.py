@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtelasto.cpu.beamform import BeamformSettings
+from rtelasto.cpu.runtime import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.pair import PairPolicy
@@ -29,6 +30,9 @@ class EstimateSettings:
         Adaptive pairing refuses pairs whose median post-warp correlation is lower.
     threads
         Threads of the network's runtime on the CPU; by default one per core.
+    cpu_runtime
+        What runs a network on the CPU: onnxruntime, openvino (the same numbers), or openvino-bf16 (faster
+        and less accurate, where the processor can); rtelasto doctor says what this machine has.
     device
         auto, cpu, gpu, or what is to run the network on a GPU: tensorrt, tensorrt_rtx, onnxruntime.
     f_number
@@ -43,6 +47,7 @@ class EstimateSettings:
     max_lag: int = 16
     min_quality: float = 0.5
     threads: int | None = None
+    cpu_runtime: str = "onnxruntime"
     device: str = "auto"
     f_number: float = 1.5
     apodization: str = "hann"
@@ -52,6 +57,7 @@ class EstimateSettings:
             raise RtelastoError(f"threads must lie in 1…1024, got {self.threads}")
         if self.device not in DEVICES:
             raise RtelastoError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
+        check_runtime(self.cpu_runtime)
         self.policy()
         self.beamform()
 

@@ -44,6 +44,7 @@ def time_stages(
     pairs: int = 20,
     rf_format: RfFormat | None = None,
     threads: int | None = None,
+    cpu_runtime: str = "onnxruntime",
     device: str = "cpu",
 ) -> dict[str, LatencySummary]:
     """Times per stage over ``pairs`` pairs, after two that warm up.
@@ -57,7 +58,7 @@ def time_stages(
         [bytes(part) for part in encode_rf(frame, stream="timing", seq=frame.frame_id)]
         for frame in frames
     ]
-    estimator = open_estimator(engine, device=device, threads=threads)
+    estimator = open_estimator(engine, device=device, threads=threads, cpu_runtime=cpu_runtime)
     times: dict[str, Latencies] = {}
     previous = None
     # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair strains alike.

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from rtelasto.bench.rates import Rates, cpu_rates
+from rtelasto.bench.rates import Rates, cpu_rates, gpu_rates
+from rtelasto.devices import choose
 from rtelasto.domain import RfFormat
 from rtelasto.machine import default_threads
 from rtelasto.registry import model_path
@@ -187,19 +188,17 @@ class Floor:
         }
 
 
-def engine_floor(engine: str, rates: Rates | None = None) -> Floor | None:
-    """The floor of an engine on 2608 × 128 frames; None for one that is no network.
-
-    ``rates`` are those of the CPU, measured now, unless given.
-    """
+def engine_floor(engine: str, rates: Rates) -> Floor | None:
+    """The floor of an engine on 2608 × 128 frames; None for one that is no network."""
     from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
 
     model = model_path(engine)
-    if model is None:
-        return None
-    if rates is None:
-        rates = cpu_rates(default_threads())
-    return Floor(graph_work(model, PUBLISHED_FORMAT), rates)
+    return None if model is None else Floor(graph_work(model, PUBLISHED_FORMAT), rates)
+
+
+def rates_of(engine: str, device: str = "auto") -> Rates:
+    """The rates, measured now, of what would run an engine: the GPU in half precision, or all cores."""
+    return gpu_rates() if choose(engine, device).device == "gpu" else cpu_rates(default_threads())
 
 
 def describe_floor(floor: Floor) -> dict[str, str]:

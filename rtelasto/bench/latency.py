@@ -29,6 +29,7 @@ STAGES = (
     "stretch",
     "engine",
     "quality",
+    "bmode",
     "wire out",
     "rest",
 )

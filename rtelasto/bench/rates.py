@@ -90,6 +90,19 @@ def cpu_rates(threads: int, *, matrix_size: int = 1536, repeats: int = 10) -> Ra
     return Rates(rates.copy_bytes_s, max(rates.multiply_ops_s, 2 * matrix_size**3 / best_s))
 
 
+def gpu_rates() -> Rates:
+    """The rates of CuPy's current device: copying, and multiplying in half precision as engines do there."""
+    import cupy
+
+    return measure_rates(
+        cupy,
+        synchronize=cupy.cuda.get_current_stream().synchronize,
+        dtype="float16",
+        copy_bytes=2**29,
+        matrix_size=8192,
+    )
+
+
 def _best_s(work: Callable[[], object], synchronize: Callable[[], object], repeats: int) -> float:
     work()
     synchronize()

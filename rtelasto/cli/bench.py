@@ -39,6 +39,8 @@ def bench(
     engine: str = "cnn",
     pairs: int = 50,
     threads: int | None = None,
+    cpu_runtime: str = "onnxruntime",
+    device: str = "cpu",
     json_file: Path | None = None,
 ) -> None:
     """Time the stages of the pipeline on simulated 2608 × 128 int16 frames.
@@ -53,6 +55,10 @@ def bench(
         How many pairs.
     threads
         Threads of a network's runtime; by default one per core.
+    cpu_runtime
+        What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
+    device
+        Where it runs, as `rtelasto run` takes it: cpu, gpu, auto, …
     json_file
         Also write the figures here.
     """
@@ -62,7 +68,9 @@ def bench(
     if pairs < 1:
         raise RtelastoError(f"pairs must be at least 1, got {pairs}")
     with notes.status(f"timing {pairs} pairs with {engine}"):
-        stages = time_stages(engine, pairs=pairs, threads=threads)
+        stages = time_stages(
+            engine, pairs=pairs, threads=threads, cpu_runtime=cpu_runtime, device=device
+        )
     print_stages(f"{engine}, {pairs} pairs", stages)
     console.print(f"{1e3 / stages['total'].p50_ms:.1f} pairs/s")
     if json_file is not None:

@@ -20,6 +20,8 @@ def latency(
     pair: str = "consecutive",
     every: bool = False,
     threads: int | None = None,
+    cpu_runtime: str = "onnxruntime",
+    device: str = "auto",
     json_file: Path | None = None,
     png: Path | None = None,
 ) -> None:
@@ -51,6 +53,10 @@ def latency(
         Work on every frame, however late, instead of dropping the oldest when behind.
     threads
         Threads of a network's runtime; by default one per core.
+    cpu_runtime
+        What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
+    device
+        Where it runs, as `rtelasto run` takes it: auto, cpu, gpu, …
     json_file
         Also write the figures here.
     png
@@ -64,7 +70,7 @@ def latency(
             fps=fps,
             frames=frames,
             warm_up_frames=warm_up_frames,
-            options=_run_options(pair, every, threads),
+            options=_run_options(device, pair, every, threads, cpu_runtime),
         )
     print_stages(
         f"{engine}, {report.strain_frames} strain frames of {frames} RF frames at {fps:g} frames/s",
@@ -101,6 +107,8 @@ def throughput(
     seconds: float = 5.0,
     tolerance: float = 0.03,
     threads: int | None = None,
+    cpu_runtime: str = "onnxruntime",
+    device: str = "auto",
     json_file: Path | None = None,
 ) -> None:
     """The highest rate of 2608 × 128 int16 frames turned into strain with none dropped, and the floor.
@@ -126,10 +134,14 @@ def throughput(
         How near to each other the last rate sustained and the first one dropped have to be.
     threads
         Threads of a network's runtime; by default one per core.
+    cpu_runtime
+        What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
+    device
+        Where it runs, as `rtelasto run` takes it: auto, cpu, gpu, …
     json_file
         Also write the figures here.
     """
-    from rtelasto.bench.floor import describe_floor, engine_floor
+    from rtelasto.bench.floor import describe_floor, engine_floor, rates_of
     from rtelasto.bench.throughput import Trial, measure_throughput
 
     def say(trial: Trial) -> None:
@@ -141,7 +153,7 @@ def throughput(
             engine,
             seconds=seconds,
             tolerance=tolerance,
-            options=_run_options("consecutive", False, threads),
+            options=_run_options(device, "consecutive", False, threads, cpu_runtime),
             on_trial=say,
         )
     rows: dict[str, object] = {
@@ -150,7 +162,7 @@ def throughput(
     }
     content = asdict(report)
     with notes.status("measuring the floor"):
-        floor = engine_floor(engine)
+        floor = engine_floor(engine, rates_of(engine, device))
     if floor is None:
         rows["floor"] = f"defined for networks only, {engine} is none"
     else:
@@ -162,8 +174,10 @@ def throughput(
         write_json(json_file, content)
 
 
-def _run_options(pair: str, every: bool, threads: int | None) -> tuple[str, ...]:
-    options = ["--pair", pair]
+def _run_options(
+    device: str, pair: str, every: bool, threads: int | None, cpu_runtime: str
+) -> tuple[str, ...]:
+    options = ["--device", device, "--pair", pair, "--cpu-runtime", cpu_runtime]
     if every:
         options.append("--every")
     if threads is not None:

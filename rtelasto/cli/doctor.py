@@ -18,15 +18,21 @@ def doctor(*, pairs: int = 5) -> None:
     pairs
         Pairs of 2608 × 128 to time on each engine.
     """
-    from rtelasto.registry import engine_names
+    from rtelasto.cpu.runtime import usable_runtimes
+    from rtelasto.registry import engine_names, model_path
 
     print_table("This machine", describe_machine())
     console.print()
     rows = {}
     for name in engine_names():
-        stages = time_stages(name, pairs=pairs)
-        rows[name] = f"{stages['total'].p50_ms:.0f} ms a pair of 2608 × 128"
-    print_table("Engines on the CPU", rows)
+        for runtime, obstacle in (usable_runtimes() if model_path(name) else {"": ""}).items():
+            label = f"{name}, {runtime}" if runtime else name
+            if obstacle:
+                rows[label] = obstacle
+                continue
+            stages = time_stages(name, pairs=pairs, cpu_runtime=runtime or "onnxruntime")
+            rows[label] = f"{stages['total'].p50_ms:.0f} ms a pair of 2608 × 128"
+    print_table("Engines on the CPU (a network's runtime: --cpu-runtime)", rows)
     console.print()
     choice = choose("cnn")
     print_table(f"Networks run on: {choice.device}", dict(enumerate_reasons(choice)))

@@ -1,12 +1,12 @@
-"""The network engines on a CPU: an ONNX file run by ONNX Runtime."""
+"""The network engines on a CPU: an ONNX file run by a CPU runtime."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
+from rtelasto.cpu.runtime import OnnxRuntime, OpenVino, Runtime, check_runtime
 from rtelasto.domain import Grid, ResidualMotion, StretchedPair
 from rtelasto.errors import RtelastoError
 
@@ -28,48 +28,40 @@ class OnnxEngine:
         The ONNX file.
     threads
         Threads of the runtime; None uses one per core.
+    runtime
+        One of :data:`rtelasto.cpu.runtime.RUNTIMES`.
 
     Raises
     ------
     RtelastoError
-        If the file cannot be read or does not keep the contract.
+        If the file cannot be read or does not keep the contract, or the runtime cannot be used here.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        options = ort.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
+    def __init__(
+        self, path: Path, *, threads: int | None = None, runtime: str = "onnxruntime"
+    ) -> None:
+        check_runtime(runtime)
+        # It also reads what the others do not: the file's metadata.
+        reference = OnnxRuntime(path, threads)
+        _check_names(path, reference.inputs, reference.outputs)
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+            self.axial_stride = int(reference.metadata["axial_stride"])
+            self.samples_per_wavelength: float | None = float(
+                reference.metadata["samples_per_wavelength"]
             )
-        except Exception as error:  # the runtime raises its own types for every kind of bad file
-            reason = str(error).splitlines()[0]
-            raise RtelastoError(f"{path}: not a readable ONNX file ({reason})") from None
-        self._check_names(path)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        try:
-            self.axial_stride = int(metadata["axial_stride"])
-            self.samples_per_wavelength: float | None = float(metadata["samples_per_wavelength"])
         except (KeyError, ValueError):
             raise RtelastoError(
                 f"{path}: the metadata axial_stride and samples_per_wavelength are missing; "
                 "export the network with rtelasto_engines.export"
             ) from None
         self.name = path.stem
-
-    def _check_names(self, path: Path) -> None:
-        inputs = tuple(value.name for value in self._session.get_inputs())
-        outputs = tuple(value.name for value in self._session.get_outputs())
-        if inputs != _INPUTS or outputs != _OUTPUTS:
-            raise RtelastoError(
-                f"{path}: takes {inputs} and gives {outputs}; a strain engine takes {_INPUTS} "
-                f"and gives {_OUTPUTS}"
-            )
+        self._runtime: Runtime = reference
+        if runtime != "onnxruntime":
+            self._runtime = OpenVino(path, threads, bf16=runtime == "openvino-bf16")
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Residual displacement and strain of a stretched pair, at every ``axial_stride``-th sample."""
-        displacement, strain = self._session.run(_OUTPUTS, {"pre": pair.pre, "post": pair.post})
+        displacement, strain = self._runtime.run(pair.pre, pair.post)
         n_lines, n_depths = displacement.shape
         grid = Grid(
             n_lines,
@@ -80,4 +72,12 @@ class OnnxEngine:
         )
         return ResidualMotion(
             np.multiply(displacement, np.float32(pair.grid.axial_step_m)), strain, grid
+        )
+
+
+def _check_names(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+    if inputs != _INPUTS or outputs != _OUTPUTS:
+        raise RtelastoError(
+            f"{path}: takes {inputs} and gives {outputs}; a strain engine takes {_INPUTS} "
+            f"and gives {_OUTPUTS}"
         )

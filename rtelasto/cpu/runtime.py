@@ -1,0 +1,148 @@
+"""The CPU runtimes that can run an engine's graph, and what each is for.
+
+=================  =======  =====================================================================
+name               needs    what it computes
+=================  =======  =====================================================================
+``onnxruntime``    —        float32; the reference that the shipped scores were measured with
+``openvino``       extra    float32, the same numbers to rounding
+``openvino-bf16``  extra    bfloat16 inside, on processors that multiply it: faster, less accurate
+=================  =======  =====================================================================
+
+``benchmarks/README.md`` has times and differences of all three.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+import onnxruntime as ort
+
+from rtelasto.domain import Float32Image
+from rtelasto.errors import MissingExtraError, RtelastoError
+
+RUNTIMES = ("onnxruntime", "openvino", "openvino-bf16")
+
+_OUTPUTS = ("displacement", "strain")
+# A frame's size is compiled in: enough for two streams, or a depth that is switched to and fro.
+_COMPILED_SIZES = 2
+
+
+class Runtime(Protocol):
+    """Runs the graph on two frames of one shape; the images it returns are the caller's."""
+
+    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]: ...
+
+
+def check_runtime(name: str) -> None:
+    """Raise RtelastoError unless ``name`` is one of `RUNTIMES`."""
+    if name not in RUNTIMES:
+        raise RtelastoError(f"cpu_runtime must be one of {', '.join(RUNTIMES)}, got {name!r}")
+
+
+class OnnxRuntime:
+    """ONNX Runtime.
+
+    Raises
+    ------
+    RtelastoError
+        If the file cannot be read.
+    """
+
+    def __init__(self, path: Path, threads: int | None) -> None:
+        options = ort.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        # Threads that spin while they wait take the cores from the stages around the network, from the
+        # receiver and from the scanner's own software on the same machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime raises its own types for every kind of bad file
+            reason = str(error).splitlines()[0]
+            raise RtelastoError(f"{path}: not a readable ONNX file ({reason})") from None
+        self.inputs = tuple(value.name for value in self._session.get_inputs())
+        self.outputs = tuple(value.name for value in self._session.get_outputs())
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]:
+        displacement, strain = self._session.run(_OUTPUTS, {"pre": pre, "post": post})
+        return displacement, strain
+
+
+class OpenVino:
+    """OpenVINO; every size of frame is compiled when it first comes, which takes about half a second.
+
+    Raises
+    ------
+    MissingExtraError
+        If OpenVINO is not installed.
+    RtelastoError
+        If bfloat16 is asked for and this processor does not multiply it, or OpenVINO cannot read the
+        graph.
+    """
+
+    def __init__(self, path: Path, threads: int | None, *, bf16: bool) -> None:
+        self._core = _openvino_core()
+        if bf16 and not _multiplies_bf16(self._core):
+            raise RtelastoError(
+                "runtime openvino-bf16 needs a processor with bfloat16 arithmetic (AVX512_BF16 or "
+                "AMX): use --cpu-runtime openvino"
+            )
+        self._options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        }
+        if threads is not None:
+            self._options["INFERENCE_NUM_THREADS"] = threads
+        self._path = path
+        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]:
+        request = self._request_for(pre.shape)
+        request.infer({"pre": pre, "post": post}, share_inputs=True)
+        # The request's own arrays hold the next pair soon.
+        displacement, strain = (request.get_tensor(name).data.copy() for name in _OUTPUTS)
+        return displacement, strain
+
+    def _request_for(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._requests:
+            try:
+                model = self._core.read_model(str(self._path))
+                model.reshape({"pre": list(shape), "post": list(shape)})
+                compiled = self._core.compile_model(model, "CPU", self._options)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[-200:]
+                raise RtelastoError(
+                    f"{self._path}: OpenVINO cannot run it ({reason}); use --cpu-runtime onnxruntime"
+                ) from None
+            self._requests[shape] = compiled.create_infer_request()
+            if len(self._requests) > _COMPILED_SIZES:
+                self._requests.popitem(last=False)
+        self._requests.move_to_end(shape)
+        return self._requests[shape]
+
+
+def _openvino_core() -> Any:
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtraError("the runtime openvino", "openvino") from None
+    return openvino.Core()
+
+
+def _multiplies_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def usable_runtimes() -> dict[str, str]:
+    """Every runtime with an empty string, or with why it cannot be used on this machine."""
+    try:
+        core = _openvino_core()
+    except MissingExtraError as error:
+        return {name: "" if name == "onnxruntime" else str(error) for name in RUNTIMES}
+    bf16 = "" if _multiplies_bf16(core) else "this processor has no bfloat16 arithmetic"
+    return {"onnxruntime": "", "openvino": "", "openvino-bf16": bf16}
