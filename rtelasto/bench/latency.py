@@ -99,11 +99,12 @@ def measure_latency(
             raise RtelastoError(f"{name} must be at least 2, got {count}")
     with Rig(engine, options, rf_format) as rig:
         warm_up = rig.burst(fps, warm_up_frames)
+        before = rig.counters()
         burst = rig.burst(fps, frames)
+        after = rig.counters()
+    counters = {name: count - before.get(name, 0) for name, count in after.items()}
     if not warm_up.arrivals or not burst.arrivals:
-        raise RtelastoError(
-            f"no strain came of {warm_up_frames + frames} frames; counters {burst.counters}"
-        )
+        raise RtelastoError(f"no strain came of {warm_up_frames + frames} frames; counters {after}")
     memory = np.array(burst.memory_bytes[len(burst.memory_bytes) // 10 :]) / 2**20
     return LatencyReport(
         engine=engine,
@@ -116,7 +117,7 @@ def measure_latency(
         start_to_first_s=(warm_up.arrivals[0].arrived_ns - rig.started_ns) / 1e9,
         stages=_stages(burst.arrivals),
         jitter=LatencySummary.of(_jitter_ns(burst, fps)),
-        counters=burst.counters,
+        counters={name: count for name, count in counters.items() if count},
         memory_mib=(float(memory[0]), float(memory[-1])),
         memory_slope_mib_per_1000=_slope(memory) * 1000.0 / frames,
         latencies_ms=np.array([arrival.arrived_ns - arrival.sent_ns for arrival in burst.arrivals])

@@ -32,6 +32,7 @@ _START_S = 120.0
 _STOP_S = 30.0
 # A pipeline that has sent nothing for so long after the last RF frame has no more to send.
 _QUIET_NS = 1_500_000_000
+_STATUS_S = 10.0
 _LOOK_S = 0.05
 _MEMORY_PERIOD_NS = 500_000_000
 
@@ -52,13 +53,11 @@ class Arrival:
 class Burst:
     """What came of a burst of frames.
 
-    ``counters`` are those of the pipeline over this burst, ``memory_bytes`` its resident size every half
-    second.
+    ``memory_bytes`` is the resident size of the pipeline's process every half second.
     """
 
     sent: Sent
     arrivals: list[Arrival]
-    counters: dict[str, int]
     memory_bytes: list[int]
 
     @property
@@ -139,7 +138,6 @@ class Rig(Closing):
     def burst(self, fps: float, frames: int) -> Burst:
         """Have ``frames`` frames sent at ``fps`` and take the strain that comes of them."""
         assert self._sender.stdin is not None
-        before = self._counters()
         self._sender.stdin.write(json.dumps({"fps": fps, "frames": frames}) + "\n")
         self._sender.stdin.flush()
         self._sent_frames += frames
@@ -164,15 +162,15 @@ class Rig(Closing):
                 memory_bytes.append(self._memory_bytes())
                 memory_due_ns = now_ns + _MEMORY_PERIOD_NS
         reader.join()
-        counters = {
-            name: count - before.get(name, 0) for name, count in self._settled_counters().items()
-        }
-        return Burst(
-            Sent(**replies[0]),
-            arrivals,
-            {name: count for name, count in counters.items() if count},
-            memory_bytes,
-        )
+        return Burst(Sent(**replies[0]), arrivals, memory_bytes)
+
+    def counters(self) -> dict[str, int]:
+        """The pipeline's counters as of a status sent after now, which takes a second or two."""
+        seen = self._receiver.counters["statuses"]
+        # One may be on its way already; the second from now is surely newer.
+        self._receiver.counters.wait_for("statuses", seen + 2, _STATUS_S)
+        status = self._receiver.status
+        return {} if status is None else dict(status.counters)
 
     def close(self) -> None:
         """End the processes. May be called twice."""
@@ -201,17 +199,6 @@ class Rig(Closing):
             self._errors.seek(0)
             said = self._errors.read().strip() or f"exit code {self._pipeline.returncode}"
             raise RtelastoError(f"rtelasto run ended: {said}")
-
-    def _counters(self) -> dict[str, int]:
-        status = self._receiver.status
-        return {} if status is None else dict(status.counters)
-
-    def _settled_counters(self) -> dict[str, int]:
-        """The pipeline's counters as of a status sent after now."""
-        seen = self._receiver.counters["statuses"]
-        # One may be on its way already; the second from now is surely newer.
-        self._receiver.counters.wait_for("statuses", seen + 2, 5.0)
-        return self._counters()
 
     def _memory_bytes(self) -> int:
         size: int = psutil.Process(self._pipeline.pid).memory_info().rss

@@ -145,7 +145,7 @@ def throughput(
     from rtelasto.bench.throughput import Trial, measure_throughput
 
     def say(trial: Trial) -> None:
-        found = "held" if trial.sustained else f"{trial.lost} lost, {trial.late} sent late"
+        found = "held" if trial.sustained else f"{trial.lost} lost, sent in {trial.seconds:.1f} s"
         notes.print(f"{trial.fps:8.1f} frames/s: {found}")
 
     with notes.status(f"bisecting the rate of {engine}"):
