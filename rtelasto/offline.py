@@ -18,6 +18,7 @@ from rtelasto.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sources.recording import Recording
+from rtelasto.sources.strain_file import StrainFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ def process_recording(
     settings: EstimateSettings,
     *,
     png: Path | None = None,
+    mp4: Path | None = None,
     on_frame: Callable[[], None] | None = None,
 ) -> OfflineSummary:
-    """Write the strain of every pair of a recording to ``out`` and, if asked, the largest as a picture.
+    """Write the strain of every pair of a recording to ``out``.
+
+    If asked, also draw the pair that strains most as a picture and all of them as a video.
 
     Raises
     ------
@@ -96,6 +100,11 @@ def process_recording(
             recording.frame(best.frame_ids[0]),
             title=f"{recording.path.name} · {best.engine}",
         )
+    if mp4 is not None:
+        from rtelasto.sinks.video import save_video
+
+        with StrainFile(out) as strain_file:
+            save_video(mp4, strain_file, recording.frame)
     counts = counters.snapshot()
     counts.pop("strain.out", None)
     return OfflineSummary(

@@ -58,6 +58,12 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "Estimate strain of a whole recording into a file.",
         "rtelasto process press.h5 -o strain.h5",
         'rtelasto process forearm.mhd -o strain.h5 --engine ncc --pair "lag 2" --png strain.png',
+        "rtelasto process press.h5 -o strain.h5 --mp4 strain.mp4",
+    ),
+    "report": (
+        "Write a recording's strain, quality and accuracy as one HTML page.",
+        "rtelasto report press.h5",
+        "rtelasto report forearm.mhd -o forearm.html --engine ncc --center-freq-hz 4.65e6",
     ),
     "simulate": (
         "Write a simulated recording with exact truth.",

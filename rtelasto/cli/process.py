@@ -19,6 +19,7 @@ def process(
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     png: Path | None = None,
+    mp4: Path | None = None,
     settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
 ) -> None:
@@ -32,6 +33,8 @@ def process(
         HDF5 file to write, in zea's layout: strain in %, displacement, correlation.
     png
         Also draw the pair that strains most as a picture.
+    mp4
+        Also draw all pairs as a video.
     """
     settings = settings or EstimateSettings()
     with (recording or RecordingFlags()).open(file) as opened:
@@ -39,7 +42,7 @@ def process(
         with Progress(console=notes, transient=True) as bar:
             task = bar.add_task(settings.engine, total=opened.n_frames)
             summary = process_recording(
-                opened, out, settings, png=png, on_frame=lambda: bar.advance(task)
+                opened, out, settings, png=png, mp4=mp4, on_frame=lambda: bar.advance(task)
             )
     rows: dict[str, object] = {
         "strain frames": summary.pairs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,17 +60,10 @@ def save_picture(
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise RtelastoError(f"cannot write {path}: a picture is one of {', '.join(_FORMATS)}")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("a picture", "plot") from None
+    drawing = Drawing(frame, rf, mask_below=mask_below, title=title)
     output = OutputFile(path)
     try:
-        figure = Figure(layout="constrained")
-        FigureCanvasAgg(figure)
-        _draw(figure, frame, rf, title=title, mask_below=mask_below)
-        figure.savefig(
+        drawing.figure.savefig(
             output.temporary,
             format=path.suffix.lower()[1:],
             dpi=_PIXELS_PER_INCH,
@@ -84,8 +78,86 @@ def save_picture(
     output.commit()
 
 
+class Drawing:
+    """A figure of a strain frame, whose images can be replaced by those of others of the same grid.
+
+    Parameters
+    ----------
+    frame, rf
+        The strain and its pre-compression frame.
+    mask_below
+        Correlation under which strain is not shown.
+    title
+        A line above; what the strain was made from and how, unless given.
+    limits_percent
+        Limits of the colours; by default the 3rd to 97th percentile of the strain shown.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+
+    def __init__(
+        self,
+        frame: StrainFrame,
+        rf: RfFrame,
+        *,
+        mask_below: float = 0.7,
+        title: str | None = None,
+        limits_percent: tuple[float, float] | None = None,
+    ) -> None:
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise MissingExtraError("a picture", "plot") from None
+        self.figure = Figure(layout="constrained")
+        self._canvas = FigureCanvasAgg(self.figure)
+        self._mask_below = mask_below
+        _draw(
+            self.figure,
+            frame,
+            rf,
+            title=title,
+            mask_below=mask_below,
+            limits_percent=limits_percent,
+        )
+
+    def update(self, frame: StrainFrame, rf: RfFrame) -> None:
+        """Show another frame; axes, colours and limits stay."""
+        left, right = self.figure.axes[:2]
+        bmode = _bmode_db(rf).T
+        left.images[0].set_data(bmode)
+        right.images[0].set_data(bmode)
+        right.images[-1].set_data(_reliable_percent(frame, self._mask_below).T)
+
+    def caption(self, frame: StrainFrame) -> None:
+        """Say above what a frame is."""
+        self.figure.suptitle(_caption(frame))
+
+    def pixels(self, per_inch: int) -> NDArray[np.uint8]:
+        """The figure as RGBA, (rows, columns, 4); laid out once, so that nothing moves."""
+        self.figure.set_dpi(per_inch)
+        self._canvas.draw()
+        self.figure.set_layout_engine("none")
+        return np.asarray(self._canvas.buffer_rgba())
+
+    def png(self, per_inch: int) -> bytes:
+        """The figure as a PNG file."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=per_inch, facecolor="white")
+        return buffer.getvalue()
+
+
 def _draw(
-    figure: Figure, frame: StrainFrame, rf: RfFrame, *, title: str | None, mask_below: float
+    figure: Figure,
+    frame: StrainFrame,
+    rf: RfFrame,
+    *,
+    title: str | None,
+    mask_below: float,
+    limits_percent: tuple[float, float] | None = None,
 ) -> None:
     extent = _extent_mm(rf.format.grid)
     width_mm, height_mm = extent[1] - extent[0], extent[2] - extent[3]
@@ -105,7 +177,7 @@ def _draw(
     left.set_title("B-mode")
     left.set_ylabel("depth in mm")
     right.imshow(bmode.T, interpolation="bilinear", **shade)
-    _draw_strain(figure, right, _beside(right, panel_inch), frame, mask_below)
+    _draw_strain(figure, right, _beside(right, panel_inch), frame, mask_below, limits_percent)
     for axes in (left, right):
         axes.set_xlabel("lateral position in mm")
         axes.set_aspect("equal")
@@ -120,16 +192,20 @@ def _beside(axes: Axes, panel_inch: float) -> Axes:
 
 
 def _draw_strain(
-    figure: Figure, axes: Axes, bar_axes: Axes, frame: StrainFrame, mask_below: float
+    figure: Figure,
+    axes: Axes,
+    bar_axes: Axes,
+    frame: StrainFrame,
+    mask_below: float,
+    limits_percent: tuple[float, float] | None,
 ) -> None:
-    percent = 100.0 * frame.axial_strain
-    hidden = ~np.isfinite(percent) | ~(frame.correlation >= mask_below)
-    shown = percent[~hidden]
+    percent = _reliable_percent(frame, mask_below)
+    shown = percent.compressed()
     axes.set_title("axial strain" + (" (none is reliable)" if shown.size == 0 else ""))
-    low, high = _range(shown)
+    low, high = _range(shown) if limits_percent is None else limits_percent
     softest_low = bool(shown.size) and float(np.median(shown)) < 0.0
     image = axes.imshow(
-        np.ma.masked_array(percent, hidden).T,
+        percent.T,
         cmap="viridis_r" if softest_low else "viridis",
         vmin=low,
         vmax=high,
@@ -142,6 +218,12 @@ def _draw_strain(
         bottom, top = ("soft", "hard") if softest_low else ("hard", "soft")
         for text, height, edge in ((top, 1.06, "bottom"), (bottom, -0.06, "top")):
             bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
+
+
+def _reliable_percent(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
+    """Strain in %, masked where it cannot be trusted."""
+    percent = 100.0 * frame.axial_strain
+    return np.ma.masked_array(percent, ~np.isfinite(percent) | ~(frame.correlation >= mask_below))
 
 
 def _range(percent: NDArray[np.floating]) -> tuple[float, float]:

@@ -1,0 +1,40 @@
+"""``rtelasto report``: a recording as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import Progress
+
+from rtelasto.cli.recording import RecordingFlags, describe
+from rtelasto.cli.terminal import console, notes
+from rtelasto.report import write_report
+from rtelasto.settings import EstimateSettings
+
+
+def report(
+    file: Path,
+    *,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
+    recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
+) -> None:
+    """Estimate strain of a recording and write a self-contained HTML page on it.
+
+    Parameters
+    ----------
+    file
+        HDF5 (zea), MetaImage, MATLAB or NumPy recording, or a folder of `rtelasto record`.
+    out
+        The page; by default the recording's name with .html, in the current folder.
+    """
+    settings = settings or EstimateSettings()
+    out = out or Path(f"{file.stem}.html")
+    with (recording or RecordingFlags()).open(file) as opened:
+        notes.print(f"{file.name}: {describe(opened)}")
+        with Progress(console=notes, transient=True) as bar:
+            task = bar.add_task(settings.engine, total=opened.n_frames)
+            write_report(opened, out, settings, on_frame=lambda: bar.advance(task))
+    console.print(f"report    {out}")

@@ -1,0 +1,140 @@
+"""A video for people: B-mode beside strain, frame after frame, on one range of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.domain import RfFrame, StrainFrame
+from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.sinks.output_file import OutputFile
+from rtelasto.sinks.picture import Drawing
+
+_PIXELS_PER_INCH = 110
+# Where the recording has no times, and what a player shows at all.
+_FPS_UNKNOWN, _FPS_LIMITS = 10.0, (1.0, 60.0)
+_QUALITY = 7
+# So many pixels of a frame are enough for the percentiles of all frames.
+_STRIDE = 17
+_RANGE_PERCENTILES = (3.0, 97.0)
+
+
+class StrainSequence(Protocol):
+    """Strain frames that can be gone through more than once, such as those of a `StrainFile`."""
+
+    path: Path
+    acquired_ns: NDArray[np.int64]
+
+    def __iter__(self) -> Iterator[StrainFrame]: ...
+
+
+def save_video(
+    path: Path,
+    strain: StrainSequence,
+    rf_of: Callable[[int], RfFrame],
+    *,
+    mask_below: float = 0.7,
+    on_frame: Callable[[], None] | None = None,
+) -> None:
+    """Draw every strain frame into an MP4 (H.264), at the rate at which they were acquired.
+
+    ``rf_of`` gives the RF frame of a frame id, such as `Recording.frame`.
+
+    The colours run over one range, the 3rd to 97th percentile of the reliable strain of all frames.
+    Frames of a release are turned over, so that soft tissue looks the same as in a press; the caption
+    keeps their sign.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib or imageio-ffmpeg is not installed.
+    RtelastoError
+        If the video cannot be written or is not to be an .mp4.
+    """
+    if path.suffix.lower() != ".mp4":
+        raise RtelastoError(f"cannot write {path}: a video is an .mp4")
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise MissingExtraError("a video", "video") from None
+    limits = _common_range(strain, mask_below)
+    output = OutputFile(path)
+    writer: Any = None
+    try:
+        drawing: Drawing | None = None
+        for frame in strain:
+            pressed = as_press(frame)
+            rf = rf_of(frame.frame_ids[0])
+            if drawing is None:
+                drawing = Drawing(pressed, rf, mask_below=mask_below, limits_percent=limits)
+            else:
+                drawing.update(pressed, rf)
+            drawing.caption(frame)
+            pixels = _even(drawing.pixels(_PIXELS_PER_INCH))
+            if writer is None:
+                height, width, _ = pixels.shape
+                writer = imageio_ffmpeg.write_frames(
+                    str(output.temporary),
+                    (width, height),
+                    fps=_fps(strain),
+                    codec="libx264",
+                    quality=_QUALITY,
+                    macro_block_size=2,
+                    # The temporary name has no suffix to tell by.
+                    output_params=["-f", "mp4", "-movflags", "+faststart"],
+                )
+                writer.send(None)
+            writer.send(pixels)
+            if on_frame is not None:
+                on_frame()
+        if writer is None:
+            raise RtelastoError(f"{strain.path}: there are no strain frames to show")
+        writer.close()
+    except OSError as error:
+        output.discard()
+        raise output.failure(error) from error
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        output.discard()
+        raise
+    output.commit()
+
+
+def as_press(frame: StrainFrame) -> StrainFrame:
+    """The frame with compression negative: one of a release is turned over."""
+    if not frame.applied_strain > 0.0:
+        return frame
+    return frame.replace(axial_strain=-frame.axial_strain, applied_strain=-frame.applied_strain)
+
+
+def _common_range(strain: StrainSequence, mask_below: float) -> tuple[float, float] | None:
+    """Limits in %, over all frames; None where no pixel is reliable."""
+    samples = []
+    for frame in map(as_press, strain):
+        percent = 100.0 * frame.axial_strain.reshape(-1)[::_STRIDE]
+        reliable = frame.correlation.reshape(-1)[::_STRIDE] >= mask_below
+        samples.append(percent[reliable & np.isfinite(percent)])
+    pooled = np.concatenate(samples) if samples else np.zeros(0)
+    if not pooled.size:
+        return None
+    low, high = np.percentile(pooled, _RANGE_PERCENTILES)
+    return float(low), float(max(high, low + 1e-3))
+
+
+def _fps(strain: StrainSequence) -> float:
+    intervals_s = np.diff(strain.acquired_ns) / 1e9
+    intervals_s = intervals_s[intervals_s > 0.0]
+    if not intervals_s.size:
+        return _FPS_UNKNOWN
+    return float(np.clip(1.0 / np.median(intervals_s), *_FPS_LIMITS))
+
+
+def _even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB with an even number of rows and columns, which H.264's colour planes need."""
+    height, width = (size - size % 2 for size in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[:height, :width, :3])
