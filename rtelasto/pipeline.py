@@ -16,10 +16,10 @@ import numpy as np
 from rtelasto.counters import Counters
 from rtelasto.cpu.beamform import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
-from rtelasto.cpu.rf_lines import RfLines
 from rtelasto.domain import FramePair, StrainFrame
 from rtelasto.iq_data import ScannerFrame
 from rtelasto.pair import Pairing, PairPolicy
+from rtelasto.rf_lines import RfLines
 
 
 class Estimator(Protocol):
@@ -83,7 +83,7 @@ class Pipeline:
         self.estimator = estimator
         self.bmode = bmode
         self.counters = counters if counters is not None else Counters()
-        self._rf_lines = RfLines(beamform, self.counters)
+        self._rf_lines = RfLines(beamform, self.counters, on_gpu=estimator.device != "cpu")
         self._pairing = Pairing(policy, self.counters)
         self._started: deque[_Started] = deque()
 

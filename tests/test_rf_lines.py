@@ -16,11 +16,11 @@ from rtelasto.channel_data import ChannelFormat, ChannelFrame, PlaneWave
 from rtelasto.counters import Counters
 from rtelasto.cpu.beamform import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
-from rtelasto.cpu.rf_lines import RfLines
 from rtelasto.domain import Elongation, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.iq_data import IqFormat, IqFrame, ScannerFormat
 from rtelasto.live import LiveReport, LiveRun
+from rtelasto.rf_lines import RfLines
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 

@@ -179,7 +179,11 @@ class Beamformer:
             made.first_tap,
             self._fine,
         )
-        chosen = self._lines_of(acquisition)
+        self._sum(acquisition, self._lines_of(acquisition), lines)
+
+    def _sum(self, acquisition: int, chosen: slice, lines: Float32Image) -> None:
+        """Add what the fine samples of an acquisition say of these lines."""
+        channels, made = self.channel_format, self._upsampler
         line_x_m = self._line_x_m[chosen]
         # Fine samples from the zero that stands before the first one, hence the 1.
         rate = made.sampling_freq_hz

@@ -12,6 +12,7 @@ from rtelasto.cpu.beamform import Beamformer, BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
 from rtelasto.domain import RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.gpu.beamform import GpuBeamformer, mach_installed
 from rtelasto.iq_data import IqFormat, ScannerFrame
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,20 @@ class RfLines:
         How channel data are beamformed.
     counters
         Where to count.
+    on_gpu
+        Sum channel data on the GPU, where mach is installed; else on the CPU.
     """
 
     def __init__(
-        self, settings: BeamformSettings | None = None, counters: Counters | None = None
+        self,
+        settings: BeamformSettings | None = None,
+        counters: Counters | None = None,
+        *,
+        on_gpu: bool = False,
     ) -> None:
         self.settings = settings or BeamformSettings()
         self.counters = counters if counters is not None else Counters()
+        self.on_gpu = on_gpu and mach_installed()
         self.spent_ns = 0
         """How long the last frame took to convert; 0 where it came as RF lines."""
         self._format: Any = None
@@ -67,22 +75,10 @@ class RfLines:
 
     def _open(self, scanner_format: ChannelFormat | IqFormat) -> Beamformer | Remodulator | None:
         try:
-            return rf_lines_of(scanner_format, self.settings)
+            if isinstance(scanner_format, IqFormat):
+                return Remodulator(scanner_format, self.settings.samples_per_wavelength)
+            beamformer = GpuBeamformer if self.on_gpu else Beamformer
+            return beamformer(scanner_format, self.settings)
         except RtelastoError as error:
             log.warning("frames cannot become RF lines and are dropped: %s", error)
             return None
-
-
-def rf_lines_of(
-    scanner_format: ChannelFormat | IqFormat, settings: BeamformSettings
-) -> Beamformer | Remodulator:
-    """What turns frames of this format into RF lines.
-
-    Raises
-    ------
-    RtelastoError
-        If nothing can.
-    """
-    if isinstance(scanner_format, ChannelFormat):
-        return Beamformer(scanner_format, settings)
-    return Remodulator(scanner_format, settings.samples_per_wavelength)
