@@ -79,7 +79,7 @@ def test_the_latency_command_writes_table_figures_and_picture(tmp_path: Path) ->
     figures, picture = tmp_path / "latency.json", tmp_path / "latency.png"
     result = processes.finish(
         *("bench", "latency", "--engine", "cnn", "--fps", "5", "--frames", "5"),
-        *("--warm-up-frames", "3", "--json-file", str(figures), "--png", str(picture)),
+        *("--warm-up-frames", "3", "--every", "--json-file", str(figures), "--png", str(picture)),
     )
     assert result.returncode == 0, result.stderr
     assert "end to end" in result.stdout

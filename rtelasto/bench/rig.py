@@ -31,7 +31,7 @@ from rtelasto.wire_strain import StrainMessage
 _START_S = 120.0
 _STOP_S = 30.0
 # A pipeline that has sent nothing for so long after the last RF frame has no more to send.
-_QUIET_NS = 1_500_000_000
+_QUIET_NS = 3_000_000_000
 _STATUS_S = 10.0
 _LOOK_S = 0.05
 _MEMORY_PERIOD_NS = 500_000_000

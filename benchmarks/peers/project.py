@@ -1,0 +1,52 @@
+"""The engines of this project, whole pairs: stretch, engine and adding back, without the quality map.
+
+``ncc/161`` is the classical engine with the strain window whose edges are as wide as the network's of
+2026-11-22 (its model card has the comparison); its correlation window and step are ``ncc``'s own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from benchmarks.peers import Peer, Work
+from rtelasto.compose import compose
+from rtelasto.cpu.ncc import NccEngine
+from rtelasto.cpu.stretch import Stretch
+from rtelasto.domain import FramePair, RfFrame
+from rtelasto.protocols import StrainEngine
+from rtelasto.registry import open_engine
+from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
+
+
+def _whole_pair(engine: StrainEngine, pre: NDArray[Any], post: NDArray[Any]) -> Work:
+    stretch = Stretch(engine.samples_per_wavelength)
+
+    def strain() -> NDArray[Any]:
+        # New frames, so that nothing kept from an earlier call helps.
+        frames = (RfFrame(samples, PUBLISHED_FORMAT) for samples in (pre, post))
+        stretched = stretch(FramePair(*frames))
+        return compose(stretched.elongation, engine.estimate(stretched))[1]
+
+    return strain
+
+
+PEERS = {
+    "cnn": Peer(
+        "the default engine",
+        lambda pre, post, threads: _whole_pair(open_engine("cnn", threads=threads), pre, post),
+    ),
+    "ncc": Peer(
+        "this project's normalised cross-correlation",
+        lambda pre, post, threads: _whole_pair(open_engine("ncc"), pre, post),
+    ),
+    "ncc/161": Peer(
+        "the same with the strain window that gives the network's edge width",
+        lambda pre, post, threads: _whole_pair(NccEngine(strain_window=161), pre, post),
+    ),
+    "am": Peer(
+        "this project's analytic minimisation",
+        lambda pre, post, threads: _whole_pair(open_engine("am"), pre, post),
+    ),
+}
