@@ -195,6 +195,14 @@ class GpuEstimator:
         return self.collect()
 
     @property
+    def newest_lane(self) -> Lane:
+        """Where the pair that was started last is worked on, for whoever looks into the buffers."""
+        lane = self._pending[-1].lane
+        if lane is None:
+            raise RuntimeError("the pair is not on the GPU")
+        return lane
+
+    @property
     def room(self) -> int:
         """How many more pairs can be started before one has to be collected."""
         return IN_FLIGHT - len(self._pending)

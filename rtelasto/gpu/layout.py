@@ -37,6 +37,8 @@ SPAN = 3072  # samples of one line that a block holds: 3 × 12 KB are within eve
 N_CANDIDATES = 1 + wide_search.N_HYPOTHESES
 # Fits compare every block with every other: beyond this it would be the whole of a frame's time.
 MAX_BLOCKS = 4096
+# Samples of a recording per sample of the engine's grid: beyond, filters outgrow what a block holds.
+MAX_RATIO = 64.0
 
 _POINTERS = {
     "header": "Header",
@@ -311,7 +313,8 @@ class Layout:
         """Why the kernels cannot take this recording; empty where they can."""
         if self.integers["n_blocks"] > MAX_BLOCKS:
             return f"frames of {self.rf_format.n_lines} × {self.rf_format.n_samples} are too large"
-        if min(self.integers["out_chunk"], self.integers["row_chunk"]) < 1:
+        smallest = min(self.integers["out_chunk"], self.integers["row_chunk"])
+        if self.doubles["ratio"] > MAX_RATIO or smallest < 1:
             return (
                 f"{self.rf_format.samples_per_wavelength:.0f} samples per wavelength are too many"
             )
@@ -384,7 +387,8 @@ class Layout:
     def _lay_out_resampling(self) -> None:
         grid, own = self.grid, self.rf_format.grid
         ratio = grid.axial_step_m / own.axial_step_m
-        table, polynomial = resample.axial_filters(self.rf_format, ratio)
+        # Filters as long as those that are refused would also take minutes to design.
+        table, polynomial = resample.axial_filters(self.rf_format, min(ratio, MAX_RATIO))
         n_taps = interpolation.POLYNOMIAL_TAPS if polynomial else table.shape[1]
         # Positions of one chunk's outputs spread by the largest strain.
         spread = ratio * (1.0 + 1.1 * elongation.LARGEST_STRAIN)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rtelasto.gpu.layout import HEADER
-from rtelasto.gpu.workspace import HEADER_BYTES, Workspace, output_bytes, read_output
+from rtelasto.gpu.workspace import HEADER_BYTES, Workspace, address, output_bytes, read_output
 
 
 class Transfer:
@@ -39,11 +39,11 @@ class Transfer:
 
     def enqueue_upload(self) -> None:
         """Start the copy of what was staged; on return the copy may not have begun."""
-        self._copy(self._workspace.upload.data.ptr, self._upload, to_device=True)
+        self._copy(address(self._workspace.upload), self._upload, to_device=True)
 
     def enqueue_download(self) -> None:
         """Start the copy of the results; they are there once the stream has come so far."""
-        self._copy(self._workspace.output.data.ptr, self._output, to_device=False)
+        self._copy(address(self._workspace.output), self._output, to_device=False)
 
     def results(self) -> tuple[dict[str, np.ndarray], np.void]:
         """Copies of the images by name, and the summary; the download must be done."""

@@ -1,0 +1,108 @@
+"""``benchmarks.gpu_check`` without a GPU: what it says, and how it tells what came of a check."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks.gpu_check import parity
+from benchmarks.gpu_check.__main__ import checks
+from benchmarks.gpu_check.report import (
+    Bound,
+    NotRun,
+    Outcome,
+    print_outcomes,
+    run_check,
+    write_outcomes,
+)
+from rtelasto.errors import RtelastoError
+from rtelasto.gpu.probe import find_gpu
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_without_a_gpu_it_says_so_in_one_line() -> None:
+    try:
+        find_gpu()
+    except RtelastoError:
+        pass
+    else:
+        pytest.skip("there is a GPU")
+    command = [sys.executable, "-m", "benchmarks.gpu_check"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gpu_check: ")
+    assert "GPU" in line
+
+
+def test_a_check_is_made_for_everything_that_only_a_gpu_can_show() -> None:
+    names = " ".join(checks("cnn", "gpu"))
+    for what in ("kernels", "engine", "graphs", "memory", "sanitizer", "stages", "latency"):
+        assert what in names
+    assert "throughput" in names
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "at_least", "kept"),
+    [
+        (1.0, 2.0, False, True),
+        (3.0, 2.0, False, False),
+        (3.0, 2.0, True, True),
+        (1.0, 2.0, True, False),
+        (float("nan"), 2.0, False, False),
+        (float("nan"), 2.0, True, False),
+        (9.0, None, False, True),
+    ],
+)
+def test_bounds(value: float, limit: float | None, at_least: bool, kept: bool) -> None:
+    assert Bound("figure", value, "ms", limit, at_least).kept == kept
+
+
+def _raise(error: Exception) -> list[Bound]:
+    raise error
+
+
+def test_every_way_that_a_check_can_end_is_told(tmp_path: Path) -> None:
+    outcomes = [
+        run_check("good", lambda: [Bound("time", 1.0, "ms", limit=2.0), Bound("other", 5.0)]),
+        run_check("bad", lambda: [Bound("time", 3.0, "ms", limit=2.0)]),
+        run_check("told", lambda: [Bound("rate", 7.0, "GB/s")]),
+        run_check("absent", lambda: _raise(NotRun("no such tool"))),
+        run_check("refused", lambda: _raise(RtelastoError("no plan"))),
+        run_check("broken", lambda: _raise(ZeroDivisionError("oops"))),
+    ]
+    states = ["passed", "FAILED", "measured", "not run", "FAILED", "FAILED"]
+    assert [outcome.state for outcome in outcomes] == states
+    assert "ZeroDivisionError" in outcomes[-1].reason
+    said = io.StringIO()
+    print_outcomes(outcomes, {"GPU": "Some GPU"}, Console(file=said, width=120))
+    for text in ("Some GPU", "time 3 ms (≤ 2)", "no such tool", "no plan", "rate 7 GB/s"):
+        assert text in said.getvalue()
+    path = tmp_path / "gpu.json"
+    write_outcomes(path, outcomes, {"GPU": "Some GPU"})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert [check["state"] for check in content["checks"]] == states
+    assert content["checks"][0]["bounds"][0] == {
+        "name": "time",
+        "value": 1.0,
+        "unit": "ms",
+        "limit": 2.0,
+        "at_least": False,
+    }
+    assert isinstance(outcomes[0], Outcome)
+
+
+def test_the_pairs_that_are_checked_strain_as_said() -> None:
+    for dtype in ("int16", "float32"):
+        first, second = parity.pairs(parity.FORMATS[2], 0.005, dtype=dtype)
+        assert first.post is second.pre
+        assert first.pre.samples.dtype == dtype
+    assert parity.relative(np.array([1.1, 1.1]), np.array([1.0, 1.0])) == pytest.approx(0.1)

@@ -1,0 +1,216 @@
+"""The whole GPU path against the CPU's, on a device that is simulated to the order of its work.
+
+``host_cuda`` runs nothing before something waits for it; ``host_kernels`` are the kernels themselves. Real
+devices are the business of ``benchmarks.gpu_check``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import host_cuda
+import numpy as np
+import onnxruntime as ort
+import pytest
+from host_kernels import compile_for_host
+
+from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
+from rtelasto.estimator import CpuEstimator
+from rtelasto.gpu import kernels
+from rtelasto.gpu.engine import BUFFERS, INPUTS
+from rtelasto.gpu.estimator import GpuEstimator
+from rtelasto.gpu.workspace import Workspace
+from rtelasto.pair import PairPolicy
+from rtelasto.pipeline import OverlappingEstimator, Pipeline
+from rtelasto.registry import open_engine
+from rtelasto.timing import timing_frames
+from rtelasto_engines import shipped_models
+
+FORMAT = RfFormat(24, 700, 40e6, 6.25e6, 3e-4)
+OTHER = RfFormat(17, 901, 31.25e6, 7.8125e6, 2e-4)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return compile_for_host(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture(autouse=True)
+def device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    host_cuda.install(library, monkeypatch)
+    yield
+    kernels._module.cache_clear()
+
+
+class Network:
+    """The shipped network between the buffers of a pair, in stream order; recorded or not."""
+
+    runtime = "host"
+
+    def __init__(self, *, capturable: bool = True) -> None:
+        self.capturable = capturable
+        self._session = ort.InferenceSession(
+            str(shipped_models()["cnn"].path), providers=["CPUExecutionProvider"]
+        )
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def bind(self, workspace: Workspace, stream: Any) -> Network:
+        bound = Network.__new__(Network)
+        bound.capturable, bound._session = self.capturable, self._session
+        bound._arrays = {name: workspace.arrays[buffer] for name, buffer in BUFFERS.items()}
+        return bound
+
+    def enqueue(self) -> None:
+        def run() -> None:
+            outputs = [name for name in self._arrays if name not in INPUTS]
+            inputs = {name: self._arrays[name] for name in INPUTS}
+            for name, values in zip(outputs, self._session.run(outputs, inputs), strict=True):
+                self._arrays[name][:] = values
+
+        host_cuda.enqueue(run)
+
+
+def estimator(**options: Any) -> GpuEstimator:
+    network = Network(capturable=options.pop("capturable", True))
+    return GpuEstimator("cnn", 6.4, 4, lambda shape: network, on_cpu(), **options)
+
+
+def on_cpu() -> CpuEstimator:
+    return CpuEstimator(open_engine("cnn"))
+
+
+@lru_cache
+def simulated(rf_format: RfFormat) -> list[RfFrame]:
+    return timing_frames(rf_format, strain=0.004)
+
+
+def frames(n_frames: int, rf_format: RfFormat = FORMAT, dtype: str = "int16") -> list[RfFrame]:
+    """Frames that go to and fro, so that any two of them differ by a press or by nothing."""
+    three = [frame.samples.astype(dtype) for frame in simulated(rf_format)]
+    return [
+        RfFrame(three[(0, 1, 2, 1)[k % 4]].copy(), rf_format, k, acquired_ns=100 + k, stream="s")
+        for k in range(n_frames)
+    ]
+
+
+def assert_same(got: StrainFrame, wanted: StrainFrame) -> None:
+    assert got.grid == wanted.grid
+    assert (got.frame_ids, got.acquired_ns, got.stream) == (
+        wanted.frame_ids,
+        wanted.acquired_ns,
+        wanted.stream,
+    )
+    np.testing.assert_allclose(got.axial_strain, wanted.axial_strain, atol=2e-6)
+    np.testing.assert_allclose(got.axial_displacement_m, wanted.axial_displacement_m, atol=2e-9)
+    assert np.quantile(np.abs(got.correlation - wanted.correlation), 0.99) < 1e-4
+    assert got.quality == pytest.approx(wanted.quality, abs=1e-4)
+    assert got.applied_strain == pytest.approx(wanted.applied_strain, abs=2e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"eager": True}, {"capturable": False}])
+def test_every_frame_is_that_of_the_cpu(options: dict[str, bool]) -> None:
+    gpu, cpu = estimator(**options), on_cpu()
+    every = frames(6)
+    for pre, post in itertools.pairwise(every):
+        pair = FramePair(pre, post)
+        assert_same(gpu(pair), cpu(pair))
+    assert isinstance(gpu, OverlappingEstimator)
+
+
+@pytest.mark.parametrize("lag", [1, 3, 9])
+def test_two_pairs_in_flight_at_any_lag(lag: int) -> None:
+    """At lag 9 the ring, made for 4, has let go of the older frame, which is uploaded again."""
+    gpu, cpu = estimator(history=4), on_cpu()
+    every = frames(lag + 8)
+    pairs = [FramePair(pre, post) for pre, post in zip(every, every[lag:], strict=False)]
+    got = []
+    for pair in pairs:
+        if not gpu.room:
+            got.append(gpu.collect())
+        gpu.start(pair)
+    while len(got) < len(pairs):
+        got.append(gpu.collect())
+    for frame, pair in zip(got, pairs, strict=True):
+        assert_same(frame, cpu(pair))
+
+
+def test_pairs_in_any_order_of_frames() -> None:
+    gpu, cpu = estimator(history=3), on_cpu()
+    every = frames(8)
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        pre, post = rng.choice(8, 2, replace=False)
+        pair = FramePair(every[pre], every[post])
+        assert_same(gpu(pair), cpu(pair))
+
+
+def test_a_change_of_format_or_type_starts_afresh_with_pairs_in_flight() -> None:
+    gpu, cpu = estimator(), on_cpu()
+    kinds = ((FORMAT, "int16"), (OTHER, "int16"), (OTHER, "float32"), (FORMAT, "float64"))
+    pairs = [FramePair(*frames(2, rf_format, dtype)) for rf_format, dtype in kinds]
+    got = []
+    for pair in pairs:
+        if not gpu.room:
+            got.append(gpu.collect())
+        gpu.start(pair)
+    got += [gpu.collect(), gpu.collect()]
+    for frame, pair in zip(got, pairs, strict=True):
+        assert_same(frame, cpu(pair))
+
+
+def test_the_pipeline_overlaps_pairs_on_it() -> None:
+    every = frames(9)
+    pipelines = [Pipeline(make(), PairPolicy(lag=2)) for make in (estimator, on_cpu)]
+    overlapped: list[StrainFrame | None] = []
+    most = 0
+    for frame in every:
+        pipelines[0].start(frame)
+        most = max(most, pipelines[0].pending)
+        if not pipelines[0].room:
+            overlapped.append(pipelines[0].collect())
+    while pipelines[0].pending:
+        overlapped.append(pipelines[0].collect())
+    assert most == 2
+    wanted = [strain for frame in every if (strain := pipelines[1].process(frame)) is not None]
+    for frame, expected in zip(overlapped, wanted, strict=True):
+        assert frame is not None
+        assert_same(frame, expected)
+
+
+def test_what_the_kernels_do_not_take_goes_to_the_cpu() -> None:
+    coarse = RfFormat(2, 9000, 1e9, 1e6, 3e-4)  # a thousand samples per wavelength
+    noise = np.random.default_rng(1).standard_normal((2, 2, 9000)).astype(np.float32)
+    pair = FramePair(RfFrame(noise[0], coarse, 0), RfFrame(noise[1], coarse, 1))
+    taken = []
+
+    def fallback(pair: FramePair) -> StrainFrame:
+        taken.append(pair)
+        return on_cpu()(FramePair(*frames(2)))
+
+    gpu = GpuEstimator("cnn", 6.4, 4, lambda shape: Network(), fallback)
+    gpu(pair)
+    assert taken == [pair]
+
+
+def test_misuse_is_a_programming_error() -> None:
+    gpu = estimator()
+    first, second, third = (FramePair(*frames(2)) for _ in range(3))
+    gpu.start(first)
+    with pytest.raises(RuntimeError, match="collect the pairs"):
+        gpu(second)
+    gpu.start(second)
+    with pytest.raises(RuntimeError, match="in flight"):
+        gpu.start(third)
+    gpu.collect()
+    gpu.collect()
+    assert gpu(third).frame_ids == (0, 1)
+
+
+def test_warming_up_needs_no_format() -> None:
+    gpu = estimator()
+    gpu.warm_up(FORMAT)
+    assert gpu.room == 2
