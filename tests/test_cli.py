@@ -176,7 +176,7 @@ def test_doctor_names_the_extras_to_the_letter() -> None:
     assert done.returncode == 0, done.stderr
     rows = processes.table(done.stdout)
     assert rows["cores"]
-    assert "2608 × 128" in rows["cnn"]
+    assert "2608 × 128" in rows["cnn, onnxruntime"]
     for line in done.stdout.splitlines():
         assert "pip install 'rtelasto'" not in line
 
