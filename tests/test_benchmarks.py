@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report, scaling
-from benchmarks.peers import Peer, compare, encoder_decoder, optical_flow
+from benchmarks.peers import Peer, compare, encoder_decoder, optical_flow, published_cnn
 from rtelasto.latency import LatencySummary
 
 
@@ -80,3 +80,15 @@ def test_the_report_counts_all_but_the_engine() -> None:
     assert report.around_engine_ms(stages) == pytest.approx(3.0)
     assert report.README.read_text("utf-8").count(report.BEGIN) == 1
     assert report.README.read_text("utf-8").count(report.END) == 1
+
+
+def test_the_published_network_says_what_all_its_patches_would_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(published_cnn, "_SAMPLED", 64)
+    monkeypatch.setattr(published_cnn, "_PATCHES_AT_A_TIME", 32)
+    frames = np.random.default_rng(0).integers(-99, 99, (2, 32, 256)).astype(np.int16)
+    seconds = published_cnn.PEERS["published cnn"].prepare(*frames, 1)()
+    assert isinstance(seconds, float)
+    assert seconds > 0.0

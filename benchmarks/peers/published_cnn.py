@@ -25,7 +25,7 @@ def _explicit(pre: NDArray[Any], post: NDArray[Any], threads: int) -> Work:
 
     torch.set_num_threads(threads)
     model = network()
-    frames = [torch.from_numpy(frame.astype(np.float32) / frame.std()) for frame in (pre, post)]
+    frames = [torch.from_numpy(frame / np.float32(frame.std())) for frame in (pre, post)]
 
     def strain() -> float:
         with torch.inference_mode():
