@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -208,9 +209,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the fp16 variants of the shipped networks.")
     parser.add_argument("names", nargs="*", help="networks; all by default")
     names = parser.parse_args().names
+    refused = False
     for name, model in shipped_models().items():
-        if not names or name in names:
+        if names and name not in names:
+            continue
+        # A variant of another version must not stay beside a network that has none.
+        model.half_path.unlink(missing_ok=True)
+        try:
             print(make_half(model.path, model.half_path))
+        except ValueError as reason:
+            refused = True
+            print(f"{reason}; GPUs run {name} as it is", file=sys.stderr)
+    sys.exit(refused)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ needs_rtx = pytest.mark.skipif(
 def test_shipped_networks_build_ahead_of_time(name: str, precision: str, target: str) -> None:
     model = MODELS[name]
     path = model.half_path if precision == "fp16" else model.path
+    if not path.exists():
+        pytest.skip(f"{name} has no half-precision variant")
     phases: list[tuple[float, str]] = []
     built = build_plan(
         path.read_bytes(),
@@ -277,7 +279,10 @@ def test_processes_that_want_one_plan_build_it_once(tmp_path: Path) -> None:
 def test_half_precision_files_belong_to_the_networks_beside_them() -> None:
     import hashlib
 
+    assert MODELS["cnn"].half_path.exists()
     for model in MODELS.values():
+        if not model.half_path.exists():
+            continue
         half = onnx.load(model.half_path)
         properties = {entry.key: entry.value for entry in half.metadata_props}
         wanted = hashlib.sha256(model.path.read_bytes()).hexdigest()

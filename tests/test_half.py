@@ -161,6 +161,8 @@ def test_shipped_variants_stay_within_a_percent(name: str) -> None:
     from residual_pairs import stretched
 
     model = shipped_models()[name]
+    if not model.half_path.exists():
+        pytest.skip(f"{name} has no half-precision variant")
     pre = RNG.standard_normal((40, 800), np.float32)
     kernel = np.hanning(9) * np.cos(np.arange(-4, 5) * 2.0 * np.pi / 6.4)
     pre = np.apply_along_axis(np.convolve, 1, pre, kernel, "same")
