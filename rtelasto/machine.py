@@ -25,6 +25,11 @@ _EXTRAS = {
     "second CPU runtime (openvino)": ("openvino", "openvino"),
     "simulation (scikit-fem)": ("scikit-fem", "sim"),
     "pictures (matplotlib)": ("matplotlib", "plot"),
+    "videos (imageio-ffmpeg)": ("imageio-ffmpeg", "video"),
+    "live viewer (starlette)": ("starlette", "view"),
+    "recorder (hdf5plugin)": ("hdf5plugin", "record"),
+    "OpenIGTLink (pyigtl)": ("pyigtl", "igtl"),
+    "metrics (prometheus-client)": ("prometheus-client", "metrics"),
     "training (torch)": ("torch", "train"),
 }
 

@@ -9,7 +9,7 @@ const HIGH_PERCENTILE = 0.97;
 const START_MOVING = 0.25;
 const STOP_MOVING = 0.05;
 // Share of the way that it moves with each frame.
-const STEP = 0.2;
+const STEP = 0.4;
 const SMALLEST_SPAN = 0.1;
 const STRIDE = 11;
 const LEAST_SAMPLE = 20;
