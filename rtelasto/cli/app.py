@@ -39,8 +39,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "record": (
         "Record the RF and strain streams to disk.",
-        "rtelasto record session-1",
-        "rtelasto record session-1 --rf tcp://10.0.0.5:5555 --strain tcp://127.0.0.1:5556",
+        "rtelasto record scan-1",
+        "rtelasto record scan-1 --rf tcp://10.0.0.5:5555 --strain tcp://127.0.0.1:5556",
     ),
     "igtl": (
         "Serve strain and B-mode over OpenIGTLink, for 3D Slicer and PLUS.",
@@ -50,7 +50,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "replay": (
         "Send a recording over ZeroMQ at its true frame times.",
         "rtelasto replay press.h5",
-        "rtelasto replay session-1  — what `rtelasto record` wrote",
+        "rtelasto replay scan-1  — what `rtelasto record` wrote",
         "rtelasto replay forearm.mhd --speed 0.5 --repeat 10 --center-freq-hz 4.65e6",
         "rtelasto replay frames.npy --sampling-freq-hz 40e6 --line-pitch-m 0.0002 --fps 50 --loop",
     ),
