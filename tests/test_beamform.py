@@ -192,6 +192,10 @@ def test_what_cannot_be_beamformed_is_refused() -> None:
                 n_acquisitions=3, transmits=tuple(FocusedBeam(x) for x in (0.0, 1e-3, 5e-3))
             )
         )
+    with pytest.raises(RtelastoError, match="too many to beamform"):
+        Beamformer(channel_format(n_channels=4096, n_samples=8000))
+    with pytest.raises(RtelastoError, match="n_samples must lie in"):
+        Beamformer(channel_format("BS50BW", n_samples=60000))
     with pytest.raises(RtelastoError, match="must overlap"):
         Beamformer(channel_format(n_acquisitions=2, n_elements=128, first_elements=(0, 64)))
     with pytest.raises(RtelastoError, match="samples has shape"):

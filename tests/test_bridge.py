@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtelasto.channel_data import ChannelFormat
 from rtelasto.domain import RfFormat
+from rtelasto.iq_data import IqFormat
 from rtelasto.receive import Receiver
 from rtelasto.sender import RfSender
 
@@ -25,3 +27,36 @@ def test_an_array_laid_out_as_matlab_does_arrives_as_lines_of_samples() -> None:
     assert frame is not None
     np.testing.assert_array_equal(frame.samples, rf.T)
     assert frame.format == RfFormat(4, 6, 31.25e6, 7.8125e6, 0.2969e-3)
+
+
+def test_iq_and_channel_data_go_the_same_way() -> None:
+    # [pixels, lines] complex and [samples, channels, acquisitions] int16, as MATLAB holds them.
+    pixels = np.asfortranarray((np.arange(12) + 1j).reshape(4, 3).astype(np.complex64))
+    iq_format = IqFormat(
+        n_lines=3,
+        n_samples=4,
+        sampling_freq_hz=7.8e6,
+        demodulation_freq_hz=7.8e6,
+        center_freq_hz=7.8e6,
+        line_pitch_m=0.2e-3,
+    )
+    received = np.asfortranarray(np.arange(24, dtype=np.int16).reshape(4, 3, 2))
+    channels = ChannelFormat(
+        n_acquisitions=2,
+        n_channels=3,
+        n_samples=4,
+        sampling_freq_hz=31.25e6,
+        center_freq_hz=7.8125e6,
+        element_pitch_m=0.2e-3,
+    )
+    with (
+        RfSender("tcp://127.0.0.1:0") as sender,
+        Receiver(sender.endpoint, policy="every") as receiver,
+    ):
+        assert sender.wait_for_subscriber(WAIT_S)
+        for array, scanner_format in ((pixels, iq_format), (received, channels)):
+            sender.send(np.asarray(array).T, scanner_format)
+            frame = receiver.get(WAIT_S)
+            assert frame is not None
+            assert frame.format == scanner_format
+            np.testing.assert_array_equal(frame.samples, array.T)

@@ -19,11 +19,13 @@ from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, readable
-from rtelasto.domain import MAX_SAMPLES, Float32Image, RfFormat
+from rtelasto.domain import Float32Image, RfFormat
 from rtelasto.errors import RtelastoError
 
 WINDOW_POINTS = 512
 _IRREGULAR = 0.05
+# 512 MiB of restored RF: far above any scanner's, far below what a wrong header could ask for.
+_MAX_FINE_SAMPLES = 1 << 27
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,8 @@ class Beamformer:
     Raises
     ------
     RtelastoError
-        If the samples cover no depth, or focused beams do not lie evenly.
+        If the samples cover no depth or more than fits an `RfFormat`, are too many, or if focused
+        beams do not lie evenly.
     """
 
     def __init__(
@@ -108,6 +111,11 @@ class Beamformer:
         z_m = self.format.grid.depth_m
         self._depth_m = z_m.astype(np.float32)
         n_fine = self._upsampler.fine_samples(channel_format.n_samples)
+        if n_fine * channel_format.n_channels > _MAX_FINE_SAMPLES:
+            raise RtelastoError(
+                f"{channel_format.n_channels} channels of {channel_format.n_samples} samples at "
+                f"sampling_freq_hz {channel_format.sampling_freq_hz:g} are too many to beamform"
+            )
         self._fine = np.empty((channel_format.n_channels, n_fine + 3), np.float32)
         self._gain = self._inverse_weights()
 
@@ -132,7 +140,7 @@ class Beamformer:
         pitch_m = channels.element_pitch_m if lines.size == 1 else float(lines[1] - lines[0])
         return RfFormat(
             lines.size,
-            min(1 + math.floor((end_m - start_m) / step_m + 1e-6), MAX_SAMPLES),
+            1 + math.floor((end_m - start_m) / step_m + 1e-6),
             sampling_freq_hz,
             channels.center_freq_hz,
             pitch_m,
