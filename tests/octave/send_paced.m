@@ -1,7 +1,7 @@
 function send_paced(endpoint, n_frames, n_samples, n_lines, rate_hz, wait)
 %SEND_PACED  Send frames at absolute deadlines, each sample known; print what the calls took.
-% Two seconds of frames, so that a machine that is busy with other things loses none.
-rtelasto_mex('open', endpoint, struct('send_hwm', 200));
+% Four seconds of frames, so that a machine that is busy with other things loses none.
+rtelasto_mex('open', endpoint, struct('send_hwm', 400));
 meta = struct('sampling_freq_hz', 40e6, 'center_freq_hz', 6.25e6, 'line_pitch_m', 3e-4, ...
     'sound_speed_m_s', 1540);
 base = reshape(mod(0:n_samples * n_lines - 1, 30011), n_samples, n_lines);
