@@ -137,7 +137,7 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
         close_sender();
         mexErrMsgIdAndTxt("rtelasto:open:socket", "no ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
     }
-    set_option(ZMQ_LINGER, 200);
+    set_option(ZMQ_LINGER, 1000); /* close waits so long, at most, for what is still to be sent */
     set_option(ZMQ_SNDHWM, (int)hwm);
     set_option(ZMQ_HEARTBEAT_IVL, 500);
     set_option(ZMQ_HEARTBEAT_TIMEOUT, 2000);

@@ -25,6 +25,12 @@ for i = 0:n_frames - 1
     took_s(i + 1) = toc(call);
 end
 stats = rtelasto_mex('stats');
+if wait % open until our input ends: what is queued is still being sent
+    try
+        input('', 's');
+    catch
+    end
+end
 rtelasto_mex('close');
 sorted = sort(1e6 * took_s);
 printf('sent %d unheard %d overflow %d failed %d\n', stats.sent, stats.unheard, ...
