@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from rtelasto.domain import FramePair
-from rtelasto.gpu.layout import HEADER, Layout, kernel_source
+from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.quality import enqueue_quality
+from rtelasto.gpu.source import HEADER, kernel_source
 from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
 from rtelasto.gpu.workspace import HEADER_BYTES, Ring, Workspace, read_output
 

@@ -19,7 +19,8 @@ from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.domain import Elongation, FramePair, ResidualMotion, RfFormat, RfFrame
 from rtelasto.gpu.kernels import ARCHITECTURES
-from rtelasto.gpu.layout import STATISTICS, Layout, kernel_source
+from rtelasto.gpu.layout import Layout
+from rtelasto.gpu.source import STATISTICS, kernel_source
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
 SMALL = RfFormat(33, 1001, 40e6, 6.25e6, 0.3e-3)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rtelasto.gpu.layout import kernel_source
+from rtelasto.gpu.source import kernel_source
 from rtelasto.gpu.workspace import Workspace
 
 # Machine code is made and checked for these (Turing, Ampere, Ada, Hopper, Blackwell); any other GPU

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rtelasto.gpu.layout import SCALE_CHUNK, Layout
+from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.protocols import Launch
+from rtelasto.gpu.source import SCALE_CHUNK
 
 
 def enqueue_quality(launch: Launch, layout: Layout) -> None:

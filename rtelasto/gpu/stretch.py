@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from rtelasto.cpu.refine import LEVELLING_ROUNDS, TIGHT_ROUNDS
 from rtelasto.cpu.wide_search import N_HYPOTHESES
-from rtelasto.gpu.layout import CHUNK, SCALE_CHUNK, Layout
+from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.protocols import Launch
+from rtelasto.gpu.source import CHUNK, SCALE_CHUNK
 
 # One measurement follows the last tight round, and one the last levelling round.
 STEPS = TIGHT_ROUNDS + LEVELLING_ROUNDS + 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rtelasto.gpu.layout import HEADER
+from rtelasto.gpu.source import HEADER
 from rtelasto.gpu.workspace import HEADER_BYTES, Workspace, address, output_bytes, read_output
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from rtelasto.gpu.layout import (
+from rtelasto.gpu.layout import Layout
+from rtelasto.gpu.source import (
     BLOCK_MOTION,
     CANDIDATE,
     HEADER,
@@ -19,7 +20,6 @@ from rtelasto.gpu.layout import (
     STATISTICS,
     SUMMARY,
     WORK,
-    Layout,
 )
 
 # Frames are uploaded behind their header, at an address that suits every kind of access.
