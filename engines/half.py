@@ -27,7 +27,9 @@ from rtelasto.domain import FramePair, RfFrame, StretchedPair
 from rtelasto_engines import shipped_models
 from rtelasto_engines.simulate.pair import simulate_pair
 
-# Layers with learned weights, and how many outputs one needs to be worth a tensor core.
+# Layers with learned weights, and how many outputs one needs to be worth a tensor core. A convolution
+# of a single channel is not worth one either, and in these networks it is a filter of fixed form: fits
+# of a displacement, say, which must keep fp32.
 _LEARNED = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _MIN_OUTPUTS = 8
 # What passes values on: it is done in half where all the values it passes on are in half.
@@ -118,7 +120,7 @@ def _is_worth_it(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> 
     shape = weights[node.input[1]].dims
     attributes = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type == "Conv":
-        return shape[0] >= _MIN_OUTPUTS
+        return shape[0] >= _MIN_OUTPUTS and shape[1] > 1
     if node.op_type == "ConvTranspose":
         groups = attributes["group"].i if "group" in attributes else 1
         return shape[1] * groups >= _MIN_OUTPUTS

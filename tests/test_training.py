@@ -15,8 +15,6 @@ import torch
 
 from rtelasto_engines.export import export
 from rtelasto_engines.network import make_network
-from rtelasto_engines.network.cnn import phase_at, phase_step
-from rtelasto_engines.network.front_end import CorrelationFrontEnd
 from rtelasto_engines.training.batches import Batches
 from rtelasto_engines.training.dataset import Example, make_dataset, make_example
 from rtelasto_engines.training.train import train
@@ -55,24 +53,6 @@ def test_an_example_is_the_same_every_time_and_its_truth_aligns_the_frames(
     middle = 0.5 * (example.strain[:, 1:] + example.strain[:, :-1])
     valid = np.isfinite(slope) & np.isfinite(middle)
     assert np.abs(slope - middle)[valid].max() < 2e-3
-
-
-def test_the_phase_step_finds_the_displacement_of_untrained_features() -> None:
-    """Without any training, two phase steps from zero track a small motion."""
-    example = make_example(2, "published")
-    frames = (
-        torch.from_numpy(frame.astype(np.float32) / 512.0)[None]
-        for frame in (example.pre, example.post)
-    )
-    correlation = CorrelationFrontEnd()(*frames)
-    assert correlation.abs().max() < 4.0
-    displacement = torch.zeros_like(correlation[:, :1])
-    for _ in range(3):
-        displacement = phase_step(displacement, phase_at(correlation, displacement))
-    truth = example.displacement[:, ::2]
-    valid = np.abs(truth) < 1.0
-    assert valid.mean() > 0.2
-    assert np.median(np.abs(displacement[0, 0].numpy() - truth)[valid]) < 0.15
 
 
 def test_augmentation_keeps_the_truth(tmp_path: Path, example: Example) -> None:

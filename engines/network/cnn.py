@@ -1,46 +1,56 @@
 """``cnn``: the two-stage network that rtelasto ships as its default engine.
 
-Stage 1 turns the correlation of the two frames into axial displacement, stage 2 turns displacement and
-what stage 1 knows about its certainty into axial strain. Both work at an eighth of the axial sampling
-and give their output at a quarter.
+Stage 1 turns the correlation of the two frames into a first axial displacement on a sparse grid. The
+frames are then aligned by it, along and across the lines, and compared again: what is left is measured
+by its phase. Stage 2 turns that measurement, its fits over windows of several sizes and what the
+correlation says of its certainty into axial strain and displacement: it chooses at every pixel how far
+to average, and corrects the result. It works at an eighth of the axial sampling and gives its output at
+a quarter.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtelasto_engines.network import StrainNetwork
+from rtelasto_engines.network.fits import WINDOWS, SlopeFits
 from rtelasto_engines.network.front_end import (
     DECIMATION,
     LAGS,
+    RADIANS_PER_SAMPLE,
     SAMPLES_PER_WAVELENGTH,
-    CorrelationFrontEnd,
+    AlignedCorrelation,
+    Baseband,
+    CoarseCorrelation,
+    refine,
+    turned,
 )
 
 AXIAL_STRIDE = DECIMATION
 # Samples between neighbouring axial points inside the network.
 _INNER_STEP = 2 * DECIMATION
+# A little more than the lags reach.
+REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
+# How far, after training, the displacement goes towards what the phase over a small window says (lines ×
+# depths): what the network learned from simulations is smoother than tissue moves. It costs accuracy on
+# simulated tissue and brings the frames of real recordings into better agreement (figures in the model
+# card). The strain does not depend on it.
+LAST_STEP, LAST_WINDOW = 0.5, (7, 5)
 # The strain head works in percent, so that its numbers are of order one.
 _STRAIN_UNIT = 0.01
-# How much of a last phase step the displacement takes, after training: what the network has learned from
-# simulations is smoother than tissue moves. It costs accuracy on simulated tissue and brings the frames of
-# real recordings into better agreement (figures in the model card). The strain does not depend on it.
-LAST_STEP = 0.65
 
 
 class DisplacementStage(nn.Module):
     """Stage 1: convolutions over the correlation channels, then a 64-32-1 head per pixel."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.first = _conv(CorrelationFrontEnd.channels, width)
+        self.first = _conv(CoarseCorrelation.channels, width)
         self.second = _conv(width, width, dilation=(1, 2))
-        self.third = _conv(width, width, dilation=(1, 4))
-        self.fourth = _conv(width, width, dilation=(2, 2))
+        self.third = _conv(width, width, dilation=(2, 4))
+        self.fourth = _conv(width, width, dilation=(1, 1))
         self.head = nn.Sequential(
             nn.Conv2d(width, 64, 1), nn.ReLU(), nn.Conv2d(64, 32, 1), nn.ReLU(), nn.Conv2d(32, 1, 1)
         )
@@ -54,86 +64,107 @@ class DisplacementStage(nn.Module):
         return self.head(x), x
 
 
-def phase_at(correlation: Tensor, displacement: Tensor) -> Tensor:
-    """The correlation seen from an estimated displacement: (batch, 2, lines, depths).
+def smooth(displacement: Tensor, correlation: Tensor) -> Tensor:
+    """What the frames are aligned by: stage 1's displacement without its noise.
 
-    Interpolates the lags at the estimate and turns the result back by the estimate's phase. Where the
-    estimate is right the result is real; its imaginary part is the error that is left, times the
-    coherence. This is the phase step with which classical trackers end.
+    The measurement that follows is an average over a window; noise of the alignment that is finer than
+    the window would stay in its result. Pixels count by how well the frames correlate there (at the
+    best lag, squared), and none goes farther than the lags reach: beside tissue that left the frame
+    stage 1 may say anything.
     """
     n = len(LAGS)
-    real, imag = correlation[:, :n], correlation[:, n : 2 * n]
-    lags = torch.tensor(LAGS, dtype=displacement.dtype, device=displacement.device)
-    weight = F.relu(1.0 - (lags.reshape(1, -1, 1, 1) - displacement / DECIMATION).abs())
-    real, imag = (weight * real).sum(1, keepdim=True), (weight * imag).sum(1, keepdim=True)
-    phase = displacement * (2.0 * math.pi / SAMPLES_PER_WAVELENGTH)
-    cos, sin = torch.cos(phase), torch.sin(phase)
-    return torch.cat([real * cos - imag * sin, imag * cos + real * sin], dim=1)
+    weight = (correlation[:, :n] ** 2 + correlation[:, n:] ** 2).amax(1, keepdim=True) + 1e-3
+    both = torch.cat([displacement.clamp(-REACH_SAMPLES, REACH_SAMPLES) * weight, weight], 1)
+    for size in (5, 3):
+        both = F.avg_pool2d(both, size, stride=1, padding=size // 2, count_include_pad=False)
+    return both[:, :1] / both[:, 1:]
 
 
-def phase_step(displacement: Tensor, seen: Tensor) -> Tensor:
-    """The displacement after one step of what the phase says is still wrong with it.
+def phase_left(aligned: Tensor, window: tuple[int, int] = (5, 9)) -> tuple[Tensor, Tensor]:
+    """Displacement that the phase says is left (samples), and the size of the mean it is taken from.
 
-    ``seen`` is `phase_at` of the displacement; its mean over 3 lines and 72 samples has the phase
-    −ω·error. The sine stands for the phase: the step is exact where little is missing, and where much
-    is missing it goes the right way for up to half a wavelength.
+    ``aligned`` (batch, 2, lines, depths) is the correlation after alignment; its mean over a window of
+    lines × depths of 8 samples has the phase −ω·(what is left), known up to half a wavelength.
     """
-    mean = F.avg_pool2d(seen, (3, 9), stride=1, padding=(1, 4), count_include_pad=False)
-    size = torch.sqrt(mean[:, :1] ** 2 + mean[:, 1:] ** 2 + 1e-6)
-    return displacement - (SAMPLES_PER_WAVELENGTH / (2.0 * math.pi)) * mean[:, 1:] / size
+    lines, depths = window
+    mean = F.avg_pool2d(
+        aligned, (1, depths), stride=1, padding=(0, depths // 2), count_include_pad=False
+    )
+    mean = F.avg_pool2d(
+        mean, (lines, 1), stride=1, padding=(lines // 2, 0), count_include_pad=False
+    )
+    real, imag = mean[:, :1], mean[:, 1:]
+    size = torch.sqrt(real * real + imag * imag + 1e-6)
+    # The half angle's tangent, for an arc tangent of one argument.
+    angle = 2.0 * torch.atan(imag / (size + real + 1e-4))
+    return angle * (-1.0 / RADIANS_PER_SAMPLE), size
 
 
 class StrainStage(nn.Module):
-    """Stage 2: an encoder-decoder that improves on the least-squares slope of the displacement.
+    """Stage 2: an encoder-decoder that weighs fits of the displacement and corrects them.
 
-    Besides the displacement it sees its slope over short and long windows, the phase error left, and
-    stage 1's features, so that it can tell a noisy place from a real edge.
+    It sees the aligned correlation, the displacement measured by it, its slopes over every window and,
+    half-way down, stage 1's features, so that it can tell a noisy place from a real edge.
     """
 
-    fit: Tensor
-
-    def __init__(self, features: int = 24, width: int = 24) -> None:
+    def __init__(self, features: int = 32) -> None:
         super().__init__()
-        self.register_buffer("fit", _slope_filter(15), persistent=False)
-        self.enter = _conv(features + 6, width)
-        self.down1 = _conv(width, 40, stride=2)
-        self.mid1 = _conv(40, 40)
-        self.down2 = _conv(40, 56, stride=2)
-        self.mid2 = _conv(56, 56)
-        self.mid3 = _conv(56, 56, dilation=(2, 2))
-        self.up2 = nn.Conv2d(56, 40, 1)
-        self.join2 = _conv(40, 40)
-        self.up1 = nn.Conv2d(40, width, 1)
-        self.join1 = _conv(width, width)
-        self.leave = _conv(width, width)
-        self.heads = nn.Conv2d(width, 2, 1)
-        # Training starts from the classical estimate, not from noise on top of it.
+        n = len(WINDOWS)
+        self.fits = SlopeFits(_INNER_STEP)
+        self.enter = _conv(AlignedCorrelation.channels + 3 + 2 * n, 32)
+        self.down1 = _conv(32, 48, stride=2)
+        self.join = nn.Conv2d(features, 48, 1)
+        self.mid1 = _conv(48, 48)
+        self.down2 = _conv(48, 64, stride=2)
+        self.mid2 = _conv(64, 64)
+        self.down3 = _conv(64, 96, stride=2)
+        self.mid3 = _conv(96, 96)
+        self.deep3 = _conv(96, 96, dilation=(2, 2))
+        self.up3 = nn.Conv2d(96, 64, 1)
+        self.join3 = _conv(64, 64)
+        self.up2 = nn.Conv2d(64, 48, 1)
+        self.join2 = _conv(48, 48)
+        self.up1 = nn.Conv2d(48, 16, 1)
+        self.leave = _conv(32, 16)
+        self.last = _conv(16, 16)
+        self.heads = nn.Conv2d(16, 2 * n + 2, 1)
+        # Training starts from even weights of the classical fits, not from noise on top of them.
         for parameter in self.heads.parameters():
             nn.init.zeros_(parameter)
 
     def forward(
-        self, displacement: Tensor, phase: Tensor, features: Tensor
+        self, displacement: Tensor, left: Tensor, aligned: Tensor, size: Tensor, features: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Strain (dimensionless) and the corrected displacement (samples), both (batch, 1, …)."""
-        reach = self.fit.shape[-1] // 2
-        fitted = F.conv2d(F.pad(displacement, (reach, reach, 0, 0), mode="replicate"), self.fit)
-        local = displacement - F.avg_pool2d(
-            displacement, (5, 15), stride=1, padding=(2, 7), count_include_pad=False
-        )
-        inputs = [features, _slope(displacement) / _STRAIN_UNIT, fitted / _STRAIN_UNIT]
-        x0 = F.relu(self.enter(torch.cat([*inputs, 4.0 * local, 0.2 * displacement, phase], dim=1)))
-        x1 = F.relu(self.down1(x0))
+        """Strain (dimensionless) and displacement (samples), both (batch, 1, lines, depths)."""
+        n = len(WINDOWS)
+        means, slopes = self.fits(displacement)
+        apart = means - displacement
+        inputs = [aligned, left, size, slopes / _STRAIN_UNIT, 4.0 * apart, 0.2 * displacement]
+        x0 = F.relu(self.enter(torch.cat(inputs, 1)))
+        x1 = F.relu(self.down1(x0) + self.join(features))
         x1 = x1 + F.relu(self.mid1(x1))
         x2 = F.relu(self.down2(x1))
         x2 = x2 + F.relu(self.mid2(x2))
-        x2 = x2 + F.relu(self.mid3(x2))
+        x3 = F.relu(self.down3(x2))
+        x3 = x3 + F.relu(self.mid3(x3))
+        x3 = x3 + F.relu(self.deep3(x3))
+        x2 = x2 + _upsample(self.up3(x3), x2)
+        x2 = x2 + F.relu(self.join3(x2))
         x1 = x1 + _upsample(self.up2(x2), x1)
         x1 = x1 + F.relu(self.join2(x1))
-        x0 = x0 + _upsample(self.up1(x1), x0)
-        x0 = x0 + F.relu(self.join1(x0))
-        x0 = x0 + F.relu(self.leave(x0))
-        change = self.heads(x0)
-        return fitted + _STRAIN_UNIT * change[:, :1], displacement + change[:, 1:]
+        x = F.relu(self.leave(x0) + _upsample(self.up1(x1), x0))
+        x = x + F.relu(self.last(x))
+        heads = self.heads(x)
+        strain = _weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, 2 * n : -1]
+        moved = displacement + _weighed(apart, heads[:, n : 2 * n]) + heads[:, -1:]
+        return strain, moved
+
+
+def _weighed(x: Tensor, scores: Tensor) -> Tensor:
+    """Mean of the channels of x, weighed by the softmax of the scores."""
+    # Spelt out: on a CPU the runtime's own softmax over channels takes four times as long.
+    weights = torch.exp(scores - scores.amax(1, keepdim=True))
+    return (weights * x).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
 
 
 class Cnn(StrainNetwork):
@@ -149,26 +180,36 @@ class Cnn(StrainNetwork):
 
     def __init__(self) -> None:
         super().__init__()
-        self.front_end = CorrelationFrontEnd()
+        self.baseband = Baseband()
+        self.coarse = CoarseCorrelation()
         self.displacement_stage = DisplacementStage()
+        self.aligned = AlignedCorrelation()
         self.strain_stage = StrainStage()
 
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stage 1's displacement, the corrected one and the strain, at the network's inner step."""
-        first, displacement, strain = self._track(self.front_end(pre, post))
+        """Stage 1's displacement, the final one and the strain, at the network's inner step."""
+        sparse, displacement, strain, _ = self._track(pre, post)
+        first = refine(sparse, (2, 2), displacement.shape[-2:])
         return first[:, 0], displacement[:, 0], strain[:, 0]
 
-    def _track(self, correlation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        first, features = self.displacement_stage(correlation)
-        stepped = phase_step(first, phase_at(correlation, first))
-        strain, displacement = self.strain_stage(stepped, phase_at(correlation, stepped), features)
-        return first, displacement, strain
+    def _track(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Stage 1's sparse displacement; the final one; strain; what the phase says is left of that."""
+        both = self.baseband(torch.cat([pre, post]))
+        pre, post = both.chunk(2)
+        correlation = self.coarse(pre, post)
+        sparse, features = self.displacement_stage(correlation)
+        # The measurement is the same for a slightly different alignment: nothing to learn from it.
+        alignment = refine(smooth(sparse.detach(), correlation), (2, 4), pre.shape[-2:])
+        aligned = self.aligned(pre, post, alignment)
+        left, size = phase_left(aligned[:, :2])
+        start = alignment[..., ::2]
+        strain, displacement = self.strain_stage(start + left, left, aligned, size, features)
+        seen = turned(aligned[:, :2], RADIANS_PER_SAMPLE * (displacement - start))
+        return sparse, displacement, strain, phase_left(seen, LAST_WINDOW)[0]
 
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-        correlation = self.front_end(pre, post)
-        _, displacement, strain = self._track(correlation)
-        tracked = phase_step(displacement, phase_at(correlation, displacement))
-        displacement = displacement + LAST_STEP * (tracked - displacement)
+        _, displacement, strain, left = self._track(pre, post)
+        displacement = displacement + LAST_STEP * left
         n_depths = (pre.shape[-1] + AXIAL_STRIDE - 1) // AXIAL_STRIDE
         return _double(displacement[:, 0], n_depths), _double(strain[:, 0], n_depths)
 
@@ -177,18 +218,6 @@ def _conv(
     n_in: int, n_out: int, *, stride: int = 1, dilation: tuple[int, int] = (1, 1)
 ) -> nn.Conv2d:
     return nn.Conv2d(n_in, n_out, 3, stride=stride, padding=dilation, dilation=dilation)
-
-
-def _slope(displacement: Tensor) -> Tensor:
-    """Central difference along depth, in samples per sample."""
-    padded = F.pad(displacement, (1, 1, 0, 0), mode="replicate")
-    return (padded[..., 2:] - padded[..., :-2]) / (2.0 * _INNER_STEP)
-
-
-def _slope_filter(points: int) -> Tensor:
-    """Least-squares slope over so many points as a convolution, in samples per sample."""
-    offset = _INNER_STEP * (torch.arange(points, dtype=torch.float32) - points // 2)
-    return (offset / (offset**2).sum()).reshape(1, 1, 1, -1)
 
 
 def _upsample(x: Tensor, like: Tensor) -> Tensor:

@@ -3,14 +3,22 @@
 A displacement network that sees raw RF has to learn multiplication of the two frames from additions
 and rectifiers. Here the products are part of the graph: both frames become complex baseband at a
 quarter of the sampling (all that an echo of up to 80 % bandwidth holds at 6.4 samples per
-wavelength), conj(A1)·A2 is formed at several axial lags, pooled and divided by the local power. The
-phase of these numbers is the displacement, and which of them is largest tells the whole wavelengths.
+wavelength), and conj(pre)·post is formed, pooled and divided by the local power. The phase of these
+numbers is the displacement, and which lag is largest tells the whole wavelengths.
+
+It is done twice. `CoarseCorrelation` compares the frames at seven axial lags on a sparse grid. Once
+that has been turned into a smooth first displacement, `AlignedCorrelation` reads the post-compression
+frame there and compares it with five neighbouring lines, finds where between them the tissue went,
+and gives the correlation with that. Without the step across the lines the phase is twice as noisy on
+the published kind of tissue (displacement RMSE 0.037 samples against 0.017).
+
 Nothing in it is trained, and in units of the wavelength it is the same for every probe.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,7 +27,9 @@ from torch import Tensor, nn
 
 SAMPLES_PER_WAVELENGTH = 6.4
 DECIMATION = 4
+RADIANS_PER_SAMPLE = 2.0 * math.pi / SAMPLES_PER_WAVELENGTH
 LAGS = (-3, -2, -1, 0, 1, 2, 3)
+LINE_SHIFTS = (-2, -1, 0, 1, 2)
 _FILTER_TAPS = 33
 
 
@@ -41,16 +51,13 @@ def analytic_filter() -> np.ndarray:
     return np.stack([real, -window * np.sin(2.0 * np.pi * turns)]).astype(np.float32)
 
 
-class CorrelationFrontEnd(nn.Module):
-    """(pre, post) of shape (batch, lines, samples) → correlation channels at an eighth of the depths.
+class Baseband(nn.Module):
+    """RF (batch, lines, samples) → complex baseband (batch, 2, lines, ⌈samples/4⌉), real and imaginary.
 
-    Output (batch, 2·len(LAGS) + 2, lines, ⌈⌈samples/4⌉/2⌉): the real parts of the correlation at every
-    lag, then the imaginary ones, turned back by the lag's own phase so that one displacement gives one
-    phase at every lag; then the autocorrelation of the pre-compression frame at lag 1, which tells the
-    local centre frequency and so what a phase is worth in samples.
+    Its carrier is taken off, so that it may be interpolated, and a shift by r samples shows as the
+    phase −2π r/6.4 whatever else is done to it.
     """
 
-    channels = 2 * len(LAGS) + 2
     kernel: Tensor
 
     def __init__(self) -> None:
@@ -58,62 +65,187 @@ class CorrelationFrontEnd(nn.Module):
         kernel = torch.from_numpy(analytic_filter())
         self.register_buffer("kernel", kernel.reshape(2, 1, 1, -1), persistent=False)
 
-    def _baseband(self, rf: Tensor) -> Tensor:
-        """(frames, lines, samples) → (frames, 2, lines, ⌈samples/4⌉): real and imaginary part."""
-        return F.conv2d(
+    def forward(self, rf: Tensor) -> Tensor:
+        x = F.conv2d(
             rf[:, None], self.kernel, stride=(1, DECIMATION), padding=(0, _FILTER_TAPS // 2)
         )
+        n = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype)
+        # The carrier turns 5/8 of a circle a point: whole circles are taken off first, so that the
+        # angle stays small enough for its cosine at any depth.
+        turns = n * (DECIMATION / SAMPLES_PER_WAVELENGTH)
+        angle = 2.0 * math.pi * (turns - torch.floor(turns))
+        return turned(x, -angle)
+
+
+class CoarseCorrelation(nn.Module):
+    """Both basebands → correlation at every axial lag: (batch, 14, ⌈lines/2⌉, ⌈points/4⌉).
+
+    Real parts of all lags, then imaginary ones, pooled over 2 lines × 8 baseband points. An output
+    pixel stands in the middle of the 2 lines × 4 points that `refine` makes of it again.
+    """
+
+    channels = 2 * len(LAGS)
 
     def forward(self, pre: Tensor, post: Tensor) -> Tensor:
-        batch = pre.shape[0]
-        both = self._baseband(torch.cat([pre, post]))
-        a, b = both[:batch], both[batch:]
-        reach = max(LAGS)
-        padded = F.pad(b, (reach, reach))
-        width = b.shape[-1]
+        reach, width = max(LAGS), post.shape[-1]
+        padded = F.pad(post, (reach, reach))
         shifted = [padded[..., reach + lag : reach + lag + width] for lag in LAGS]
-        cross = _product(a, shifted, _turns(LAGS))
-        own = _product(a, [F.pad(a, (0, 1))[..., 1:]], _turns((1,)))
+        cross = _pool_coarse(_products(pre, shifted))
         # Power over all that the lags reach, so that by Cauchy and Schwarz the quotients stay bounded
         # even where one frame is dark and what a lag away is not.
-        power_a, power_b = _power(a, reach=0), _power(b, reach=reach)
-        cross = cross * _scale(torch.sqrt(power_a * power_b + 1e-12))
-        return torch.cat([cross, own * _scale(_power(a, reach=1))], dim=1)
+        pre_power = _pool_coarse(_power(pre))
+        post_power = _pool_coarse(_power(post), reach=reach)
+        return cross * _scale(torch.sqrt(pre_power * post_power + 1e-12), (3, 5))
 
 
-def _product(a: Tensor, others: list[Tensor], turns: Tensor) -> Tensor:
-    """conj(a)·b pooled and turned back by each b's own phase: all real parts, then all imaginary ones."""
+class AlignedCorrelation(nn.Module):
+    """Both basebands and a smooth displacement → what is still wrong with it, and how sure that is.
+
+    Parameters of the call: basebands (batch, 2, lines, points) and a displacement in samples (batch, 1,
+    lines, points). Output (batch, 5, lines, ⌈points/2⌉): real and imaginary part of the correlation of
+    the frames after the post-compression one was read at the displacement and between the lines, where
+    the tissue went; real and imaginary part of the autocorrelation of pre at lag 1, whose phase tells
+    the local centre frequency and so what a phase is worth in samples; the motion across the lines, in
+    lines.
+    """
+
+    channels = 5
+
+    def forward(self, pre: Tensor, post: Tensor, displacement: Tensor) -> Tensor:
+        read = turned(_read(post, displacement), RADIANS_PER_SAMPLE * displacement)
+        reach, n_lines = max(LINE_SHIFTS), pre.shape[-2]
+        padded = F.pad(read, (0, 0, reach, reach), mode="replicate")
+        beside = [padded[..., reach + s : reach + s + n_lines, :] for s in LINE_SHIFTS]
+        products = _pool(_products(pre, beside))
+        pre_power, post_power = _pool(_power(pre)), _pool(_power(read))
+        across = lateral_motion(products, pre_power, post_power)
+        weights, n = _cubic(across), len(LINE_SHIFTS)
+        between = torch.cat(
+            [(weights * part).sum(1, keepdim=True) for part in (products[:, :n], products[:, n:])],
+            1,
+        )
+        own = _pool(_products(pre, [F.pad(pre, (0, 1))[..., 1:]]))
+        scale = _scale(torch.sqrt(pre_power * post_power + 1e-12), (3, 9))
+        return torch.cat([between * scale, own * _scale(pre_power, (3, 9)), across], 1)
+
+
+def lateral_motion(products: Tensor, pre_power: Tensor, post_power: Tensor) -> Tensor:
+    """Where between the lines the tissue went, in lines, −1…1: (batch, 1, lines, depths).
+
+    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away, the powers those of
+    either frame. Their coherent means over 8 lines × 64 samples are compared: the beam being about
+    Gaussian, so is the correlation across lines, and its logarithm is a parabola. The vertex is that
+    of the highest of the inner three and its neighbours. Then it is smoothed, weighted by correlation:
+    motion across the lines is smooth, and what it is needed for is not sharp.
+    """
+    n, n_lines, n_depths = len(LINE_SHIFTS), *products.shape[-2:]
+    mean = _pool_blocks(products)
+    power = F.pad(post_power, (0, 0, 2, 2), mode="replicate")
+    post_mean = torch.cat(
+        [_pool_blocks(power[..., 2 + s : 2 + s + n_lines, :]) for s in LINE_SHIFTS], 1
+    )
+    height = mean[:, :n] ** 2 + mean[:, n:] ** 2
+    coherence = _mean3(height) / (_mean3(post_mean * _pool_blocks(pre_power)) + 1e-6)
+    height = torch.log(coherence + 1e-3)
+    before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]
+    vertex = 0.5 * (after - before) / (2.0 * here - before - after).clamp(min=0.02)
+    shift = torch.tensor(LINE_SHIFTS[1:-1], dtype=height.dtype, device=height.device)
+    place = vertex.clamp(-0.6, 0.6) + shift.reshape(1, -1, 1, 1)
+    highest = (here >= here.amax(1, keepdim=True)).to(height.dtype)
+    across = (highest * place).sum(1, keepdim=True) / highest.sum(1, keepdim=True)
+    weight = coherence.amax(1, keepdim=True) + 1e-3
+    across = _mean3(_mean3(across * weight)) / _mean3(_mean3(weight))
+    return refine(across, (4, 4), (n_lines, n_depths)).clamp(-1.0, 1.0)
+
+
+def turned(x: Tensor, angle: Tensor) -> Tensor:
+    """Complex numbers (batch, 2, …) turned by an angle in radians that broadcasts to (batch, 1, …)."""
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    real, imag = x[:, :1], x[:, 1:]
+    return torch.cat([real * cos - imag * sin, real * sin + imag * cos], 1)
+
+
+def refine(x: Tensor, factors: tuple[int, int], size: Sequence[int]) -> Tensor:
+    """Linear interpolation to so many times the lines and depths, cut to ``size``.
+
+    A coarse pixel stands in the middle of the fine ones that come from it.
+    """
+    scale = tuple(float(factor) for factor in factors)
+    fine = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+    return fine[..., : size[0], : size[1]]
+
+
+def _read(x: Tensor, displacement: Tensor) -> Tensor:
+    """x at a displacement (in samples) from every point along depth, linear between points."""
+    batch, _, n_lines, n_points = x.shape
+    depth = torch.arange(n_points, device=x.device, dtype=x.dtype)
+    line = torch.arange(n_lines, device=x.device, dtype=x.dtype)
+    axial = (depth + displacement[:, 0] / DECIMATION + 0.5) * (2.0 / n_points) - 1.0
+    lateral = ((line + 0.5) * (2.0 / n_lines) - 1.0).reshape(1, -1, 1).expand(batch, -1, n_points)
+    grid = torch.stack([axial, lateral], dim=-1)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _products(a: Tensor, others: list[Tensor]) -> Tensor:
+    """conj(a)·b for every b: all real parts, then all imaginary ones."""
     b_re = torch.cat([b[:, :1] for b in others], dim=1)
     b_im = torch.cat([b[:, 1:] for b in others], dim=1)
     a_re, a_im = a[:, :1], a[:, 1:]
-    real = _pool(a_re * b_re + a_im * b_im)
-    imag = _pool(a_re * b_im - a_im * b_re)
-    cos, sin = turns.to(real.device, real.dtype)
-    return torch.cat([real * cos + imag * sin, imag * cos - real * sin], dim=1)
+    return torch.cat([a_re * b_re + a_im * b_im, a_re * b_im - a_im * b_re], dim=1)
 
 
-def _turns(lags: tuple[int, ...]) -> Tensor:
-    """Cosine and sine of the phase that each lag alone makes, shape (2, lags, 1, 1)."""
-    phase = 2.0 * np.pi * DECIMATION / SAMPLES_PER_WAVELENGTH * np.array(lags)
-    values = np.stack([np.cos(phase), np.sin(phase)])
-    return torch.tensor(values, dtype=torch.float32).reshape(2, -1, 1, 1)
+def _power(x: Tensor) -> Tensor:
+    return x[:, :1] ** 2 + x[:, 1:] ** 2
 
 
-def _power(x: Tensor, *, reach: int) -> Tensor:
-    return _pool(x[:, :1] ** 2 + x[:, 1:] ** 2, reach=reach)
-
-
-def _scale(power: Tensor) -> Tensor:
+def _scale(power: Tensor, neighbourhood: tuple[int, int]) -> Tensor:
     """One over half the local and half the neighbourhood's power.
 
     Bright echoes, whose phase is sure, so weigh more than the dark ones beside them.
     """
-    wide = F.avg_pool2d(power, (3, 9), stride=1, padding=(1, 4), count_include_pad=False)
+    reach = (neighbourhood[0] // 2, neighbourhood[1] // 2)
+    wide = F.avg_pool2d(power, neighbourhood, stride=1, padding=reach, count_include_pad=False)
     return 1.0 / (0.5 * (power + wide) + 1e-6)
 
 
-def _pool(x: Tensor, *, reach: int = 0) -> Tensor:
-    """Mean over 5 axial points and ``reach`` more on either side, at every second point."""
-    return F.avg_pool2d(
-        x, (1, 5 + 2 * reach), stride=(1, 2), padding=(0, 2 + reach), count_include_pad=False
-    )
+def _pool(x: Tensor) -> Tensor:
+    """Mean over 5 baseband points, at every second one."""
+    return F.avg_pool2d(x, (1, 5), stride=(1, 2), padding=(0, 2), count_include_pad=False)
+
+
+def _pool_coarse(x: Tensor, *, reach: int = 0) -> Tensor:
+    """Mean over 2 lines and 8 baseband points, and ``reach`` more on either side, at every fourth."""
+    span, border = 8 + 2 * reach, 2 + reach
+    return _blocks(x, (2, span), (2, 4), (0, border))
+
+
+def _pool_blocks(x: Tensor) -> Tensor:
+    """Mean over 8 lines × 8 depths, at every fourth of either."""
+    return _blocks(x, (8, 8), (4, 4), (2, 2))
+
+
+def _blocks(
+    x: Tensor, window: tuple[int, int], step: tuple[int, int], border: tuple[int, int]
+) -> Tensor:
+    # One axis after the other: the sum of the windows' sides instead of their product.
+    for axis in (1, 0):
+        only = [1, 1], [1, 1], [0, 0]
+        for sizes, value in zip(only, (window, step, border), strict=True):
+            sizes[axis] = value[axis]
+        kernel, stride, padding = only
+        x = F.avg_pool2d(x, kernel, stride, padding, ceil_mode=True, count_include_pad=False)
+    return x
+
+
+def _mean3(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _cubic(shift: Tensor) -> Tensor:
+    """Weights of the five lines for a place between the inner three: Catmull–Rom."""
+    lines = torch.tensor(LINE_SHIFTS, dtype=shift.dtype, device=shift.device).reshape(1, -1, 1, 1)
+    distance = (lines - shift).abs()
+    near = (1.5 * distance - 2.5) * distance * distance + 1.0
+    far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+    far = torch.where(distance < 2.0, far, torch.zeros_like(far))
+    return torch.where(distance < 1.0, near, far)

@@ -15,13 +15,20 @@ _COUNTS_PER_RMS = 512.0
 # The front end compares lags up to ±12 samples and its convolutions see a few more: a shift of the
 # post-compression crop by up to this much teaches displacement of either sign from any example.
 _MAX_SHIFT = 4
+# In so many of the crops the post-compression frame is moved by a whole line: what lies between the
+# lines after the stretch may be more than its own errors make it.
+_LATERAL_SHARE = 0.2
+# In so many of the crops a strip of up to so many lines at one side has no partner: tissue that slipped
+# out of the image. The stretch leaves zeros there.
+_STRIP_SHARE, _STRIP_LINES = 0.25, 8
 
 
 class Batches:
     """Draws augmented crops.
 
     Augmentation: mirror across the lines, opposite polarity of both frames, a shift of the
-    post-compression crop by whole samples (the truth moves with it), white noise, gain.
+    post-compression crop by whole samples (the truth moves with it) or by a line,
+    lines without a partner at one side, white noise, gain.
 
     Parameters
     ----------
@@ -59,12 +66,21 @@ class Batches:
         lines = slice(line, line + self._lines)
         pre = example.pre[lines, first : first + self._samples].astype(np.float32)
         begin = max(first + shift, 0)
-        post = example.post[lines, begin : begin + self._samples].astype(np.float32)
+        beside = line
+        if rng.random() < _LATERAL_SHARE:
+            beside = min(max(line + int(rng.choice([-1, 1])), 0), n_lines - self._lines)
+        across = slice(beside, beside + self._lines)
+        post = example.post[across, begin : begin + self._samples].astype(np.float32)
         if post.shape != pre.shape:
             return self._crop()
         depth = slice(first // AXIAL_STRIDE, (first + self._samples) // AXIAL_STRIDE)
         displacement = example.displacement[lines, depth] - (begin - first)
         strain = example.strain[lines, depth]
+        if rng.random() < _STRIP_SHARE:
+            lost = np.s_[: int(rng.integers(1, _STRIP_LINES + 1))]
+            post[lost] = 0.0
+            displacement, strain = displacement.copy(), strain.copy()
+            displacement[lost] = strain[lost] = np.nan
         gain = (1.0 if rng.random() < 0.5 else -1.0) * rng.uniform(0.7, 1.4) / _COUNTS_PER_RMS
         pre, post = gain * pre, gain * post
         if rng.random() < 0.5:
