@@ -360,3 +360,18 @@ def test_ablations_train_score_and_go_on_where_they_stopped(tmp_path, capsys):
     options.steps = 3
     with pytest.raises(SystemExit, match="another budget"):
         ablations.run(argparse.Namespace(**vars(options), only=["dilation 2"]))
+
+
+def test_stage_2_learns_from_the_displacement_in_use() -> None:
+    network = Wu2018().train()
+    pre = torch.randn(2, 12, 160, generator=torch.Generator().manual_seed(4))
+    first, final, strain = network.stages(pre, pre.roll(1, -1))
+    assert first is final
+    strain.abs().sum().backward()
+    assert all(p.grad is None for p in network.displacement_stage.parameters())
+    assert any(p.grad is not None for p in network.strain_stage.parameters())
+    assert network.displacement_stage.training
+    network.eval()
+    with torch.no_grad():
+        stages, outputs = network.stages(pre, pre), network(pre, pre)
+    torch.testing.assert_close(stages[1:], outputs)

@@ -193,9 +193,24 @@ class Wu2018(StrainNetwork):
         self.strain_stage = StrainStage()
 
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stage 1's displacement, the same as the final one, and the strain."""
-        displacement, strain = self(pre, post)
-        return displacement, displacement, strain
+        """Stage 1's displacement, the same as the final one, and the strain.
+
+        In training the strain is that of the displacement which stage 1 gives in use. Dropout makes
+        its answer differ from pixel to pixel, a little in displacement but more than any strain in
+        slope: a stage 2 fed with that learns to say nothing.
+        """
+        displacement = self.displacement_stage.dense(pre, post)
+        if not self.training:
+            return (
+                displacement,
+                displacement,
+                self.strain_stage.dense(displacement_image(displacement)),
+            )
+        self.displacement_stage.eval()
+        with torch.no_grad():
+            in_use = self.displacement_stage.dense(pre, post)
+        self.displacement_stage.train()
+        return displacement, displacement, self.strain_stage.dense(displacement_image(in_use))
 
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
         displacement = self.displacement_stage.dense(pre, post)
