@@ -1,7 +1,7 @@
 """The engines of this project, whole pairs: stretch, engine and adding back, without the quality map.
 
-``ncc/161`` is the classical engine with the strain window whose edges are as wide as the network's of
-2026-11-22 (its model card has the comparison); its correlation window and step are ``ncc``'s own.
+``ncc/21`` is the classical engine with the sharpest strain window tried, whose edges come nearest to the
+network's (the model card has the comparison); its correlation window and step are ``ncc``'s own.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ PEERS = {
         "this project's normalised cross-correlation",
         lambda pre, post, threads: _whole_pair(open_engine("ncc"), pre, post),
     ),
-    "ncc/161": Peer(
+    "ncc/21": Peer(
         "the same with the strain window that gives the network's edge width",
-        lambda pre, post, threads: _whole_pair(NccEngine(strain_window=161), pre, post),
+        lambda pre, post, threads: _whole_pair(NccEngine(strain_window=21), pre, post),
     ),
     "am": Peer(
         "this project's analytic minimisation",
