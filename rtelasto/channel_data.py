@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, check_physics
+from rtelasto.domain import MAX_LINES, MAX_SAMPLES, check_physics, check_samples
 from rtelasto.errors import RtelastoError
 
 MAX_ACQUISITIONS = 1024
@@ -251,13 +251,13 @@ class ChannelFrame:
     decoded_ns: int = 0
 
     def __post_init__(self) -> None:
-        if self.samples.shape != self.format.shape:
-            raise RtelastoError(
-                f"samples has shape {self.samples.shape}, the format says "
-                f"(n_acquisitions, n_channels, n_samples) = {self.format.shape}"
-            )
-        if self.samples.dtype.kind not in "iuf":
-            raise RtelastoError(f"samples must be real numbers, got dtype {self.samples.dtype}")
+        n_acquisitions, n_channels, n_samples = self.format.shape
+        check_samples(
+            self.samples,
+            n_acquisitions=n_acquisitions,
+            n_channels=n_channels,
+            n_samples=n_samples,
+        )
 
 
 def _check_time(name: str, value: float) -> None:

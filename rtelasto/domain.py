@@ -142,6 +142,19 @@ class Grid:
         )
 
 
+def check_samples(samples: NDArray[np.generic], *, is_complex: bool = False, **sizes: int) -> None:
+    """Raise RtelastoError unless samples have the sizes that their format says, by name and in order,
+    and are real, or complex, numbers."""
+    expected = tuple(sizes.values())
+    if samples.shape != expected:
+        raise RtelastoError(
+            f"samples has shape {samples.shape}, the format says ({', '.join(sizes)}) = {expected}"
+        )
+    if samples.dtype.kind not in ("c" if is_complex else "iuf"):
+        kind = "complex" if is_complex else "real"
+        raise RtelastoError(f"samples must be {kind} numbers, got dtype {samples.dtype}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RfFrame:
     """One frame of RF lines.
@@ -161,13 +174,7 @@ class RfFrame:
     decoded_ns: int = 0
 
     def __post_init__(self) -> None:
-        expected = (self.format.n_lines, self.format.n_samples)
-        if self.samples.shape != expected:
-            raise RtelastoError(
-                f"samples has shape {self.samples.shape}, the format says (n_lines, n_samples) = {expected}"
-            )
-        if self.samples.dtype.kind not in "iuf":
-            raise RtelastoError(f"samples must be real numbers, got dtype {self.samples.dtype}")
+        check_samples(self.samples, n_lines=self.format.n_lines, n_samples=self.format.n_samples)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.channel_data import ChannelFormat, ChannelFrame
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, RfFrame, check_physics
+from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, RfFrame, check_physics, check_samples
 from rtelasto.errors import RtelastoError
 
 Carrier = Literal["removed", "kept"]
@@ -89,13 +89,12 @@ class IqFrame:
     decoded_ns: int = 0
 
     def __post_init__(self) -> None:
-        expected = (self.format.n_lines, self.format.n_samples)
-        if self.samples.shape != expected:
-            raise RtelastoError(
-                f"samples has shape {self.samples.shape}, the format says (n_lines, n_samples) = {expected}"
-            )
-        if self.samples.dtype.kind != "c":
-            raise RtelastoError(f"samples must be complex numbers, got dtype {self.samples.dtype}")
+        check_samples(
+            self.samples,
+            is_complex=True,
+            n_lines=self.format.n_lines,
+            n_samples=self.format.n_samples,
+        )
 
 
 ScannerFormat = RfFormat | IqFormat | ChannelFormat

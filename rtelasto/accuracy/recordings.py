@@ -77,7 +77,8 @@ def score_recording(
         found.append([result for competitor in competitors for result in competitor.strains(pair)])
         if progress is not None:
             progress(done)
-    # Engines may differ in their grid: each gets the windows on its own, chosen on the first one's.
+    # Windows are pixels: an engine whose output grid differs from the first one's is left out, and stands
+    # in the table with dashes.
     own = [[f for column, f in results if column.own] for results in found]
     grid = own[0][0].grid
     alike = [[f for f in of_pair if f.grid == grid] for of_pair in own]
