@@ -144,7 +144,8 @@ def viewer_alone(browser: Any, fps: float) -> dict[str, Any]:
             for number in range(10**9):
                 if stop.wait(max(0.0, begin + number / fps - time.monotonic())):
                     return
-                publisher.write(frames[number % 8].replace(acquired_ns=time.monotonic_ns()))
+                now_ns = time.monotonic_ns()
+                publisher.write(frames[number % 8].replace(acquired_ns=now_ns, age_ns=0))
 
         settings = ViewSettings(strain=publisher.endpoint, port=0)
         with open_viewer(settings) as server:

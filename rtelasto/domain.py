@@ -262,7 +262,9 @@ class StrainFrame:
     the probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames
     after warping by u. ``quality`` is the median of ``correlation`` and ``applied_strain`` the median
     of ``axial_strain``. ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of
-    everything lost so far, by cause. ``bmode``, where it was asked for, is the brightness of the
+    everything lost so far, by cause. ``age_ns`` is the time from acquisition to publishing, None where the
+    scanner's clock cannot tell it, and ``stale`` says that it was published too old to be called live.
+    ``bmode``, where it was asked for, is the brightness of the
     pre-compression frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
     """
 
@@ -273,6 +275,8 @@ class StrainFrame:
     frame_ids: tuple[int, int] = (0, 0)
     acquired_ns: int = 0
     published_ns: int = 0
+    age_ns: int | None = None
+    stale: bool = False
     stream: str = ""
     engine: str = ""
     quality: float = math.nan

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import Grid
@@ -30,8 +31,6 @@ _SEND_S = 5.0
 _LOOK_S = 0.1
 # Elevational extent of a pixel, mm: a plane has none, and Slicer wants one.
 _SLICE_MM = 1.0
-# An acquisition time on the monotonic clock that is older was read on another machine.
-_OLDEST_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +123,12 @@ class IgtlServer(Closing):
 
     def _pack(self) -> None:
         """Make the newest frame's messages, where anybody is there to have them."""
+        ages = StrainAges(self._receiver.endpoint)
         for message in self._receiver:
+            begun_ns = ages.begun_ns(message, time.monotonic_ns())
             with self._changed:
                 wanted = self._clients > 0
-            packed = image_messages(message) if wanted else []
+            packed = image_messages(message, begun_ns) if wanted else []
             with self._changed:
                 self._newest = (self._newest[0] + 1, packed)
                 self._changed.notify_all()
@@ -194,11 +195,12 @@ def _has_gone(client: socket.socket) -> bool:
             client.settimeout(_SEND_S)
 
 
-def image_messages(message: StrainMessage) -> list[bytes]:
+def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
     """The IMAGE messages of a strain frame: strain in % (float32) and, if it has one, B-mode (uint8).
 
     Axes i (lateral) and j (depth) are x and y of the world, in mm: x from the middle of the image, y from
-    the transducer face; pixels without strain are 0.
+    the transducer face; pixels without strain are 0. ``begun_ns`` is when the frame began to age, on this
+    host's monotonic clock: OpenIGTLink has no word for "stale", its timestamp has to tell.
     """
     from pyigtl import ImageMessage
 
@@ -208,7 +210,7 @@ def image_messages(message: StrainMessage) -> list[bytes]:
     if frame.bmode is not None:
         images[BMODE_DEVICE] = frame.bmode  # type: ignore[assignment]
     matrix = pixel_to_world_mm(frame.grid)
-    taken_s = acquired_unix_s(message)
+    taken_s = acquired_unix_s(message, begun_ns)
     return [
         ImageMessage(
             np.ascontiguousarray(image.T)[None],
@@ -228,10 +230,8 @@ def pixel_to_world_mm(grid: Grid) -> NDArray[np.float64]:
     return matrix
 
 
-def acquired_unix_s(message: StrainMessage) -> float:
-    """When the post-compression frame was acquired, s since 1970; now, where its clock cannot tell."""
-    now_s = time.time()
+def acquired_unix_s(message: StrainMessage, begun_ns: int) -> float:
+    """When the frame was acquired, s since 1970: as its sender says, or its age before now."""
     if message.clock == "unix":
         return message.frame.acquired_ns / 1e9
-    age_s = (time.monotonic_ns() - message.frame.acquired_ns) / 1e9
-    return now_s - age_s if message.clock == "monotonic" and 0.0 <= age_s < _OLDEST_S else now_s
+    return time.time() - (time.monotonic_ns() - begun_ns) / 1e9

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
@@ -72,6 +73,7 @@ class LiveRun(Closing):
         self.counters = Counters()
         self._on_strain = on_strain
         self._latencies = Latencies()
+        self._offset = ClockOffset(settings.rf, self.counters)
         policy = settings.policy()
         # The engine first: it is what can be wrong in the settings, and while it loads no frame waits.
         estimator = open_estimator(
@@ -120,7 +122,8 @@ class LiveRun(Closing):
             # A pair that is being worked on is published as soon as no further frame waits to be started.
             frame = self._receiver.get(0.0 if self._pipeline.pending else _LOOK_S)
             if frame is not None:
-                self._publisher.clock = self._receiver.clock
+                clock = self._publisher.clock = self._receiver.clock
+                self._offset.observe(frame.stream, clock, frame.acquired_ns, frame.received_ns)
                 self._pipeline.start(frame)
             if self._pipeline.pending and (frame is None or not self._pipeline.room):
                 self._collect()
@@ -137,7 +140,7 @@ class LiveRun(Closing):
         return LiveReport(
             self.counters.snapshot(),
             self._latencies.summary(),
-            "acquisition" if self._receiver.clock == "monotonic" else "arrival",
+            "acquisition" if self._offset.exact else "arrival",
             (time.monotonic_ns() - started) / 1e9,
         )
 
@@ -150,16 +153,26 @@ class LiveRun(Closing):
         if strain is None:
             return
         collected_ns = time.monotonic_ns()
+        strain = self._aged(strain, collected_ns)
         self._publisher.write(strain)
-        if self._receiver.clock == "monotonic":
-            begin_ns = strain.acquired_ns
-        else:
-            begin_ns = collected_ns - strain.stage_ns["total"]
-        self._latencies.add(time.monotonic_ns() - begin_ns)
+        aged_ns = strain.age_ns if self._offset.exact else None
+        if aged_ns is None:
+            aged_ns = strain.stage_ns["total"]
+        self._latencies.add(min(aged_ns + time.monotonic_ns() - collected_ns, MAX_AGE_NS))
         if self.metrics is not None:
             self.metrics.observe(strain)
         if self._on_strain is not None:
             self._on_strain(strain)
+
+    def _aged(self, strain: StrainFrame, now_ns: int) -> StrainFrame:
+        """The frame with its age, and whether that is beyond what may be called live."""
+        age_ns = self._offset.age_ns(strain.stream, strain.acquired_ns, now_ns)
+        # It is at least as old as its arrival, whatever its stamp says.
+        since_ns = max(age_ns or 0, strain.stage_ns["total"])
+        stale = since_ns > 1e6 * self.settings.stale_ms
+        if stale:
+            self.counters.add("strain.stale")
+        return strain.replace(age_ns=None if age_ns is None else since_ns, stale=stale)
 
     def _publish_status(self, last: dict[str, int], elapsed_ns: int) -> dict[str, int]:
         counts = self.counters.snapshot()

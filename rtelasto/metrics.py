@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,6 +75,12 @@ class MetricsServer(Closing):
         self._applied = Gauge(
             "rtelasto_applied_strain", "Median axial strain of the last pair", registry=registry
         )
+        self._begun_ns: int | None = None
+        Gauge(
+            "rtelasto_newest_frame_age_seconds",
+            "Time since the newest strain frame was acquired (or came, where its clock cannot tell)",
+            registry=registry,
+        ).set_function(self._age_s)
         Gauge(
             "rtelasto_queue_frames", "RF frames that wait for the pipeline", registry=registry
         ).set_function(queued)
@@ -89,8 +97,14 @@ class MetricsServer(Closing):
         """Take notice of a published frame."""
         for stage, time_ns in strain.stage_ns.items():
             self._stages.labels(stage).observe(time_ns / 1e9)
+        age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
+        self._begun_ns = time.monotonic_ns() - age_ns
         self._quality.set(strain.quality)
         self._applied.set(strain.applied_strain)
+
+    def _age_s(self) -> float:
+        begun_ns = self._begun_ns
+        return math.nan if begun_ns is None else (time.monotonic_ns() - begun_ns) / 1e9
 
     def close(self) -> None:
         """Stop serving. May be called twice."""

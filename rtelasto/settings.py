@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtelasto.age import check_stale_ms
 from rtelasto.cpu.beamform import BeamformSettings
 from rtelasto.cpu.runtime import check_runtime
 from rtelasto.errors import RtelastoError
@@ -101,6 +102,8 @@ class RunSettings(EstimateSettings):
         Work on every frame, however late, instead of dropping the oldest when behind.
     frames
         Stop after so many strain frames; by default only on SIGINT or SIGTERM.
+    stale_ms
+        A frame older than this since its acquisition is marked stale, and --view says that it is not live.
     """
 
     rf: str = "tcp://127.0.0.1:5555"
@@ -114,11 +117,13 @@ class RunSettings(EstimateSettings):
     record: Path | None = None
     every: bool = False
     frames: int | None = None
+    stale_ms: float = 250.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.frames is not None and self.frames < 1:
             raise RtelastoError(f"frames must be at least 1, got {self.frames}")
+        check_stale_ms(self.stale_ms)
         for name in ("view_port", "igtl", "metrics"):
             port = getattr(self, name)
             if port is not None and not 0 <= port <= 65535:

@@ -119,6 +119,8 @@ def encode_strain(
         "acquired_ns": int(frame.acquired_ns),
         "clock": text(clock, "clock"),
         "published_ns": int(frame.published_ns),
+        "age_ns": None if frame.age_ns is None else whole(int(frame.age_ns), "age_ns"),
+        "stale": bool(frame.stale),
         "engine": _text_or_empty(frame.engine, "engine"),
         "grid": {
             "axial_step_m": float(frame.grid.axial_step_m),
@@ -157,6 +159,8 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         frame_ids=(pre_id, post_id),
         acquired_ns=whole(header.get("acquired_ns"), "acquired_ns", lowest=-(2**63)),
         published_ns=whole(header.get("published_ns"), "published_ns"),
+        age_ns=None if header.get("age_ns") is None else whole(header["age_ns"], "age_ns"),
+        stale=_flag(header.get("stale", False), "stale"),
         stream=_text_or_empty(header.get("rf_stream"), "rf_stream"),
         engine=_text_or_empty(header.get("engine"), "engine"),
         quality=real_or_nan(header, "quality"),
@@ -215,6 +219,12 @@ def _grid(header: Header, shape: tuple[int, ...]) -> Grid:
 
 def _text_or_empty(value: object, key: str) -> str:
     return "" if value == "" else text(value, key, longest=256)
+
+
+def _flag(value: object, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise WireFault("header", f"{key} must be true or false, got {short(value)}")
+    return value
 
 
 def encode_status(status: Status) -> list[Part]:

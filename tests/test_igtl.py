@@ -36,6 +36,7 @@ def strain_frame(number: int, *, bmode: bool = True) -> StrainFrame:
         np.ones(GRID.shape, np.float32),
         GRID,
         acquired_ns=time.monotonic_ns(),
+        age_ns=0,
         bmode=rng.integers(0, 256, GRID.shape).astype(np.uint8) if bmode else None,
     )
 
@@ -64,7 +65,7 @@ def client(server: IgtlServer) -> Iterator[Any]:
 def receive(client: Any, publisher: StrainPublisher, name: str, frame: StrainFrame) -> Any:
     """The first image of that name; the frame is sent until one comes, as live ones are."""
     for _ in range(600):
-        publisher.write(frame)
+        publisher.write(frame.replace(age_ns=time.monotonic_ns() - frame.acquired_ns))
         message = client.wait_for_message(name, timeout=0.1)
         if message is not None:
             return message

@@ -63,6 +63,8 @@ def test_a_run_tells_what_it_counts_and_how_long_it_takes():
         assert found["rtelasto_stage_seconds_count", stage] == 2
         assert found["rtelasto_stage_seconds_sum", stage] > 0
     assert found["rtelasto_queue_frames", ""] == 0
+    # Acquired when it was sent, in this test.
+    assert 0.0 < found["rtelasto_newest_frame_age_seconds", ""] < WAIT_S
     assert found["rtelasto_quality", ""] > 0.9
     assert found["rtelasto_applied_strain", ""] == pytest.approx(-0.005, abs=1e-3)
     assert found["rtelasto_run_info", "cpu"] == 1

@@ -141,7 +141,24 @@ def test_a_page_gets_the_images_as_they_are(publisher: StrainPublisher, server: 
     assert header["frame_ids"] == [3, 4]
     assert header["credit_ms"] == 123.5
     assert 0.0 <= header["age_ms"] < 1e3 * WAIT_S
+    assert (header["age_from"], header["stale"]) == ("arrival", False)
     assert 0.0 <= header["held_ms"] < 1e3 * WAIT_S
+
+
+def test_a_page_is_told_how_old_a_frame_is_and_that_it_was_published_late(
+    publisher: StrainPublisher, server: Any
+):
+    async def page() -> dict[str, Any]:
+        async with connect(stream_of(server.address)) as socket:
+            client = PageClient(socket)
+            await client.grant()
+            publisher.write(strain_frame(1).replace(age_ns=3_000_000_000, stale=True))
+            header, _ = await client.frame()
+            return header
+
+    header = asyncio.run(page())
+    assert (header["age_from"], header["stale"]) == ("acquisition", True)
+    assert 3000.0 <= header["age_ms"] < 3000.0 + 1e3 * WAIT_S
 
 
 def test_a_page_gets_one_frame_a_credit_and_always_the_newest(
@@ -279,10 +296,11 @@ def test_a_status_names_what_was_lost():
     status = Status(
         "s", 0, 0, {"received": 20.0, "latency_p50_ms": float("nan")}, {"gaps": 3, "x": 1}
     )
-    told = json.loads(pack_status(status, {"lost_on_wire": 2, "pages": 1}))
+    told = json.loads(pack_status(status, {"lost_on_wire": 2, "pages": 1}, 250.0))
     assert told["losses"] == {"gaps": 3, "to_viewer": 2}
+    assert told["stale_ms"] == 250.0
     assert told["pipeline"]["rates"] == {"received": 20.0, "latency_p50_ms": None}
-    assert json.loads(pack_status(None, {}))["pipeline"] is None
+    assert json.loads(pack_status(None, {}, 250.0))["pipeline"] is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -70,6 +70,8 @@ def strain_frame() -> StrainFrame:
         frame_ids=(5, 263),
         acquired_ns=1000,
         published_ns=2000,
+        age_ns=1000,
+        stale=True,
         stream="scanner-1",
         engine="cnn",
         quality=0.75,
@@ -279,6 +281,14 @@ def test_strain_vector_both_ways():
     assert math.isnan(message.frame.applied_strain)
 
 
+def test_strain_without_an_age_is_of_unknown_age_and_not_marked():
+    for without in ({"age_ns": ..., "stale": ...}, {"age_ns": None, "stale": False}):
+        frame = decode_strain(strain_parts(**without)).frame
+        assert (frame.age_ns, frame.stale) == (None, False)
+    unknown = strain_frame().replace(age_ns=None)
+    assert msgpack.unpackb(encode_strain(unknown, stream="s", seq=0)[1])["age_ns"] is None
+
+
 def test_status_vector_both_ways():
     parts = vector("status.hex")
     status = Status(
@@ -471,6 +481,10 @@ STRAIN_FAULTS = [
     ("header", strain_parts(drops={"gaps": 1.5})),
     ("header", strain_parts(timings_ns=[])),
     ("header", strain_parts(engine=None)),
+    ("header", strain_parts(age_ns=-1)),
+    ("header", strain_parts(age_ns=1.5)),
+    ("header", strain_parts(stale=None)),
+    ("header", strain_parts(stale=1)),
     ("format", strain_parts(grid={"axial_step_m": 0, "line_pitch_m": 1, "start_depth_m": 0})),
     ("format", strain_parts(grid={"axial_step_m": 1, "line_pitch_m": 1})),
     ("arrays", strain_parts(arrays=7)),
@@ -581,8 +595,10 @@ names = st.text(min_size=1, max_size=20)
     st.dictionaries(names, st.integers(0, 2**63 - 1), max_size=20),
     st.floats(**finite) | st.just(math.nan),
     st.text(max_size=256),
+    st.none() | st.integers(0, 2**63 - 1),
+    st.booleans(),
 )
-def test_strain_round_trip(shape, counters, quality, engine):
+def test_strain_round_trip(shape, counters, quality, engine, age_ns, stale):
     images = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
     frame = StrainFrame(
         *images,
@@ -592,6 +608,8 @@ def test_strain_round_trip(shape, counters, quality, engine):
         engine=engine,
         drops=counters,
         stage_ns=counters,
+        age_ns=age_ns,
+        stale=stale,
     )
     decoded = decode_strain(as_bytes(encode_strain(frame, stream="s", seq=1))).frame
     for name in dataclasses.asdict(frame):

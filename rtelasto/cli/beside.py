@@ -31,7 +31,12 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
     parts: list[Sidecar] = []
     with ExitStack() as stack:
         if settings.view:
-            view = ViewSettings(strain=strain, host=settings.view_host, port=settings.view_port)
+            view = ViewSettings(
+                strain=strain,
+                host=settings.view_host,
+                port=settings.view_port,
+                stale_ms=settings.stale_ms,
+            )
             parts.append(stack.enter_context(Sidecar("viewer", open_viewer, view)))
         if settings.igtl is not None:
             igtl = IgtlSettings(strain=strain, port=settings.igtl)

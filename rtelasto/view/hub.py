@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from rtelasto.view.page_message import pack_frame, pack_images
 from rtelasto.wire_strain import StrainMessage
 
-# An older frame was stamped by another machine, whose clock started at another time.
-_OLDEST_NS = 60_000_000_000
-
 
 class LiveFrame:
-    """A strain frame as pages get it; packed when the first of them asks."""
+    """A strain frame as pages get it, its age counted from ``begun_ns``; packed when the first asks."""
 
-    def __init__(self, message: StrainMessage, number: int) -> None:
+    def __init__(self, message: StrainMessage, number: int, begun_ns: int) -> None:
         self.number = number
-        self.arrived_ns = time.monotonic_ns()
+        self._begun_ns = begun_ns
         self._message = message
         self._packed: tuple[dict[str, object], bytes] | None = None
 
@@ -35,21 +32,11 @@ class LiveFrame:
         header, images = self._packed
         now_ns = time.monotonic_ns()
         timing = {
-            "age_ms": (now_ns - self._begin_ns()) / 1e6,
-            "age_from": "acquisition" if self._age_is_told() else "arrival",
+            "age_ms": (now_ns - self._begun_ns) / 1e6,
             "credit_ms": credit.page_ms,
             "held_ms": (now_ns - credit.arrived_ns) / 1e6,
         }
         return pack_frame(header | timing, images)
-
-    def _begin_ns(self) -> int:
-        """When the frame began to age: at its acquisition, where this machine's clock can tell."""
-        return self._message.frame.acquired_ns if self._age_is_told() else self.arrived_ns
-
-    def _age_is_told(self) -> bool:
-        """Whether ``acquired_ns`` can be from this machine's monotonic clock."""
-        age_ns = self.arrived_ns - self._message.frame.acquired_ns
-        return self._message.clock == "monotonic" and 0 <= age_ns < _OLDEST_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +56,9 @@ class Hub:
         self._waiting: set[asyncio.Future[None]] = set()
         self._closed = False
 
-    def publish(self, message: StrainMessage) -> None:
-        """Take the newest frame; from any thread."""
-        self._loop.call_soon_threadsafe(self._take, message)
+    def publish(self, message: StrainMessage, begun_ns: int) -> None:
+        """Take the newest frame, which ages since ``begun_ns`` (ours, monotonic); from any thread."""
+        self._loop.call_soon_threadsafe(self._take, message, begun_ns)
 
     def close(self) -> None:
         """End everybody's wait; from any thread, while the loop runs or after."""
@@ -93,9 +80,9 @@ class Hub:
                 self._waiting.discard(news)
         return None
 
-    def _take(self, message: StrainMessage) -> None:
+    def _take(self, message: StrainMessage, begun_ns: int) -> None:
         number = 0 if self._newest is None else self._newest.number + 1
-        self._newest = LiveFrame(message, number)
+        self._newest = LiveFrame(message, number, begun_ns)
         self._wake()
 
     def _wake(self) -> None:

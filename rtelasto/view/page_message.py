@@ -55,6 +55,8 @@ def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
         "applied_strain": _number(frame.applied_strain),
         "engine": frame.engine,
         "drops": frame.drops,
+        "age_from": "arrival" if frame.age_ns is None else "acquisition",
+        "stale": frame.stale,
     }
     return header, b"".join(images)
 
@@ -66,9 +68,9 @@ def pack_frame(header: Mapping[str, object], images: bytes) -> bytes:
     return len(text).to_bytes(4, "little") + bytes(4) + text + images
 
 
-def pack_status(status: Status | None, viewer: Mapping[str, int]) -> str:
+def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: float) -> str:
     """The pipeline's last status (null before the first), what was lost by cause on the way to strain and
-    from there to the viewer, and what the viewer itself counted."""
+    from there to the viewer, what the viewer itself counted, and the age at which frames are not live."""
     losses = (
         {} if status is None else {n: c for n, c in status.counters.items() if c and is_loss(n)}
     )
@@ -85,6 +87,7 @@ def pack_status(status: Status | None, viewer: Mapping[str, int]) -> str:
             },
             "losses": losses,
             "viewer": dict(viewer),
+            "stale_ms": stale_ms,
         }
     )
 

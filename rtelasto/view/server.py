@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import uvicorn
 from starlette.applications import Starlette
 
+from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.errors import RtelastoError
@@ -68,7 +70,9 @@ class ViewServer(Closing):
         self._started = threading.Event()
         app = make_app(
             hub=self._get_hub,
-            status=lambda: pack_status(self._receiver.status, self.counters.snapshot()),
+            status=lambda: pack_status(
+                self._receiver.status, self.counters.snapshot(), settings.stale_ms
+            ),
             counters=self.counters,
             token=token,
             loopback=settings.is_loopback,
@@ -129,8 +133,9 @@ class ViewServer(Closing):
         feeder.join(_STOP_S)
 
     def _feed(self, hub: Hub) -> None:
+        ages = StrainAges(self._receiver.endpoint)
         for message in self._receiver:
-            hub.publish(message)
+            hub.publish(message, ages.begun_ns(message, time.monotonic_ns()))
 
 
 def _bind(settings: ViewSettings) -> socket.socket:

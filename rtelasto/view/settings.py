@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from rtelasto.age import check_stale_ms
 from rtelasto.errors import RtelastoError
 
 _LONGEST_TOKEN = 256
@@ -25,16 +26,20 @@ class ViewSettings:
         Port to bind; 0 takes a free one.
     token
         What the page's address has to end with (?token=…) for it to get any data.
+    stale_ms
+        The page says that it is not live once its newest frame is older than this since acquisition.
     """
 
     strain: str = "tcp://127.0.0.1:5556"
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
+    stale_ms: float = 250.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise RtelastoError(f"port must lie in 0…65535, got {self.port}")
+        check_stale_ms(self.stale_ms)
         if not self.host:
             raise RtelastoError("host must be an address such as 127.0.0.1, got nothing")
         if self.token is not None and not 8 <= len(self.token) <= _LONGEST_TOKEN:
