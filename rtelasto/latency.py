@@ -38,13 +38,17 @@ class Latencies:
     """Keeps the newest ``capacity`` times, so that memory stays flat however long a run is."""
 
     def __init__(self, capacity: int = 100_000) -> None:
-        self._times_ns = np.zeros(capacity, np.int64)
+        # Written once, so that all of it is there from the start: zeros would come page by page.
+        self._times_ns = np.full(capacity, -1, np.int64)
         self._count = 0
 
     def add(self, time_ns: int) -> None:
         self._times_ns[self._count % self._times_ns.size] = time_ns
         self._count += 1
 
-    def summary(self) -> LatencySummary:
-        newest = LatencySummary.of(self._times_ns[: min(self._count, self._times_ns.size)])
-        return replace(newest, count=self._count)
+    def summary(self, newest: int | None = None) -> LatencySummary:
+        """Of the ``newest`` times, or of all that are kept; ``count`` is that of all there were."""
+        kept = min(self._count, self._times_ns.size)
+        wanted = kept if newest is None else min(newest, kept)
+        places = np.arange(self._count - wanted, self._count) % self._times_ns.size
+        return replace(LatencySummary.of(self._times_ns[places]), count=self._count)

@@ -21,6 +21,8 @@ from rtelasto.receive import Receiver
 from rtelasto.settings import RunSettings
 
 STATUS_PERIOD_NS = 1_000_000_000
+# How many frames back the latency in a status goes.
+_STATUS_FRAMES = 1000
 # How soon a request to stop is noticed while no frames come.
 _LOOK_S = 0.1
 
@@ -180,7 +182,8 @@ class LiveRun(Closing):
             name: 1e9 * (counts.get(name, 0) - last.get(name, 0)) / elapsed_ns
             for name in ("received", "strain.out")
         }
-        latency = self._latencies.summary()
+        # Of all, it would take longer and longer, and tell less and less of how it is now.
+        latency = self._latencies.summary(_STATUS_FRAMES)
         if latency.count:
             rates |= {"latency_p50_ms": latency.p50_ms, "latency_p99_ms": latency.p99_ms}
         estimator = self._pipeline.estimator
