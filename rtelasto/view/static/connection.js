@@ -7,11 +7,11 @@ const RETRY_MS = [250, 500, 1000, 2000];
 const SILENCE_MS = 5000;
 
 export class Connection {
-  /** Callbacks: onFrame(frame), onStatus(status), onState("live" | "connecting" | "no frames"). */
-  constructor({ onFrame, onStatus, onState }) {
+  /** Callbacks: onFrame(frame), onStatus(status), onLost(). */
+  constructor({ onFrame, onStatus, onLost }) {
     this.onFrame = onFrame;
     this.onStatus = onStatus;
-    this.onState = onState;
+    this.onLost = onLost;
     this.failures = 0;
     this.watch = 0;
     this.open();
@@ -42,7 +42,7 @@ export class Connection {
     };
     socket.onclose = () => {
       clearTimeout(this.watch);
-      this.onState("connecting");
+      this.onLost();
       const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
       this.failures += 1;
       setTimeout(() => this.open(), wait);

@@ -7,6 +7,7 @@ import { Controls } from "./controls.js";
 import { Rate, healthTexts } from "./health.js";
 import { KEYS, keyName, listen } from "./keys.js";
 import { extentMm } from "./layout.js";
+import { Liveness } from "./liveness.js";
 import { followPointer } from "./pointer.js";
 import { loadPreferences } from "./preferences.js";
 import { DynamicRange } from "./range.js";
@@ -18,8 +19,8 @@ import { direction, latestOf, shownStrain } from "./values.js";
 import { ageNowMs } from "./wire.js";
 
 const byId = (id) => document.getElementById(id);
-// Without a frame for so long, what is on the screen is no longer live.
-const STALE_MS = 1500;
+// How soon it shows that no frames come, and how often rates are told.
+const LIVENESS_MS = 100;
 const HEALTH_MS = 500;
 const NUDGE_MM = 0.5;
 
@@ -27,16 +28,15 @@ const preferences = loadPreferences();
 const range = new DynamicRange();
 const regions = new Regions();
 const cine = new Cine();
+const liveness = new Liveness();
 const stage = new Stage(byId("images"));
 const trace = new Trace(byId("trace"));
 const shownRate = new Rate();
 const controls = new Controls(preferences, range, repaint);
 
-let connected = false;
 let status = null;
 let age = null;
 let lastDirection = -1;
-let lastFrameMs = -Infinity;
 let tool = null;
 let profileMm = null;
 let pinned = false;
@@ -46,23 +46,24 @@ let owesCredit = false;
 
 const connection = new Connection({
   onFrame(frame) {
-    connected = true;
-    lastFrameMs = frame.arrivedMs;
+    liveness.heard();
+    liveness.newest = frame;
     frame.direction = lastDirection = direction(frame, lastDirection);
     trace.add(frame);
     owesCredit = true;
     if (cine.add(frame)) showPress(frame);
-    if (byId("connection").dataset.state !== "live") showState();
     repaint();
   },
   onStatus(news) {
-    connected = true;
+    liveness.heard();
+    liveness.limitMs = news.stale_ms;
     status = news;
+    showRates();
   },
-  onState() {
-    connected = false;
+  onLost() {
+    liveness.connected = false;
     owesCredit = false;
-    showState();
+    showLiveness();
   },
 });
 
@@ -102,9 +103,11 @@ function paint() {
     regions,
     profileMm,
   });
+  if (!cine.frozen) liveness.drawn = frame;
   showMeasures(frame, regions.shapes, maskBelow);
   controls.showRange();
   showCine();
+  showLiveness();
 }
 
 function showCine() {
@@ -117,13 +120,13 @@ function showCine() {
   byId("freeze").setAttribute("aria-pressed", cine.frozen);
 }
 
-function showState() {
-  const fresh = performance.now() - lastFrameMs < STALE_MS;
-  const state = !connected ? "connecting" : fresh ? "live" : "waiting for strain";
-  const mark = byId("connection");
-  mark.textContent = state;
-  mark.dataset.state = state;
-  showHealth(healthTexts(status, shownRate.perSecond(performance.now()), fresh ? age : null));
+function showLiveness() {
+  liveness.show(cine.frozen);
+}
+
+function showRates() {
+  const shown = liveness.state === "live" ? age : null;
+  showHealth(healthTexts(status, shownRate.perSecond(performance.now()), shown));
 }
 
 function freeze() {
@@ -241,5 +244,9 @@ for (const [codes, text] of KEYS) {
   );
 }
 new ResizeObserver(repaint).observe(byId("stage"));
-setInterval(showState, HEALTH_MS);
-showState();
+// A page out of sight is woken seldom: it must be right when it is looked at again.
+document.addEventListener("visibilitychange", showLiveness);
+setInterval(showLiveness, LIVENESS_MS);
+setInterval(showRates, HEALTH_MS);
+showLiveness();
+showRates();

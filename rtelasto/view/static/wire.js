@@ -33,6 +33,7 @@ export function decodeFrame(buffer) {
     engine: header.engine,
     ageMs: header.age_ms,
     ageFrom: header.age_from,
+    stale: header.stale,
     creditMs: header.credit_ms,
     heldMs: header.held_ms,
     arrivedMs: performance.now(),
