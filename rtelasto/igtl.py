@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +44,15 @@ class IgtlSettings:
     ----------
     strain
         Endpoint where `rtelasto run` publishes strain.
+    keys
+        Folder of keys (rtelasto keys) for that; without it ``strain`` must be on this machine.
     host, port
         Address to bind; OpenIGTLink has no access control, so loopback unless the network is yours.
         Port 0 takes a free one.
     """
 
     strain: str = "tcp://127.0.0.1:5556"
+    keys: Path | None = None
     host: str = "127.0.0.1"
     port: int = 18944
 
@@ -96,7 +100,9 @@ class IgtlServer(Closing):
         self._clients = 0
         self._stopping = False
         try:
-            self._receiver = StrainReceiver(settings.strain, counters=self.counters)
+            self._receiver = StrainReceiver(
+                settings.strain, counters=self.counters, keys=settings.keys
+            )
         except BaseException:
             self._listener.close()
             raise

@@ -90,7 +90,9 @@ class LiveRun(Closing):
         self._pipeline = Pipeline(
             estimator, policy, self.counters, settings.beamform(), bmode=settings.wants_bmode
         )
-        self._publisher = StrainPublisher(settings.strain, counters=self.counters)
+        self._publisher = StrainPublisher(
+            settings.strain, counters=self.counters, keys=settings.keys
+        )
         self.metrics: MetricsServer | None = None
         try:
             self._receiver = Receiver(
@@ -98,6 +100,7 @@ class LiveRun(Closing):
                 policy="every" if settings.every else "latest",
                 queue_frames=None if settings.every else _queue_frames(policy),
                 counters=self.counters,
+                keys=settings.keys,
             )
         except BaseException:
             self._publisher.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic_ns
 
 import numpy as np
@@ -32,16 +33,18 @@ class StrainPublisher(Closing):
         sees so by ``seq``; neither the pipeline nor other subscribers are held up.
     counters
         Where to count; by default its own.
+    keys
+        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is taken or is none.
+        If ``endpoint`` is taken, is none, or open to other machines without keys.
 
     Notes
     -----
-    Counters: ``published``, ``unheard`` (frames that nobody subscribed to, not even encoded) and
-    ``publish_dropped`` (refused by ZeroMQ).
+    Counters: ``published``, ``unheard`` (frames that nobody subscribed to, not even encoded),
+    ``publish_dropped`` (refused by ZeroMQ); with keys ``clients_allowed`` and ``clients_refused``.
     """
 
     def __init__(
@@ -51,13 +54,16 @@ class StrainPublisher(Closing):
         clock: str = "unknown",
         send_hwm: int = 8,
         counters: Counters | None = None,
+        keys: Path | None = None,
     ) -> None:
-        self._socket = PublishingSocket(endpoint, send_hwm=send_hwm, linger_ms=250)
+        self.counters = Counters() if counters is None else counters
+        self._socket = PublishingSocket(
+            endpoint, send_hwm=send_hwm, linger_ms=250, keys=keys, counters=self.counters
+        )
         self._lock = threading.Lock()
         self._frames = 0
         self._statuses = 0
         self.clock = clock
-        self.counters = Counters() if counters is None else counters
         self.stream = uuid.uuid4().hex
         self.endpoint = self._socket.endpoint
 

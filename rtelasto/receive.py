@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic_ns
 from typing import Generic
 
@@ -69,6 +70,8 @@ class Receiver(_Receiver[ScannerFrame]):
         A sender of more than this in one part is disconnected.
     counters
         Where to count; by default its own.
+    keys
+        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
 
     Notes
     -----
@@ -86,6 +89,7 @@ class Receiver(_Receiver[ScannerFrame]):
         receive_hwm: int = 4,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         counters: Counters | None = None,
+        keys: Path | None = None,
     ) -> None:
         self.counters = Counters() if counters is None else counters
         self.clock = "unknown"
@@ -100,6 +104,7 @@ class Receiver(_Receiver[ScannerFrame]):
             queue_items=queue_frames or (2 if policy == "latest" else 64),
             receive_hwm=receive_hwm,
             max_message_bytes=max_message_bytes,
+            keys=keys,
         )
 
     def _accept(self, parts: list[zmq.Frame]) -> ScannerFrame | None:
@@ -129,6 +134,7 @@ class StrainReceiver(_Receiver[StrainMessage]):
         receive_hwm: int = 4,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         counters: Counters | None = None,
+        keys: Path | None = None,
     ) -> None:
         self.counters = Counters() if counters is None else counters
         self.status: Status | None = None
@@ -142,6 +148,7 @@ class StrainReceiver(_Receiver[StrainMessage]):
             queue_items=queue_frames or (1 if policy == "latest" else 64),
             receive_hwm=receive_hwm,
             max_message_bytes=max_message_bytes,
+            keys=keys,
         )
 
     def _accept(self, parts: list[zmq.Frame]) -> StrainMessage | None:

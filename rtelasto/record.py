@@ -34,6 +34,8 @@ class RecordSettings:
         Endpoint where the sender of RF frames is bound.
     strain
         Endpoint where `rtelasto run` publishes strain.
+    keys
+        Folder of keys (rtelasto keys), for both streams.
     buffer_frames
         Frames of each stream kept in memory for a disk that is behind; the oldest beyond them are
         lost, and counted as overflow.
@@ -42,6 +44,7 @@ class RecordSettings:
     folder: Path
     rf: str = "tcp://127.0.0.1:5555"
     strain: str = "tcp://127.0.0.1:5556"
+    keys: Path | None = None
     buffer_frames: int = 256
 
     def __post_init__(self) -> None:
@@ -90,7 +93,12 @@ class Recorder(Closing):
             lambda frame: (frame.stream, frame.grid, frame.engine),
             self.counters,
         )
-        queue = {"policy": "latest", "queue_frames": settings.buffer_frames, "receive_hwm": 64}
+        queue = {
+            "policy": "latest",
+            "queue_frames": settings.buffer_frames,
+            "receive_hwm": 64,
+            "keys": settings.keys,
+        }
         self._rf = Receiver(settings.rf, **queue)  # type: ignore[arg-type]
         try:
             self._strain = StrainReceiver(settings.strain, **queue)  # type: ignore[arg-type]

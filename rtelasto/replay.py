@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any, Literal, Protocol
 
@@ -130,6 +131,8 @@ class Replayer(Closing):
         How long to wait for a first subscriber before starting without one.
     send_hwm
         Frames kept for a subscriber that does not keep up.
+    keys
+        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
 
     Raises
     ------
@@ -148,6 +151,7 @@ class Replayer(Closing):
         stamp: Stamp = "monotonic",
         wait_s: float = 5.0,
         send_hwm: int = 16,
+        keys: Path | None = None,
     ) -> None:
         if not (np.isfinite(speed) and 0.0 < speed <= 1e6):
             raise RtelastoError(f"speed must be a positive number, got {speed:g}")
@@ -159,7 +163,7 @@ class Replayer(Closing):
         self._speed = speed
         self._stamp = stamp
         self._wait_s = wait_s
-        self._sender = RfSender(endpoint, clock=stamp, send_hwm=send_hwm)
+        self._sender = RfSender(endpoint, clock=stamp, send_hwm=send_hwm, keys=keys)
         self.endpoint = self._sender.endpoint
         self.stream = self._sender.stream
 

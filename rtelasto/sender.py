@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from time import monotonic_ns, time_ns
 
 import numpy as np
@@ -32,15 +33,18 @@ class RfSender(Closing):
         Frames kept for a subscriber that does not keep up; what exceeds them is lost to it.
     linger_s
         How long closing waits for frames still to be sent.
+    keys
+        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is taken or is none.
+        If ``endpoint`` is taken, is none, or open to other machines without keys.
 
     Notes
     -----
-    Counters: ``sent``, ``unheard`` (those of them that nobody subscribed to).
+    Counters: ``sent``, ``unheard`` (those of them that nobody subscribed to); with keys
+    ``clients_allowed`` and ``clients_refused``.
     """
 
     def __init__(
@@ -50,14 +54,19 @@ class RfSender(Closing):
         clock: str = "monotonic",
         send_hwm: int = 16,
         linger_s: float = 1.0,
+        keys: Path | None = None,
     ) -> None:
+        self.counters = Counters()
         self._socket = PublishingSocket(
-            endpoint, send_hwm=send_hwm, linger_ms=round(linger_s * 1e3)
+            endpoint,
+            send_hwm=send_hwm,
+            linger_ms=round(linger_s * 1e3),
+            keys=keys,
+            counters=self.counters,
         )
         self._seq = 0
         self._next_frame_id = 0
         self.clock = clock
-        self.counters = Counters()
         self.stream = uuid.uuid4().hex
         self.endpoint = self._socket.endpoint
 

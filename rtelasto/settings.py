@@ -86,6 +86,9 @@ class RunSettings(EstimateSettings):
         Endpoint where the sender of RF frames is bound.
     strain
         Endpoint to bind for viewers and recorders.
+    keys
+        Folder of keys (rtelasto keys): both streams are encrypted, and only machines whose key is in it
+        may connect. Without it, both must be on this machine.
     bmode
         Publish the B-mode of the pre-compression frame with the strain (--view and --igtl imply it).
     view
@@ -108,6 +111,7 @@ class RunSettings(EstimateSettings):
 
     rf: str = "tcp://127.0.0.1:5555"
     strain: str = "tcp://127.0.0.1:5556"
+    keys: Path | None = None
     bmode: bool = False
     view: bool = False
     view_host: str = "127.0.0.1"

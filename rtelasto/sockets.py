@@ -6,12 +6,17 @@ set here.
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import monotonic
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from rtelasto.allow_list import DOMAIN, AllowList
+from rtelasto.counters import Counters
+from rtelasto.endpoints import UNSHARED, host_of, is_local
 from rtelasto.errors import RtelastoError
+from rtelasto.keys import KeyFolder
 
 # A peer that sends nothing for HEARTBEAT_TIMEOUT_MS, not even an answer to a ping, is taken for
 # dead and its connection is made anew: soon enough for an operator, and long enough for one frame
@@ -34,6 +39,29 @@ def _check_port(endpoint: str) -> None:
         raise RtelastoError(f"endpoint {endpoint!r} names port {port}: ports end at 65535")
 
 
+def _keys_for(endpoint: str, folder: Path | None, open_to_whom: str) -> KeyFolder | None:
+    """The keys to be used at ``endpoint``, None where it may go in the clear.
+
+    With a key folder everything over TCP uses it, loopback too; ipc is guarded by the permissions of its
+    file. Without one, nothing may leave this machine, and nothing be taken from another. Transports that
+    ZeroMQ may have beside these (multicast, say) are refused: they know no keys.
+    """
+    if endpoint.startswith(UNSHARED):
+        return None
+    if not all(host_of(endpoint)):
+        raise RtelastoError(
+            f"{endpoint!r} is no endpoint: give one such as tcp://127.0.0.1:5555 or ipc:///run/user/1000/rf"
+        )
+    if folder is not None:
+        return KeyFolder.open(folder)
+    if not is_local(endpoint):
+        raise RtelastoError(
+            f"{endpoint!r} without keys {open_to_whom}: make keys with `rtelasto keys FOLDER` and give "
+            "--keys FOLDER, or stay on tcp://127.0.0.1 (docs/security.md)"
+        )
+    return None
+
+
 def _common(socket: zmq.Socket, linger_ms: int) -> None:
     socket.setsockopt(zmq.LINGER, linger_ms)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
@@ -46,12 +74,12 @@ class SubscribingSocket:
     """A SUB socket connecting to an endpoint, and what becomes of its connection.
 
     Poll ``messages`` for messages and ``events`` for `read_event`. Whether anybody is there to
-    connect to shows by the events.
+    connect to shows by the events. ``keys`` is a folder of `rtelasto.keys`.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is not one that ZeroMQ can connect to.
+        If ``endpoint`` is not one that ZeroMQ can connect to, or another machine and there are no keys.
     """
 
     _EVENTS = (
@@ -70,14 +98,21 @@ class SubscribingSocket:
         *,
         receive_hwm: int,
         max_message_bytes: int,
+        keys: Path | None = None,
     ) -> None:
         _check_port(endpoint)
+        own = _keys_for(endpoint, keys, "could be anybody's data")
+        self._keyed = own is not None
         self.messages: zmq.Socket = context.socket(zmq.SUB)
         _common(self.messages, linger_ms=0)
         self.messages.setsockopt(zmq.RCVHWM, receive_hwm)
         self.messages.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
         self.messages.setsockopt(zmq.RECONNECT_IVL, RECONNECT_IVL_MS)
         self.messages.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
+        if own is not None:
+            self.messages.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
+            self.messages.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
+            self.messages.setsockopt(zmq.CURVE_SERVERKEY, own.server_key(endpoint))
         for topic in topics:
             self.messages.subscribe(topic)
         # Before connecting: events that nobody watches are lost.
@@ -91,12 +126,26 @@ class SubscribingSocket:
                 "give an endpoint such as tcp://127.0.0.1:5555"
             ) from error
 
-    def read_event(self) -> str:
-        """The next event: connected, disconnected or refused (no ZeroMQ there, or wrong key)."""
+    def read_event(self) -> tuple[str, str]:
+        """The next event, connected, disconnected or refused, and what there is to say of it."""
         event = recv_monitor_message(self.events)["event"]
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            return "connected"
-        return "disconnected" if event == zmq.EVENT_DISCONNECTED else "refused"
+            return "connected", "with keys" if self._keyed else ""
+        if event == zmq.EVENT_DISCONNECTED:
+            return "disconnected", ""
+        return "refused", self._why_refused(event)
+
+    def _why_refused(self, event: int) -> str:
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            return "this machine's key is not allowed there: `rtelasto keys FOLDER --allow` on that side"
+        if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            return "only one of the two sides uses keys, or the other is not ZeroMQ"
+        if self._keyed:
+            return (
+                "the other side does not have the key that is expected of it: `rtelasto keys FOLDER "
+                "--server HOST FILE` with its own.key"
+            )
+        return "it ended the handshake: the other side uses keys, or is not ZeroMQ"
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
@@ -120,26 +169,40 @@ class PublishingSocket:
         subscriber, which sees it by ``seq``.
     linger_ms
         How long closing waits for what is still to be sent.
+    keys
+        Key folder: only holders of a key in it may connect over TCP, and what they get is encrypted.
+    counters
+        Where ``clients_allowed`` and ``clients_refused`` are counted, by connection.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is taken or is none.
+        If ``endpoint`` is taken, is none, or other machines can reach it and there are no keys.
     """
 
-    def __init__(self, endpoint: str, *, send_hwm: int, linger_ms: int) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        send_hwm: int,
+        linger_ms: int,
+        keys: Path | None = None,
+        counters: Counters | None = None,
+    ) -> None:
         _check_port(endpoint)
+        own = _keys_for(endpoint, keys, "would be open to every machine that reaches it")
         self._context = zmq.Context()
         self._socket: zmq.Socket = self._context.socket(zmq.XPUB)
         _common(self._socket, linger_ms)
         self._socket.setsockopt(zmq.SNDHWM, send_hwm)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
         self._topics: set[bytes] = set()
+        self._allow_list = None if own is None else self._guard(own, counters)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
             self._socket.close(0)
-            self._context.term()
+            self._close_context()
             why = "the address is in use" if error.errno == zmq.EADDRINUSE else error.strerror
             raise RtelastoError(
                 f"cannot bind {endpoint!r} ({why}): give a free endpoint such as "
@@ -171,7 +234,28 @@ class PublishingSocket:
         """Send what is left, for as long as ``linger_ms`` at most, and unbind."""
         if not self._socket.closed:
             self._socket.close()
-            self._context.term()
+            self._close_context()
+
+    def _guard(self, own: KeyFolder, counters: Counters | None) -> AllowList:
+        """Encrypt, and let in only whom ``own`` allows."""
+        self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+        self._socket.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
+        self._socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
+        # With a domain ZeroMQ asks the allow-list about every client; enforced, it also refuses them
+        # all if no list answers, instead of letting in whoever can encrypt.
+        self._socket.setsockopt_string(zmq.ZAP_DOMAIN, DOMAIN)
+        self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+        def count(allowed: bool) -> None:
+            if counters is not None:
+                counters.add("clients_allowed" if allowed else "clients_refused")
+
+        return AllowList(self._context, own, count)
+
+    def _close_context(self) -> None:
+        if self._allow_list is not None:
+            self._allow_list.close()
+        self._context.term()
 
     def _heard(self, topic: bytes) -> bool:
         return any(topic.startswith(prefix) for prefix in self._topics)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import zmq
@@ -23,6 +24,8 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 # Messages read in one go before the thread looks whether it is to stop.
 _BATCH = 64
+# Whoever is refused tries again after RECONNECT_IVL_MS, then after twice that, up to this.
+_REFUSED_IVL_MS = 1000
 # get() wakes up this often while it waits without limit, so that Ctrl-C is seen on Windows too.
 _WAKE_S = 0.5
 
@@ -52,6 +55,8 @@ class Subscription(Generic[Item]):
         Messages kept by ZeroMQ.
     max_message_bytes
         A sender of a part larger than this is disconnected.
+    keys
+        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
 
     Notes
     -----
@@ -70,6 +75,7 @@ class Subscription(Generic[Item]):
         queue_items: int,
         receive_hwm: int,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        keys: Path | None = None,
     ) -> None:
         if queue_items < 1:
             raise ValueError(f"queue_items must be at least 1, got {queue_items}")
@@ -92,6 +98,7 @@ class Subscription(Generic[Item]):
             topics,
             receive_hwm=receive_hwm,
             max_message_bytes=max_message_bytes,
+            keys=keys,
         )
         try:
             self._socket = self._open()
@@ -158,9 +165,14 @@ class Subscription(Generic[Item]):
 
     def _run(self) -> None:
         try:
-            while self._read_until_disconnected():
+            wait_ms = RECONNECT_IVL_MS
+            while (ended := self._read_until_disconnected()) != "stopped":
                 self._socket.close()
-                if self._wake.poll(RECONNECT_IVL_MS):
+                # A sender that will not have us is not pressed: its answer may take a person.
+                wait_ms = (
+                    min(2 * wait_ms, _REFUSED_IVL_MS) if ended == "refused" else RECONNECT_IVL_MS
+                )
+                if self._wake.poll(wait_ms):
                     return
                 self._socket = self._open()
         except BaseException as error:
@@ -171,13 +183,14 @@ class Subscription(Generic[Item]):
             self._socket.close()
             self._wake.close(0)
 
-    def _read_until_disconnected(self) -> bool:
-        """Read on one socket until its connection is lost; False if it ended because of `stop`.
+    def _read_until_disconnected(self) -> Literal["disconnected", "refused", "stopped"]:
+        """Read on one socket until its connection is lost or refused, or until `stop`.
 
         libzmq gives an endpoint up for good after a peer has broken the protocol or sent a message
         that is too large (libzmq issue 4196), and never says whether it will try again. Hence a
         fresh socket after every lost connection.
         """
+        refused = False
         poller = zmq.Poller()
         for socket in (self._wake, self._socket.events, self._socket.messages):
             poller.register(socket, zmq.POLLIN)
@@ -185,15 +198,16 @@ class Subscription(Generic[Item]):
             with self._changed:
                 self._changed.wait_for(self._has_room)
                 if self._stopping:
-                    return False
+                    return "stopped"
             ready = dict(poller.poll())
             if self._socket.messages in ready:
                 self._drain()
             if self._socket.events in ready:
-                event = self._socket.read_event()
-                self._note(event)
+                event, detail = self._socket.read_event()
+                self._note(event, detail)
+                refused = refused or event == "refused"
                 if event == "disconnected":
-                    return True
+                    return "refused" if refused else "disconnected"
 
     def _drain(self) -> None:
         """Read all that is there before handing any over, so that nobody is given the oldest."""
@@ -251,8 +265,10 @@ class Subscription(Generic[Item]):
                 name,
             )
 
-    def _note(self, event: str) -> None:
+    def _note(self, event: str, detail: str) -> None:
         self._counters.add(event)
-        if event not in self._logged:
-            self._logged.add(event)
-            log.info("%s: %s", self.endpoint, event)
+        said = f"{event}: {detail}" if detail else event
+        if said not in self._logged:
+            self._logged.add(said)
+            level = logging.WARNING if event == "refused" else logging.INFO
+            log.log(level, "%s %s", self.endpoint, said)

@@ -27,7 +27,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "run": (
         "Live: RF frames in over ZeroMQ, strain frames out.",
         "rtelasto run  — the scanner's bridge on this machine, strain on tcp://127.0.0.1:5556",
-        "rtelasto run --rf tcp://10.0.0.5:5555 --engine ncc --pair adaptive",
+        "rtelasto run --engine ncc --pair adaptive",
+        "rtelasto run --rf tcp://10.0.0.5:5555 --keys ~/rtelasto-keys  — a scanner elsewhere",
         "rtelasto run --view  — and the live viewer on http://127.0.0.1:8765",
         "rtelasto --config scanner.toml run",
     ),
@@ -40,12 +41,12 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "record": (
         "Record the RF and strain streams to disk.",
         "rtelasto record scan-1",
-        "rtelasto record scan-1 --rf tcp://10.0.0.5:5555 --strain tcp://127.0.0.1:5556",
+        "rtelasto record scan-1 --rf tcp://10.0.0.5:5555 --strain tcp://10.0.0.6:5556 --keys ~/rtelasto-keys",
     ),
     "igtl": (
         "Serve strain and B-mode over OpenIGTLink, for 3D Slicer and PLUS.",
         "rtelasto igtl",
-        "rtelasto igtl --port 18945 --strain tcp://10.0.0.5:5556",
+        "rtelasto igtl --port 18945 --strain tcp://10.0.0.5:5556 --keys ~/rtelasto-keys",
     ),
     "replay": (
         "Send a recording over ZeroMQ at its true frame times.",
@@ -53,6 +54,12 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto replay scan-1  — what `rtelasto record` wrote",
         "rtelasto replay forearm.mhd --speed 0.5 --repeat 10 --center-freq-hz 4.65e6",
         "rtelasto replay frames.npy --sampling-freq-hz 40e6 --line-pitch-m 0.0002 --fps 50 --loop",
+    ),
+    "keys": (
+        "Make keys for streams that leave this machine.",
+        "rtelasto keys ~/rtelasto-keys  — makes them, and says what to carry where",
+        "rtelasto keys ~/rtelasto-keys --allow tablet.key  — who may connect to this machine",
+        "rtelasto keys ~/rtelasto-keys --server 10.0.0.5 scanner.key  — whom this machine connects to",
     ),
     "process": (
         "Estimate strain of a whole recording into a file.",

@@ -33,16 +33,19 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
         if settings.view:
             view = ViewSettings(
                 strain=strain,
+                keys=settings.keys,
                 host=settings.view_host,
                 port=settings.view_port,
                 stale_ms=settings.stale_ms,
             )
             parts.append(stack.enter_context(Sidecar("viewer", open_viewer, view)))
         if settings.igtl is not None:
-            igtl = IgtlSettings(strain=strain, port=settings.igtl)
+            igtl = IgtlSettings(strain=strain, keys=settings.keys, port=settings.igtl)
             parts.append(stack.enter_context(Sidecar("OpenIGTLink", IgtlServer, igtl)))
         if settings.record is not None:
-            recording = RecordSettings(folder=settings.record, rf=settings.rf, strain=strain)
+            recording = RecordSettings(
+                folder=settings.record, rf=settings.rf, strain=strain, keys=settings.keys
+            )
             # The stream goes on without its recording rather than not at all.
             try:
                 parts.append(stack.enter_context(Sidecar("recorder", Recorder, recording)))

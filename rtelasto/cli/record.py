@@ -17,6 +17,7 @@ def record(
     *,
     rf: str = "tcp://127.0.0.1:5555",
     strain: str = "tcp://127.0.0.1:5556",
+    keys: Path | None = None,
     buffer_frames: int = 256,
 ) -> None:
     """Record the RF and strain streams until SIGINT or SIGTERM; `replay` plays the folder back.
@@ -29,13 +30,17 @@ def record(
         Endpoint where the sender of RF frames is bound.
     strain
         Endpoint where `rtelasto run` publishes strain.
+    keys
+        Folder of keys (rtelasto keys), for both streams; without it both must be on this machine.
     buffer_frames
         Frames of each stream kept in memory for a disk that is behind.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    settings = RecordSettings(folder=folder, rf=rf, strain=strain, buffer_frames=buffer_frames)
+    settings = RecordSettings(
+        folder=folder, rf=rf, strain=strain, keys=keys, buffer_frames=buffer_frames
+    )
     with stop_on_signals() as stop, notes.status("") as status, Recorder(settings) as recorder:
         notes.print(f"{recorder.ready}, Ctrl-C stops")
         while not stop.wait(_STATUS_S):

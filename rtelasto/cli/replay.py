@@ -17,6 +17,7 @@ def replay(
     file: Path,
     *,
     rf: str = "tcp://127.0.0.1:5555",
+    keys: Path | None = None,
     speed: float = 1.0,
     loop: bool = False,
     repeat: int = 1,
@@ -33,6 +34,8 @@ def replay(
         HDF5 (zea), MetaImage, MATLAB or NumPy recording.
     rf
         Endpoint to bind; `rtelasto run --rf` connects there.
+    keys
+        Folder of keys (rtelasto keys); without it only this machine may connect.
     speed
         2 replays twice as fast.
     loop
@@ -51,7 +54,14 @@ def replay(
     with (
         (recording or RecordingFlags()).open(file) as opened,
         Replayer(
-            opened, rf, speed=speed, loop=loop or repeat, fps=fps, stamp=stamp, wait_s=wait_s
+            opened,
+            rf,
+            speed=speed,
+            loop=loop or repeat,
+            fps=fps,
+            stamp=stamp,
+            wait_s=wait_s,
+            keys=keys,
         ) as replayer,
         stop_on_signals() as stop,
         notes.status("") as status,

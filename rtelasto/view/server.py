@@ -62,7 +62,9 @@ class ViewServer(Closing):
         self.address = _address(settings.host, port, token)
         self.ready = f"viewer at {self.address}"
         try:
-            self._receiver = StrainReceiver(settings.strain, counters=self.counters)
+            self._receiver = StrainReceiver(
+                settings.strain, counters=self.counters, keys=settings.keys
+            )
         except BaseException:
             self._socket.close()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rtelasto.age import check_stale_ms
 from rtelasto.errors import RtelastoError
@@ -19,6 +20,8 @@ class ViewSettings:
     ----------
     strain
         Endpoint where `rtelasto run` publishes strain.
+    keys
+        Folder of keys (rtelasto keys) for that; without it ``strain`` must be on this machine.
     host
         Address to bind; anything but this machine's loopback needs a token, which is made if
         none is given.
@@ -31,6 +34,7 @@ class ViewSettings:
     """
 
     strain: str = "tcp://127.0.0.1:5556"
+    keys: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None

@@ -1,0 +1,94 @@
+"""Who may connect to a bound socket: answers ZeroMQ's authentication requests from the key folder."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import zmq
+from zmq.auth import Authenticator
+
+from rtelasto.keys import KeyFolder
+
+# ZeroMQ asks for a domain by name; that the socket has one is what makes it ask at all.
+DOMAIN = "rtelasto"
+
+log = logging.getLogger(__name__)
+
+
+class AllowList:
+    """A thread that answers for every CURVE client of ``context`` whether it may enter.
+
+    The protocol (ZAP, RFC 27) is pyzmq's `Authenticator`; its own thread needs asyncio, and on Windows
+    tornado, for what a loop does. The folder is read at each handshake, so a key that is put into it or
+    taken from it counts from the next connection on, without a restart.
+
+    Parameters
+    ----------
+    context
+        Context of the sockets that are to be guarded; must be started before they bind.
+    keys
+        The folder that says who is allowed.
+    on_answer
+        Called on this thread with each answer.
+    """
+
+    def __init__(
+        self, context: zmq.Context, keys: KeyFolder, on_answer: Callable[[bool], None]
+    ) -> None:
+        self._keys = keys
+        self._on_answer = on_answer
+        self._logged: set[bytes] = set()
+        self._authenticator = Authenticator(context)
+        self._authenticator.configure_curve_callback(DOMAIN, self)
+        self._authenticator.start()
+        self._stop = context.socket(zmq.PAIR)
+        self._stop.bind("inproc://allow-list")
+        self._stopper = context.socket(zmq.PAIR)
+        self._stopper.connect("inproc://allow-list")
+        self._thread = threading.Thread(target=self._run, name="allow-list", daemon=True)
+        self._thread.start()
+
+    def callback(self, domain: str, client: bytes) -> bool:
+        """What pyzmq asks: whether the holder of the public key ``client`` may enter."""
+        allowed = self._keys.allows(client)
+        if not allowed and client not in self._logged and len(self._logged) < 1000:
+            self._logged.add(client)
+            log.warning(
+                "refused the key %s, which is not in %s; further attempts are only counted",
+                client.decode(),
+                self._keys.path / "clients",
+            )
+        self._on_answer(allowed)
+        return allowed
+
+    def close(self) -> None:
+        """End the thread. Whoever connects after that is kept out. May be called twice."""
+        if not self._stopper.closed:
+            self._stopper.send(b"")
+            self._thread.join()
+            self._stopper.close(0)
+
+    def _run(self) -> None:
+        requests = self._authenticator.zap_socket
+        poller = zmq.Poller()
+        poller.register(self._stop, zmq.POLLIN)
+        poller.register(requests, zmq.POLLIN)
+        try:
+            while self._stop not in (ready := dict(poller.poll())):
+                if requests in ready:
+                    self._answer(requests.recv_multipart())
+        finally:
+            self._authenticator.stop()
+            self._stop.close(0)
+
+    def _answer(self, request: list[bytes]) -> None:
+        # It is a coroutine for the sake of callbacks that are; ours is not, so that it ends at once.
+        answering = self._authenticator.handle_zap_message(request)
+        try:
+            answering.send(None)
+        except StopIteration:
+            return
+        answering.close()
+        raise RuntimeError("the authenticator waits for something")
