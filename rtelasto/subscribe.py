@@ -24,8 +24,9 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 # Messages read in one go before the thread looks whether it is to stop.
 _BATCH = 64
-# Whoever is refused tries again after RECONNECT_IVL_MS, then after twice that, up to this.
-_REFUSED_IVL_MS = 1000
+# Whoever is refused tries again after RECONNECT_IVL_MS, then after twice that, up to this: strain has to flow
+# within a second of the moment when a sender is there after all.
+_REFUSED_IVL_MS = 400
 # get() wakes up this often while it waits without limit, so that Ctrl-C is seen on Windows too.
 _WAKE_S = 0.5
 
