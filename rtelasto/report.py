@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rtelasto.accuracy.metrics import SAMPLE_M, displacement_snr_db, rmse
 from rtelasto.accuracy.regions import judged_pixels
 from rtelasto.errors import MissingExtraError
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_file import OutputFile
@@ -116,6 +117,7 @@ def _page(
     }
     parts = {
         "title": escape(recording.path.name),
+        "notice": NOT_A_MEDICAL_DEVICE,
         "facts": _table(facts),
         "notes": "".join(f"<p>{escape(note)}</p>" for note in recording.notes),
         "over_time": _image(_over_time(strain, errors), "quality and strain over time", "svg+xml"),

@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="the plot extra is not installed")
 
 from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.report import chosen_pairs, errors_against_truth
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sinks.video import as_press, save_video
@@ -186,7 +187,7 @@ def test_a_report_is_one_page_with_everything_in_it(simulated: Path, tmp_path: P
         assert base64.b64decode(image.partition("base64,")[2]).startswith(b"\x89PNG")
     assert b"<svg" in base64.b64decode(page.images[0].partition("base64,")[2])[:2000]
     assert "a & b.h5" in page.words
-    assert "Not a medical device" in page.words
+    assert NOT_A_MEDICAL_DEVICE in page.words
     assert "strain RMSE" in page.words
     told = re.search(r"displacement RMSE\s+([\d.]+) \(", page.words)
     assert told is not None

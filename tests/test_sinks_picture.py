@@ -9,6 +9,7 @@ import pytest
 
 from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 from matplotlib.figure import Figure  # noqa: E402
@@ -52,6 +53,11 @@ def bar_words(axes) -> list[str]:
     """Texts beside the colour bar from top to bottom."""
     texts = sorted(axes.texts, key=lambda text: -text.get_position()[1])
     return [text.get_text() for text in texts]
+
+
+def test_it_says_what_it_is_not_for():
+    figure, _, _ = drawn(strain_frame())
+    assert figure.get_supxlabel() == NOT_A_MEDICAL_DEVICE
 
 
 def test_both_images_lie_at_their_true_place_in_mm():

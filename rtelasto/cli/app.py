@@ -11,8 +11,9 @@ from cyclopts.config import Toml
 
 from rtelasto.cli.bench import app as bench
 from rtelasto.cli.engines import app as engines
-from rtelasto.cli.terminal import NOT_A_MEDICAL_DEVICE, examples
+from rtelasto.cli.terminal import examples
 from rtelasto.errors import RtelastoError
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 app = App(
     name="rtelasto",

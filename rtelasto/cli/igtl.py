@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.igtl import IgtlServer, IgtlSettings
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 
 def igtl(*, settings: Annotated[IgtlSettings, Parameter(name="*")] | None = None) -> None:
@@ -17,6 +18,7 @@ def igtl(*, settings: Annotated[IgtlSettings, Parameter(name="*")] | None = None
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     settings = settings or IgtlSettings()
+    notes.print(NOT_A_MEDICAL_DEVICE)
     with stop_on_signals() as stop, IgtlServer(settings) as server:
         notes.print(f"{server.ready}, strain from {settings.strain}, Ctrl-C stops")
         stop.wait()

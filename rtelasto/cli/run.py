@@ -13,12 +13,14 @@ from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.counters import is_loss
 from rtelasto.domain import StrainFrame
 from rtelasto.live import LiveReport, LiveRun
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.settings import RunSettings
 
 
 def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> None:
     """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM."""
     settings = settings or RunSettings()
+    notes.print(NOT_A_MEDICAL_DEVICE)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

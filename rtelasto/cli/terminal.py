@@ -11,7 +11,7 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-NOT_A_MEDICAL_DEVICE = "Not a medical device: for research only."
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 # No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
 console = Console(highlight=False, markup=False)

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.view import ViewSettings, open_viewer
 
 
@@ -28,6 +29,7 @@ def view(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     settings = settings or ViewSettings()
+    notes.print(NOT_A_MEDICAL_DEVICE)
     with stop_on_signals() as stop, open_viewer(settings) as server:
         notes.print(f"strain from {settings.strain} at {server.address}, Ctrl-C stops")
         if browser:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtelasto.domain import Grid, RfFrame, StrainFrame
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.sinks.output_file import OutputFile
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def _draw(
         axes.set_xlim(extent[0], extent[1])
         axes.set_ylim(extent[2], extent[3])
     figure.suptitle(title if title is not None else _caption(frame))
+    figure.supxlabel(NOT_A_MEDICAL_DEVICE, x=0.99, ha="right", size="xx-small", color="0.4")
 
 
 def _beside(axes: Axes, panel_inch: float) -> Axes:
