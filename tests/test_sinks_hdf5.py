@@ -55,6 +55,8 @@ def strain_frames(grid: Grid, n_frames: int = 3) -> list[StrainFrame]:
                 quality=0.9 - 0.1 * i,
                 applied_strain=-0.01 * i,
                 drops={"pair.gap": i},
+                age_ns=None if i == 0 else 10**9 * i,
+                stale=i == 2,
             )
         )
     return frames
@@ -169,6 +171,8 @@ def test_strain_is_stored_in_percent_with_its_grid_and_provenance(tmp_path):
         custom = file["custom"]
         np.testing.assert_array_equal(custom["frame_ids"], [(0, 2), (1, 3), (2, 4)])
         assert custom["acquired_ns"][2] == START_NS + 2 * 43_000_001
+        np.testing.assert_array_equal(custom["age_ns"], [-1, 10**9, 2 * 10**9])
+        np.testing.assert_array_equal(custom["stale"], [0, 0, 1])
         np.testing.assert_allclose(custom["quality"], [0.9, 0.8, 0.7], rtol=1e-6)
         np.testing.assert_allclose(custom["applied_strain"], [0.0, -0.01, -0.02], rtol=1e-6)
         assert custom["rf_format/sampling_freq_hz"][()] == FORMAT.sampling_freq_hz

@@ -223,6 +223,8 @@ class StrainWriter(ZeaFile):
             self._series(
                 "acquired_ns", (), np.int64, "ns", "Acquisition of the post-compression frame"
             )
+            self._series("age_ns", (), np.int64, "ns", "Age when published, -1 where not known")
+            self._series("stale", (), np.uint8, "–", "1 if published too old to be called live")
             self._series("quality", (), np.float32, "–", "Median of the correlation")
             self._series("applied_strain", (), np.float32, "–", "Median of the axial strain, ∂u/∂z")
 
@@ -244,6 +246,8 @@ class StrainWriter(ZeaFile):
             self._append_image("correlation", frame.correlation)
             self._append("frame_ids", frame.frame_ids)
             self._append("acquired_ns", frame.acquired_ns)
+            self._append("age_ns", -1 if frame.age_ns is None else frame.age_ns)
+            self._append("stale", frame.stale)
             self._append("quality", frame.quality)
             self._append("applied_strain", frame.applied_strain)
             self.n_frames += 1

@@ -1,7 +1,7 @@
 // Whether what is on the screen is live, said in words. An old image looks just like a live one, so that
 // this is for the page's own clock to say: it runs on when nothing comes any more.
 
-import { ageNowMs } from "./wire.js";
+import { ageAtMostMs, ageNowMs } from "./wire.js";
 
 const byId = (id) => document.getElementById(id);
 // A viewer that runs says something every second.
@@ -32,7 +32,7 @@ export class Liveness {
   }
 
   isStale(frame) {
-    return frame.stale || ageNowMs(frame) > this.limitMs;
+    return frame.stale || ageAtMostMs(frame) > this.limitMs;
   }
 
   /** Say how it is at this moment; to be called a few times a second, and when anything has changed. */

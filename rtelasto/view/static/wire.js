@@ -45,8 +45,16 @@ export function decodeFrame(buffer) {
  * the way that credit and frame took together, and the time since it arrived.
  */
 export function ageNowMs(frame) {
-  const onTheWayMs = Math.max(0, frame.arrivedMs - frame.creditMs - frame.heldMs) / 2;
-  return frame.ageMs + onTheWayMs + (performance.now() - frame.arrivedMs);
+  return ageAtMostMs(frame) - bothWaysMs(frame) / 2;
+}
+
+/** How old a frame can be at most: should all of the way have been that of the frame. */
+export function ageAtMostMs(frame) {
+  return frame.ageMs + bothWaysMs(frame) + (performance.now() - frame.arrivedMs);
+}
+
+function bothWaysMs(frame) {
+  return Math.max(0, frame.arrivedMs - frame.creditMs - frame.heldMs);
 }
 
 export function sameGrid(a, b) {
