@@ -1,9 +1,44 @@
-"""Named counters that several threads may raise: what arrived, and every way data was lost."""
+"""Named counters that several threads may raise: what arrived, and every way data was lost.
+
+Frames are conserved. Of a live run, whenever nothing is on its way through it::
+
+    received = strain.out                                       became strain
+             + repeated + out_of_order                          not new
+             + overflow + unread                                not taken in time, or at the end
+             + frame.* + rf_lines.*                             held no image
+             + pair.first                                       had no partner
+             + pair.decorrelated                                had one too far away
+             + worker.lost                                      died with the process that had them
+
+and of a sender, up to its newest message that was received, where nothing is repeated or reordered on the
+way (a message that arrives malformed is lost on the wire, too)::
+
+    sent = received + lost_on_wire + missed_at_join
+
+`unaccounted` is the first law as a number. What else is counted (``pair.reset.*``, ``gaps``, ``published``,
+``worker.restarts``, …) says why, or counts something other than frames that arrived.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from time import monotonic
+
+# What becomes of a frame that was received; those that end in a dot stand for all that begin so.
+_FATES = (
+    "strain.out",
+    "repeated",
+    "out_of_order",
+    "overflow",
+    "unread",
+    "frame.",
+    "rf_lines.",
+    "pair.first",
+    "pair.decorrelated",
+    "worker.lost",
+)
 
 
 class Counters:
@@ -11,7 +46,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._values: dict[str, int] = {}
+        self._values: MutableMapping[str, int] = {}
 
     def add(self, name: str, amount: int = 1) -> None:
         """Raise counter ``name`` by ``amount`` (which is not negative)."""
@@ -20,6 +55,12 @@ class Counters:
         with self._changed:
             self._values[name] = self._values.get(name, 0) + amount
             self._changed.notify_all()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Whatever is raised in the block is seen by everybody at once, at its end; not to be nested."""
+        with self._changed:
+            yield
 
     def __getitem__(self, name: str) -> int:
         with self._changed:
@@ -53,4 +94,19 @@ def is_loss(counter: str) -> bool:
         "out_of_order",
         "rf_lines",
     )
+    if counter == "worker.lost":
+        return True
     return counter.split(".")[0] in causes or counter.startswith(("frame.", "pair.decorrelated"))
+
+
+def unaccounted(counters: Mapping[str, int]) -> int:
+    """Frames that were received and of which no counter says what became of them.
+
+    Those that a live run is at work on, and 0 once it has stopped; the law is at the top of this module.
+    """
+    known = sum(
+        count
+        for name, count in counters.items()
+        if any(name == fate or (fate[-1] == "." and name.startswith(fate)) for fate in _FATES)
+    )
+    return counters.get("received", 0) - known

@@ -17,3 +17,7 @@ class MissingExtraError(RtelastoError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional dependency: pip install 'rtelasto[{extra}]'")
+
+
+class KeepsFailingError(RuntimeError):
+    """What has to run failed again and again; starting it later may help. Exit code 75."""

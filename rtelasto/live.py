@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
-from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.iq_data import ScannerFrame
+from rtelasto.latency import Latencies
+from rtelasto.live_report import LiveReport
 from rtelasto.metrics import MetricsServer
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import Receiver
+from rtelasto.sequence import Position
 from rtelasto.settings import RunSettings
 
 STATUS_PERIOD_NS = 1_000_000_000
@@ -25,17 +28,6 @@ STATUS_PERIOD_NS = 1_000_000_000
 _STATUS_FRAMES = 1000
 # How soon a request to stop is noticed while no frames come.
 _LOOK_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class LiveReport:
-    """What a live run did: every counter, and latency from arrival (or, where the sender stamps with this
-    machine's monotonic clock, from acquisition) to publishing."""
-
-    counters: dict[str, int]
-    latency: LatencySummary
-    latency_from: str
-    seconds: float
 
 
 def _queue_frames(policy: PairPolicy) -> int:
@@ -58,6 +50,11 @@ class LiveRun(Closing):
         Called after every published frame, in the pipeline's thread.
     on_build
         Called with the fraction done and a phase while an engine is compiled for a GPU.
+    on_round
+        Called whenever the loop comes round, with whether the step that follows may take minutes: the
+        first pair of a format, for which everything that depends on it may have to be compiled.
+    counters, position
+        Those of a run that ended before, to go on with.
 
     Raises
     ------
@@ -70,10 +67,18 @@ class LiveRun(Closing):
         settings: RunSettings,
         on_strain: Callable[[StrainFrame], None] | None = None,
         on_build: Callable[[float, str], None] | None = None,
+        *,
+        on_round: Callable[[bool], None] | None = None,
+        counters: Counters | None = None,
+        position: Position | None = None,
     ) -> None:
         self.settings = settings
-        self.counters = Counters()
+        self.counters = Counters() if counters is None else counters
         self._on_strain = on_strain
+        self._on_round = on_round
+        # The format that strain came of last, and the one being worked on.
+        self._proven: object = None
+        self._format: object = None
         self._latencies = Latencies()
         self._offset = ClockOffset(settings.rf, self.counters)
         policy = settings.policy()
@@ -101,6 +106,7 @@ class LiveRun(Closing):
                 queue_frames=None if settings.every else _queue_frames(policy),
                 counters=self.counters,
                 keys=settings.keys,
+                position=position,
             )
         except BaseException:
             self._publisher.close()
@@ -126,6 +132,7 @@ class LiveRun(Closing):
         while not stop.is_set():
             # A pair that is being worked on is published as soon as no further frame waits to be started.
             frame = self._receiver.get(0.0 if self._pipeline.pending else _LOOK_S)
+            self._come_round(frame)
             if frame is not None:
                 clock = self._publisher.clock = self._receiver.clock
                 self._offset.observe(frame.stream, clock, frame.acquired_ns, frame.received_ns)
@@ -139,7 +146,10 @@ class LiveRun(Closing):
                 last = self._publish_status(last, now - status_due + STATUS_PERIOD_NS)
                 status_due = now + STATUS_PERIOD_NS
         while self._pipeline.pending and not self._finished():
+            self._come_round(None)
             self._collect()
+        if self._pipeline.pending:
+            self.counters.add("unread", self._pipeline.pending)
         # Closing it here, not at the end: frames that nobody will read any more have to be in the report.
         self._receiver.close()
         return LiveReport(
@@ -149,12 +159,19 @@ class LiveRun(Closing):
             (time.monotonic_ns() - started) / 1e9,
         )
 
+    def _come_round(self, frame: ScannerFrame | None) -> None:
+        if frame is not None:
+            self._format = frame.format, frame.samples.dtype
+        if self._on_round is not None:
+            self._on_round(self._format != self._proven)
+
     def _finished(self) -> bool:
         frames = self.settings.frames
         return frames is not None and self.counters["strain.out"] >= frames
 
     def _collect(self) -> None:
         strain = self._pipeline.collect()
+        self._proven = self._format
         if strain is None:
             return
         collected_ns = time.monotonic_ns()
@@ -190,9 +207,12 @@ class LiveRun(Closing):
         if latency.count:
             rates |= {"latency_p50_ms": latency.p50_ms, "latency_p99_ms": latency.p99_ms}
         estimator = self._pipeline.estimator
-        self._publisher.write_status(
-            rates, counts, {"engine": self.settings.engine, "device": estimator.device}
-        )
+        info = {
+            "engine": self.settings.engine,
+            "device": estimator.device,
+            "process": str(os.getpid()),
+        }
+        self._publisher.write_status(rates, counts, info)
         return counts
 
     def close(self) -> None:

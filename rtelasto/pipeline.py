@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from rtelasto.counters import Counters
-from rtelasto.cpu.beamform import BeamformSettings
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.domain import FramePair, StrainFrame
 from rtelasto.iq_data import ScannerFrame

@@ -12,7 +12,7 @@ import zmq
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.iq_data import ScannerFrame
-from rtelasto.sequence import SequenceCheck
+from rtelasto.sequence import Position, SequenceCheck
 from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 from rtelasto.wire_rf import decode_rf
@@ -72,6 +72,8 @@ class Receiver(_Receiver[ScannerFrame]):
         Where to count; by default its own.
     keys
         Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+    position
+        Where another receiver of the same sender had come to: this one goes on from there.
 
     Notes
     -----
@@ -90,11 +92,12 @@ class Receiver(_Receiver[ScannerFrame]):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         counters: Counters | None = None,
         keys: Path | None = None,
+        position: Position | None = None,
     ) -> None:
         self.counters = Counters() if counters is None else counters
         self.clock = "unknown"
         """What the newest frame's ``acquired_ns`` was read from."""
-        self._sequence = SequenceCheck(self.counters)
+        self._sequence = SequenceCheck(self.counters, position)
         self._subscription = Subscription(
             endpoint,
             (TOPIC_RF,),
@@ -109,13 +112,15 @@ class Receiver(_Receiver[ScannerFrame]):
 
     def _accept(self, parts: list[zmq.Frame]) -> ScannerFrame | None:
         message = decode_rf(parts, received_ns=monotonic_ns())
-        try:
-            if not self._sequence.accept(message.stream, message.seq, message.frame_id):
-                return None
-            self.clock = message.clock
-            return message.frame
-        finally:
+        # One step for whoever goes on after this process died: a message is either counted, with what
+        # was missing before it, and the position is after it, or it has never been here.
+        with self.counters.together():
             self.counters.add("received")
+            accepted = self._sequence.accept(message.stream, message.seq, message.frame_id)
+        if not accepted:
+            return None
+        self.clock = message.clock
+        return message.frame
 
 
 class StrainReceiver(_Receiver[StrainMessage]):

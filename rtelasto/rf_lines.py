@@ -8,7 +8,8 @@ from typing import Any
 
 from rtelasto.channel_data import ChannelFormat
 from rtelasto.counters import Counters
-from rtelasto.cpu.beamform import Beamformer, BeamformSettings
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
 from rtelasto.domain import RfFrame
 from rtelasto.errors import RtelastoError

@@ -14,6 +14,36 @@ from rtelasto.counters import Counters
 REORDER_WINDOW = 32
 
 
+class Position:
+    """The newest message that was taken: its stream, ``seq`` and ``frame_id``; −1 before the first."""
+
+    def __init__(self) -> None:
+        self._stream: str | None = None
+        self._seq = -1
+        self._frame_id = -1
+
+    @property
+    def seq(self) -> int:
+        return self._seq
+
+    @property
+    def frame_id(self) -> int:
+        return self._frame_id
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was any message."""
+        return self._stream is not None
+
+    def is_in(self, stream: str) -> bool:
+        """Whether it was one of ``stream``."""
+        return stream == self._stream
+
+    def move(self, stream: str, seq: int, frame_id: int) -> None:
+        """A newer one was taken."""
+        self._stream, self._seq, self._frame_id = stream, seq, frame_id
+
+
 class SequenceCheck:
     """Decides for one message after another whether it is the next of its stream.
 
@@ -22,43 +52,44 @@ class SequenceCheck:
     ``missed_at_join`` (messages sent before the first one seen of a stream), ``repeated``,
     ``out_of_order`` and ``restarts``. For every stream, accepted frames + gaps = last − first
     frame id + 1, as long as the sender does not number its frames anew.
+
+    With the ``position`` of another check, it goes on where that one stopped: what came in between
+    is missing, not missed at joining.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, position: Position | None = None) -> None:
         self._counters = counters
-        self._stream: str | None = None
-        self._seq = -1
-        self._frame_id = -1
+        self._at = Position() if position is None else position
         self._recent: deque[int] = deque(maxlen=REORDER_WINDOW)
 
     def accept(self, stream: str, seq: int, frame_id: int) -> bool:
         """True if the frame is newer than all before it; False if it has to be dropped."""
-        if stream != self._stream or seq < self._seq - REORDER_WINDOW:
+        last_seq, last_frame_id = self._at.seq, self._at.frame_id
+        if not self._at.is_in(stream) or seq < last_seq - REORDER_WINDOW:
             self._start(stream, seq, frame_id)
             return True
-        if seq <= self._seq:
+        if seq <= last_seq:
             self._counters.add("repeated" if seq in self._recent else "out_of_order")
             self._recent.append(seq)
             return False
-        self._raise("lost_on_wire", seq - self._seq - 1)
-        self._seq = seq
+        self._raise("lost_on_wire", seq - last_seq - 1)
+        self._at.move(stream, seq, frame_id)
         self._recent.append(seq)
-        if frame_id == self._frame_id:
+        if frame_id == last_frame_id:
             # A scanner that hands out its newest frame on request hands some out twice.
             self._counters.add("repeated")
             return False
-        if frame_id < self._frame_id:
+        if frame_id < last_frame_id:
             self._counters.add("restarts")
         else:
-            self._raise("gaps", frame_id - self._frame_id - 1)
-        self._frame_id = frame_id
+            self._raise("gaps", frame_id - last_frame_id - 1)
         return True
 
     def _start(self, stream: str, seq: int, frame_id: int) -> None:
-        if self._stream is not None:
+        if self._at.begun:
             self._counters.add("restarts")
         self._raise("missed_at_join", seq)
-        self._stream, self._seq, self._frame_id = stream, seq, frame_id
+        self._at.move(stream, seq, frame_id)
         self._recent.clear()
         self._recent.append(seq)
 

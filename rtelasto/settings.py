@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtelasto.age import check_stale_ms
-from rtelasto.cpu.beamform import BeamformSettings
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.runtime import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
@@ -107,6 +107,8 @@ class RunSettings(EstimateSettings):
         Stop after so many strain frames; by default only on SIGINT or SIGTERM.
     stale_ms
         A frame older than this since its acquisition is marked stale, and --view says that it is not live.
+    hang_s
+        Replace the pipeline's process where it has not moved for so long, in s.
     """
 
     rf: str = "tcp://127.0.0.1:5555"
@@ -122,12 +124,15 @@ class RunSettings(EstimateSettings):
     every: bool = False
     frames: int | None = None
     stale_ms: float = 250.0
+    hang_s: float = 5.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.frames is not None and self.frames < 1:
             raise RtelastoError(f"frames must be at least 1, got {self.frames}")
         check_stale_ms(self.stale_ms)
+        if not 0.1 <= self.hang_s <= 3600.0:
+            raise RtelastoError(f"hang_s must lie in 0.1…3600 s, got {self.hang_s:g}")
         for name in ("view_port", "igtl", "metrics"):
             port = getattr(self, name)
             if port is not None and not 0 <= port <= 65535:

@@ -8,13 +8,12 @@ fails takes nothing else with it.
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from rtelasto.child import Child
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 
@@ -64,17 +63,10 @@ class Sidecar(Closing):
     """
 
     def __init__(self, name: str, make: Callable[[Any], Part], settings: object) -> None:
-        # A fresh interpreter: a fork would carry over sockets and threads of ours that no longer work.
-        context = multiprocessing.get_context("spawn")
         self.name = name
         self.report: dict[str, int] = {}
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_work, args=(theirs, make, settings), name=f"rtelasto {name}", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        answer = self._receive(_START_S)
+        self._child = Child(name, _work, make, settings)
+        answer = self._child.receive(_START_S)
         if answer is None or answer[0] != "ready":
             self.close()
             raise RtelastoError(answer[1] if answer else f"the {name} did not start")
@@ -83,52 +75,32 @@ class Sidecar(Closing):
     @property
     def is_alive(self) -> bool:
         """Whether its process still runs."""
-        return self._process.is_alive()
+        return self._child.is_alive
 
     def ask_to_stop(self) -> None:
         """Let it begin to stop, without waiting for it."""
-        if not self._pipe.closed:
-            with suppress(OSError):
-                self._pipe.send("stop")
+        self._child.send("stop")
 
     def close(self) -> None:
         """Stop it. May be called twice."""
         self.ask_to_stop()
-        if not self._pipe.closed:
-            answer = self._receive(_STOP_S)
-            if answer is not None and answer[0] == "report":
-                self.report = answer[1]
-            self._pipe.close()
-            self._process.join(_STOP_S)
-            if self._process.is_alive():
-                log.warning("the %s did not stop and was killed", self.name)
-                self._process.kill()
-                self._process.join()
-
-    def _receive(self, timeout_s: float) -> tuple[str, Any] | None:
-        """The next answer; None if it did not come or the process has ended."""
-        with suppress(EOFError, OSError):
-            if self._pipe.poll(timeout_s):
-                return self._pipe.recv()
-        return None
+        answer = self._child.receive(_STOP_S)
+        if answer is not None and answer[0] == "report":
+            self.report = answer[1]
+        if not self._child.end(_STOP_S):
+            log.warning("the %s did not stop and was killed", self.name)
 
 
 def _work(pipe: Connection, make: Callable[[Any], Part], settings: object) -> None:
     """What runs in the process."""
-    # Ctrl-C reaches every process of the terminal; when to stop is for the run to say.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
         part = make(settings)
     except RtelastoError as error:
         pipe.send(("failed", str(error)))
         return
-    pipe.send(("ready", part.ready))
     # Ends with the message, or when the other end is gone: its process was killed.
     with suppress(EOFError, OSError):
+        pipe.send(("ready", part.ready))
         pipe.recv()
     part.close()
     with suppress(OSError):

@@ -14,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 import zmq
 
 from rtelasto.counters import Counters
+from rtelasto.logs import RateLimit, more
 from rtelasto.sockets import RECONNECT_IVL_MS, SubscribingSocket
 from rtelasto.wire import MAX_PARTS, WireFault
 
@@ -42,8 +43,8 @@ class Subscription(Generic[Item]):
         Where to connect and what to subscribe to.
     accept
         Called on the reading thread with each message's parts; returns the item to hand out, or
-        None. A WireFault that it raises is counted as ``malformed.<cause>`` and logged once for
-        each cause.
+        None. A WireFault that it raises is counted as ``malformed.<cause>`` and logged, one line
+        for each cause in ten seconds.
     counters
         Where to count; see below.
     policy
@@ -90,7 +91,7 @@ class Subscription(Generic[Item]):
         self._stop_lock = threading.Lock()
         self._stopping = False
         self._failure: BaseException | None = None
-        self._logged: set[str] = set()
+        self._told = RateLimit()
         self._context = zmq.Context()
         self._open = partial(
             SubscribingSocket,
@@ -257,19 +258,28 @@ class Subscription(Generic[Item]):
     def _note_fault(self, fault: WireFault) -> None:
         name = f"malformed.{fault.cause}"
         self._counters.add(name)
-        if fault.cause not in self._logged:
-            self._logged.add(fault.cause)
+        # Asked here and not only where lines are written: a flood must not cost a log record each.
+        held = self._told.take(name)
+        if held is not None:
             log.warning(
-                "dropped a message from %s: %s; further ones are only counted, as %s",
+                "dropped a message from %s: %s; counted as %s%s",
                 self.endpoint,
                 fault,
                 name,
+                more(held),
+                extra={"cause": (self.endpoint, name), "fields": {"counter": name}},
             )
 
     def _note(self, event: str, detail: str) -> None:
         self._counters.add(event)
         said = f"{event}: {detail}" if detail else event
-        if said not in self._logged:
-            self._logged.add(said)
-            level = logging.WARNING if event == "refused" else logging.INFO
-            log.log(level, "%s %s", self.endpoint, said)
+        held = self._told.take(said)
+        if held is not None:
+            log.log(
+                logging.WARNING if event == "refused" else logging.INFO,
+                "%s %s%s",
+                self.endpoint,
+                said,
+                more(held),
+                extra={"cause": (self.endpoint, said), "fields": {"counter": event}},
+            )

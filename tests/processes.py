@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rtelasto.wire_strain import Status
+
 DEADLINE_S = 120.0
 
 
@@ -50,3 +52,9 @@ def table(output: str) -> dict[str, str]:
     """The closing table of a command: rows of a name and a value, two or more spaces apart."""
     rows = re.findall(r"^ *(\S(?:.*?\S)?) {2,}(\S.*?) *$", output, re.MULTILINE)
     return dict(rows)
+
+
+def process_of(status: Status | None) -> int:
+    """The id of the process that the pipeline of ``rtelasto run`` worked in when it told its status."""
+    assert status is not None
+    return int(status.info["process"])

@@ -16,7 +16,8 @@ from scipy.signal import hilbert
 from rtelasto import estimate
 from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.bandpass import upsample, upsampler
-from rtelasto.cpu.beamform import Beamformer, BeamformSettings
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
 

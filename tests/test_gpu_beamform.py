@@ -9,7 +9,8 @@ import pytest
 from channel_echoes import pressed_tissue
 
 from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
-from rtelasto.cpu.beamform import Beamformer, BeamformSettings
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.gpu.beamform import GpuBeamformer, mach_installed
 from rtelasto.gpu.probe import find_gpu

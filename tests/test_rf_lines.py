@@ -14,7 +14,7 @@ from speckle import speckle_pair
 from rtelasto import estimate
 from rtelasto.channel_data import ChannelFormat, ChannelFrame, PlaneWave
 from rtelasto.counters import Counters
-from rtelasto.cpu.beamform import BeamformSettings
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
 from rtelasto.domain import Elongation, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError

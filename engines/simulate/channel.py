@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.channel_data import ChannelFormat
-from rtelasto.cpu.beamform import Beamformer, BeamformSettings
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.domain import Float32Image, Grid
 from rtelasto.errors import MissingExtraError
 from rtelasto_engines.simulate.fem import solve

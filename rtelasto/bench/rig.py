@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from time import monotonic_ns
 from typing import IO, Any
@@ -53,7 +53,7 @@ class Arrival:
 class Burst:
     """What came of a burst of frames.
 
-    ``memory_bytes`` is the resident size of the pipeline's process every half second.
+    ``memory_bytes`` is the resident size of ``rtelasto run`` and its processes every half second.
     """
 
     sent: Sent
@@ -201,7 +201,12 @@ class Rig(Closing):
             raise RtelastoError(f"rtelasto run ended: {said}")
 
     def _memory_bytes(self) -> int:
-        size: int = psutil.Process(self._pipeline.pid).memory_info().rss
+        run = psutil.Process(self._pipeline.pid)
+        size = 0
+        for process in (run, *run.children(recursive=True)):
+            # One that is being replaced may be gone by now.
+            with suppress(psutil.NoSuchProcess):
+                size += process.memory_info().rss
         return size
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
-from rtelasto.errors import RtelastoError
-
-BAD_INPUT = 2
-INTERRUPTED = 130
+from rtelasto.errors import KeepsFailingError, RtelastoError
+from rtelasto.exit_codes import ExitCode
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    """Run a command and exit as `ExitCode` says; bad input is one line on stderr."""
     from cyclopts import CycloptsError
 
     from rtelasto.cli.app import app
@@ -21,17 +21,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        _fail(" ".join(str(error).split()))
+        _fail(" ".join(str(error).split()), ExitCode.BAD_INPUT)
     except RtelastoError as error:
-        _fail(str(error))
+        _fail(str(error), ExitCode.BAD_INPUT)
+    except KeepsFailingError as error:
+        _fail(str(error), ExitCode.KEEPS_FAILING)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Somebody read the first lines of our output and left, as `head` does.
         sys.stderr.close()
-        sys.exit(0)
+        sys.exit(ExitCode.DONE)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(ExitCode.INTERNAL)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: ExitCode) -> NoReturn:
     print(f"rtelasto: {message}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
+    sys.exit(code)

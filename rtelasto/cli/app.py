@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Toml
 
+from rtelasto import logs
 from rtelasto.cli.bench import app as bench
 from rtelasto.cli.engines import app as engines
 from rtelasto.cli.terminal import examples
@@ -106,7 +108,15 @@ def with_config(
         Path | None,
         Parameter(help="TOML file with a table per command, e.g. [run]; flags win over it."),
     ] = None,
+    log_format: Annotated[
+        Literal["text", "json"] | None,
+        Parameter(help="How messages are logged on stderr; json is an object a line."),
+    ] = None,
 ) -> object:
+    if log_format is not None:
+        # Where the processes that a command starts find it too.
+        os.environ[logs.FORMAT_VARIABLE] = log_format
+    logs.set_up()
     if config is not None:
         if not config.is_file():
             raise RtelastoError(f"{config}: no such configuration file")

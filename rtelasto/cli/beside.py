@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from rtelasto.errors import RtelastoError
-from rtelasto.igtl import IgtlServer, IgtlSettings
-from rtelasto.record import Recorder, RecordSettings
 from rtelasto.settings import RunSettings
 from rtelasto.sidecar import Sidecar
-from rtelasto.view import ViewSettings, open_viewer
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +27,10 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
     strain = reachable(strain_endpoint)
     parts: list[Sidecar] = []
     with ExitStack() as stack:
+        # Loaded only where asked for: each brings libraries of its own.
         if settings.view:
+            from rtelasto.view import ViewSettings, open_viewer
+
             view = ViewSettings(
                 strain=strain,
                 keys=settings.keys,
@@ -40,9 +40,13 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
             )
             parts.append(stack.enter_context(Sidecar("viewer", open_viewer, view)))
         if settings.igtl is not None:
+            from rtelasto.igtl import IgtlServer, IgtlSettings
+
             igtl = IgtlSettings(strain=strain, keys=settings.keys, port=settings.igtl)
             parts.append(stack.enter_context(Sidecar("OpenIGTLink", IgtlServer, igtl)))
         if settings.record is not None:
+            from rtelasto.record import Recorder, RecordSettings
+
             recording = RecordSettings(
                 folder=settings.record, rf=settings.rf, strain=strain, keys=settings.keys
             )

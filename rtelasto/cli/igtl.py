@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,9 +13,6 @@ from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 def igtl(*, settings: Annotated[IgtlSettings, Parameter(name="*")] | None = None) -> None:
     """Serve strain and B-mode as OpenIGTLink images, until SIGINT or SIGTERM."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     settings = settings or IgtlSettings()
     notes.print(NOT_A_MEDICAL_DEVICE)
     with stop_on_signals() as stop, IgtlServer(settings) as server:

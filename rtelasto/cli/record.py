@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
@@ -35,9 +34,6 @@ def record(
     buffer_frames
         Frames of each stream kept in memory for a disk that is behind.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     settings = RecordSettings(
         folder=folder, rf=rf, strain=strain, keys=keys, buffer_frames=buffer_frames
     )

@@ -2,65 +2,79 @@
 
 from __future__ import annotations
 
-import gc
-import logging
-from typing import Annotated
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from rtelasto.cli.beside import parts_beside
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.counters import is_loss
-from rtelasto.domain import StrainFrame
-from rtelasto.live import LiveReport, LiveRun
+from rtelasto.errors import KeepsFailingError
+from rtelasto.live_report import LiveReport
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.settings import RunSettings
+from rtelasto.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from rtelasto.sidecar import Sidecar
 
 
 def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> None:
     """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM."""
     settings = settings or RunSettings()
     notes.print(NOT_A_MEDICAL_DEVICE)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     with (
         stop_on_signals() as stop,
         notes.status("loading the engine …") as status,
-        LiveRun(
+        Supervisor(
             settings,
-            on_strain=lambda strain: status.update(_line(strain)),
-            on_build=lambda done, phase: status.update(
+            stop,
+            on_building=lambda done, phase: status.update(
                 f"compiling for the GPU, {100 * done:.0f} %: {phase}"
             ),
-        ) as live,
-        parts_beside(settings, live.strain_endpoint) as parts,
+            on_look=lambda counts, applied_strain, quality: status.update(
+                _line(counts, applied_strain, quality)
+                if counts.get("strain.out")
+                else f"waiting for RF frames from {settings.rf}"
+            ),
+        ) as pipeline,
+        ExitStack() as beside,
     ):
-        for part in parts:
-            notes.print(part.ready)
-        if live.metrics is not None:
-            notes.print(f"metrics at {live.metrics.address}")
-        status.update(f"waiting for RF frames from {settings.rf}")
-        notes.print(f"strain on {live.strain_endpoint}, engine {settings.engine}, Ctrl-C stops")
-        report = live.run(stop)
+        parts: list[Sidecar] = []
+        failure = None
+        if pipeline.wait_until_ready():
+            assert pipeline.addresses is not None
+            parts = beside.enter_context(parts_beside(settings, pipeline.addresses.strain))
+            for part in parts:
+                notes.print(part.ready)
+            if pipeline.addresses.metrics is not None:
+                notes.print(f"metrics at {pipeline.addresses.metrics}")
+            notes.print(
+                f"strain on {pipeline.addresses.strain}, engine {settings.engine}, Ctrl-C stops"
+            )
+            try:
+                pipeline.run()
+            except KeepsFailingError as error:
+                failure = error
         # All of it stops at once, not one after the other.
         for part in parts:
             part.ask_to_stop()
-        live.close()
+        pipeline.close()
+        report = pipeline.report()
     print_report(report)
     for part in parts:
         print_table(part.name, part.report or {"failed": "see the messages above"})
-    # Taking compiled code apart object by object costs a third of a second of processor time at exit; the
-    # operating system takes it back at once.
-    gc.freeze()
+    if failure is not None:
+        raise failure
 
 
-def _line(strain: StrainFrame) -> str:
-    lost = sum(count for name, count in strain.drops.items() if is_loss(name))
+def _line(counts: Mapping[str, int], applied_strain: float, quality: float) -> str:
+    lost = sum(count for name, count in counts.items() if is_loss(name))
     return (
-        f"{strain.drops.get('received', 0)} frames in, {strain.drops.get('strain.out', 0)} strain out, "
-        f"{lost} dropped; strain {100.0 * strain.applied_strain:+.2f} %, "
-        f"quality {strain.quality:.2f}"
+        f"{counts.get('received', 0)} frames in, {counts.get('strain.out', 0)} strain out, "
+        f"{lost} dropped; strain {100.0 * applied_strain:+.2f} %, quality {quality:.2f}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import webbrowser
 from typing import Annotated
 
@@ -25,9 +24,6 @@ def view(
     browser
         Open the page in this machine's browser.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     settings = settings or ViewSettings()
     notes.print(NOT_A_MEDICAL_DEVICE)
     with stop_on_signals() as stop, open_viewer(settings) as server:

@@ -8,69 +8,22 @@ on the carrier of the echo, so that they are what the pipeline pairs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.signal import get_window
 
 from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.bandpass import upsample, upsampler
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, readable
 from rtelasto.domain import Float32Image, RfFormat
 from rtelasto.errors import RtelastoError
 
-WINDOW_POINTS = 512
 _IRREGULAR = 0.05
 # 512 MiB of restored RF: far above any scanner's, far below what a wrong header could ask for.
 _MAX_FINE_SAMPLES = 1 << 27
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeamformSettings:
-    """How channel data become RF lines.
-
-    Parameters
-    ----------
-    f_number
-        Depth over the width of the receive aperture, which grows with depth until it meets the
-        ends of the array.
-    window
-        Apodisation over the aperture, a name that scipy.signal.get_window knows ("hann", "boxcar",
-        "hamming"; "tukey" tapers half of it).
-    samples_per_wavelength
-        Of the RF lines: their sampling frequency is so many times the centre frequency.
-    start_depth_m, end_depth_m
-        Depth range of the lines; by default what the samples cover.
-    """
-
-    f_number: float = 1.5
-    window: str = "hann"
-    samples_per_wavelength: float = 4.0
-    start_depth_m: float | None = None
-    end_depth_m: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.3 <= self.f_number <= 20.0:
-            raise RtelastoError(f"f_number must lie in 0.3…20, got {self.f_number:g}")
-        if not 2.5 <= self.samples_per_wavelength <= 32.0:
-            raise RtelastoError(
-                f"samples_per_wavelength must lie in 2.5…32, got {self.samples_per_wavelength:g}"
-            )
-        self.half_window()
-
-    def half_window(self) -> NDArray[np.float32]:
-        """Weights from the middle of the aperture to its edge, float32 (WINDOW_POINTS + 1,)."""
-        try:
-            window = get_window(self.window, 2 * WINDOW_POINTS + 1, fftbins=False)
-        except (ValueError, TypeError) as error:
-            raise RtelastoError(
-                f"window {self.window!r} is none that scipy.signal.get_window knows by name: "
-                "'hann', say"
-            ) from error
-        return np.ascontiguousarray(window[WINDOW_POINTS:], np.float32)
 
 
 class Beamformer:

@@ -17,8 +17,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
 
-import onnxruntime as ort
-
 from rtelasto.domain import Float32Image
 from rtelasto.errors import MissingExtraError, RtelastoError
 
@@ -51,6 +49,8 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, threads: int | None) -> None:
+        import onnxruntime as ort
+
         options = ort.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads

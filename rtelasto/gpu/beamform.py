@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from rtelasto.channel_data import ChannelFormat
-from rtelasto.cpu.beamform import Beamformer, BeamformSettings
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.domain import Float32Image
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.gpu.probe import installed

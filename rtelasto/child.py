@@ -1,0 +1,89 @@
+"""A process of our own at the other end of a pipe."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from rtelasto import logs
+
+
+class Child:
+    """Starts a fresh interpreter that calls ``main(pipe, *arguments)`` and ends with it.
+
+    Messages are pairs of a word and whatever belongs to it. Signals that a terminal sends to all of its
+    processes are ignored there: when to stop is for this side to say.
+
+    Parameters
+    ----------
+    name
+        What to call it in messages.
+    main
+        A function that can be imported, not a lambda.
+    arguments
+        Must be picklable.
+    """
+
+    def __init__(self, name: str, main: Callable[..., None], *arguments: object) -> None:
+        # Fresh: a fork would carry over sockets and threads of ours that no longer work.
+        context = multiprocessing.get_context("spawn")
+        self.name = name
+        self.ended = False
+        """Whether it has closed its end of the pipe, which it does by ending."""
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_begin, args=(theirs, main, arguments), name=f"rtelasto {name}", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self.pid = self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.is_alive()
+
+    def send(self, word: str) -> None:
+        """Tell it something; nothing happens if it is gone."""
+        if not self._pipe.closed:
+            with suppress(OSError):
+                self._pipe.send(word)
+
+    def receive(self, timeout_s: float) -> tuple[str, Any] | None:
+        """Its next message; None if none came or it has ended."""
+        if not self._pipe.closed:
+            try:
+                if self._pipe.poll(timeout_s):
+                    return self._pipe.recv()
+            except (EOFError, OSError):
+                self.ended = True
+        return None
+
+    def end(self, timeout_s: float) -> bool:
+        """Let go of it and wait until it is gone; False if it had to be killed."""
+        self._pipe.close()
+        self._process.join(timeout_s)
+        alone = not self._process.is_alive()
+        if not alone:
+            self.kill()
+        return alone
+
+    def kill(self) -> None:
+        """Make it end, whatever it is at, and wait until it is gone."""
+        self._process.kill()
+        self._process.join()
+
+    @property
+    def exit_code(self) -> int | None:
+        """As the operating system says it; −N for signal N, None while it runs."""
+        return self._process.exitcode
+
+
+def _begin(pipe: Any, main: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    logs.set_up()
+    main(pipe, *arguments)

@@ -1,0 +1,171 @@
+"""What rtelasto logs: one line for each event, text or JSON, and one for each cause in ten seconds.
+
+Every process calls `set_up` once. A cause is what a call site gives as ``extra={"cause": …}``, or else its
+logger and message before arguments are filled in; what else it gives in ``extra={"fields": {…}}`` are the
+event's fields in JSON. Lines beyond one for each cause are held back and their number is told.
+
+Nobody logs samples, contents of files or what could name a patient.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from rtelasto.errors import RtelastoError
+
+FORMAT_VARIABLE = "RTELASTO_LOG_FORMAT"
+FORMATS = ("text", "json")
+PERIOD_S = 10.0
+# So many causes are told apart; one line for each is no flood, and memory stays flat.
+_MOST_CAUSES = 1000
+
+
+def set_up() -> None:
+    """Log to stderr, in the format that the environment asks for (which children inherit).
+
+    Raises
+    ------
+    RtelastoError
+        If there is no such format.
+    """
+    name = os.environ.get(FORMAT_VARIABLE) or "text"
+    if name not in FORMATS:
+        raise RtelastoError(f"{FORMAT_VARIABLE} must be text or json, got {name!r}")
+    handler = LimitedHandler()
+    handler.setFormatter(JsonLines() if name == "json" else TextLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class RateLimit:
+    """Says which events to tell: the first of a cause, then at most one in ``period_s``.
+
+    May be used from any thread; costs a fraction of what making a log record does.
+    """
+
+    def __init__(self, period_s: float = PERIOD_S, clock: Callable[[], float] = time.monotonic):
+        self._period_s = period_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        # When a cause may next be told, and how often it came since it last was.
+        self._causes: dict[object, tuple[float, int]] = {}
+
+    def take(self, cause: object) -> int | None:
+        """How many events of this cause went untold before this one; None if this one does too."""
+        now = self._clock()
+        with self._lock:
+            due, held = self._causes.get(cause, (0.0, 0))
+            if now < due:
+                self._causes[cause] = due, held + 1
+                return None
+            if len(self._causes) >= _MOST_CAUSES:
+                self._causes = {c: (d, h) for c, (d, h) in self._causes.items() if now < d or h}
+                if len(self._causes) >= 2 * _MOST_CAUSES:
+                    self._causes.clear()
+            self._causes[cause] = now + self._period_s, 0
+            return held
+
+    def rest(self, *, everything: bool = False) -> dict[object, int]:
+        """Causes with events untold whose time has come (or all), with their number; told hereby."""
+        now = self._clock()
+        with self._lock:
+            rest = {c: h for c, (d, h) in self._causes.items() if h and (everything or now >= d)}
+            for cause in rest:
+                self._causes[cause] = now + self._period_s, 0
+            return rest
+
+
+def more(held: int) -> str:
+    """The end of a line that stands for more events than itself."""
+    return f" … and {held} more" if held else ""
+
+
+class LimitedHandler(logging.StreamHandler):
+    """Writes a line for each cause in `PERIOD_S`, and how many there were when that time is over."""
+
+    def __init__(self, limit: RateLimit | None = None) -> None:
+        super().__init__()
+        self._limit = limit or RateLimit()
+        self._last: dict[object, logging.LogRecord] = {}
+        self._timer: threading.Timer | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it, or hold it back. Called with the handler's lock held."""
+        cause = getattr(record, "cause", None) or (record.name, record.msg)
+        held = self._limit.take(cause)
+        if held is None:
+            self._last[cause] = record
+            if self._timer is None:
+                self._timer = threading.Timer(PERIOD_S, self._tell_rest)
+                self._timer.daemon = True
+                self._timer.start()
+            return
+        self._last.pop(cause, None)
+        record.repeats = held + getattr(record, "repeats", 0)
+        super().emit(record)
+
+    def close(self) -> None:
+        """Tell what was held back, and end."""
+        self._tell_rest(everything=True)
+        super().close()
+
+    def _tell_rest(self, *, everything: bool = False) -> None:
+        self.acquire()
+        try:
+            self._timer = None
+            for cause, held in self._limit.rest(everything=everything).items():
+                record = self._last.pop(cause, None)
+                if record is not None:
+                    # The line itself is one of those that were held back.
+                    record.repeats = held - 1
+                    super().emit(record)
+            if self._last and not everything:
+                self._timer = threading.Timer(PERIOD_S, self._tell_rest)
+                self._timer.daemon = True
+                self._timer.start()
+        finally:
+            self.release()
+
+
+class TextLines(logging.Formatter):
+    """For people: time, level, logger, message; line breaks in a message are written as ``\\n``."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The one line; a traceback follows it."""
+        text = super().formatMessage(record) + more(getattr(record, "repeats", 0))
+        return _one_line(text)
+
+
+class JsonLines(logging.Formatter):
+    """For programs: an object a line with ``time`` (UTC), ``level``, ``logger``, ``process``, ``event`` and
+    the event's fields; ``repeats`` and ``traceback`` where there are any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object, on one line."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, object] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.processName,
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if getattr(record, "repeats", 0):
+            line["repeats"] = record.repeats  # type: ignore[attr-defined]
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _one_line(text: str) -> str:
+    """Nobody who sends us a name with a line break in it writes lines of our log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,194 @@
+"""Counters and position of a run in memory that outlives the process that raises them.
+
+One process writes at a time, others may read. Whatever kills the writer, and wherever, what it has left is
+whole: a single counter is one aligned store, and what belongs together is written to a copy of them all
+that one such store puts in their place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from hashlib import blake2b
+
+from rtelasto.counters import Counters
+from rtelasto.sequence import Position
+
+_SLOTS = 256
+_NAME_BYTES = 64
+# After the counters of each copy: stream (a digest; 0 for none), seq, frame id.
+_STREAM, _SEQ, _FRAME_ID = _SLOTS, _SLOTS + 1, _SLOTS + 2
+_COPY = _SLOTS + 3
+# Before the copies: which of them holds, and how many counters there are.
+_HOLDS, _USED, _HEAD = 0, 1, 2
+
+
+class SharedState:
+    """The memory; goes to a process of the spawn context as an argument of its start."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._numbers = context.RawArray(ctypes.c_int64, _HEAD + 2 * _COPY)
+        self._names = context.RawArray(ctypes.c_char, _SLOTS * _NAME_BYTES)
+        self._pulse = context.RawValue(Pulse)
+
+    def open(self) -> tuple[SharedCounters, Position, Pulse]:
+        """The counters, the position in the sender's stream and the pulse, as this process sees them."""
+        slots = _Slots(
+            memoryview(self._numbers).cast("B").cast("q"), memoryview(self._names).cast("B")
+        )
+        return SharedCounters(slots), _SharedPosition(slots), self._pulse
+
+
+class Pulse(ctypes.Structure):
+    """What the main loop of a run is at, and what it last saw.
+
+    ``rounds`` rises whenever it moves; ``loading`` is 1 where the next step may take minutes, because
+    something is read, compiled or built; ``applied_strain`` and ``quality`` are of the newest strain frame.
+    """
+
+    _fields_ = (
+        ("rounds", ctypes.c_int64),
+        ("loading", ctypes.c_int64),
+        ("applied_strain", ctypes.c_double),
+        ("quality", ctypes.c_double),
+    )
+
+    def beat(self, *, loading: bool) -> None:
+        """The loop has come round."""
+        self.loading = int(loading)
+        self.rounds += 1
+
+
+class SharedCounters(Counters):
+    """`Counters` that a later process goes on with.
+
+    Raises
+    ------
+    ValueError
+        On the first use of a name that is too long, or of one too many.
+    """
+
+    def __init__(self, slots: _Slots) -> None:
+        super().__init__()
+        self._values = self._slots = slots
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """As of all counters; a `Position` of the same memory may be moved in the block too."""
+        with self._changed:
+            self._slots.begin()
+            try:
+                yield
+            finally:
+                self._slots.commit()
+
+
+class _Slots(MutableMapping[str, int]):
+    """Numbers by name. Only one thread at a time may write, which `Counters` sees to."""
+
+    def __init__(self, numbers: memoryview, names: memoryview) -> None:
+        self._numbers, self._names = numbers, names
+        self._index: dict[str, int] = {}
+        # Where the copy begins that is being written; None outside a block.
+        self._written: int | None = None
+
+    def begin(self) -> None:
+        """From here on write to the other copy."""
+        held = self._copy()
+        other = _HEAD + _COPY if held == _HEAD else _HEAD
+        self._numbers[other : other + _COPY] = self._numbers[held : held + _COPY]
+        self._written = other
+
+    def commit(self) -> None:
+        """The copy that was written is the one that holds, from this store on."""
+        self._numbers[_HOLDS] = int(self._written != _HEAD)
+        self._written = None
+
+    def at(self, place: int) -> int:
+        """A number by its place in the copy."""
+        return self._numbers[self._copy() + place]
+
+    def put(self, place: int, value: int) -> None:
+        """Write one by its place."""
+        self._numbers[self._copy() + place] = value
+
+    def __getitem__(self, name: str) -> int:
+        self._learn()
+        return self.at(self._index[name])
+
+    def __setitem__(self, name: str, value: int) -> None:
+        self._learn()
+        place = self._index.get(name)
+        self.put(self._add(name) if place is None else place, value)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"counters stay: {name}")
+
+    def __iter__(self) -> Iterator[str]:
+        self._learn()
+        return iter(tuple(self._index))
+
+    def __len__(self) -> int:
+        self._learn()
+        return len(self._index)
+
+    def _copy(self) -> int:
+        """Where the copy begins that is being written, else the one that holds."""
+        return _HEAD + _COPY * self._numbers[_HOLDS] if self._written is None else self._written
+
+    def _learn(self) -> None:
+        """Read names that another process has added."""
+        for place in range(len(self._index), self._numbers[_USED]):
+            name = bytes(self._names[place * _NAME_BYTES : (place + 1) * _NAME_BYTES])
+            self._index[name.rstrip(b"\0").decode()] = place
+
+    def _add(self, name: str) -> int:
+        place, encoded = len(self._index), name.encode()
+        if place == _SLOTS or len(encoded) > _NAME_BYTES:
+            raise ValueError(f"no room for a counter {name!r} beside {place} others")
+        start = place * _NAME_BYTES
+        self._names[start : start + len(encoded)] = encoded
+        self._numbers[_USED] = place + 1
+        self._index[name] = place
+        return place
+
+
+class _SharedPosition(Position):
+    """A position that is moved in one step with the counters around it."""
+
+    def __init__(self, slots: _Slots) -> None:
+        super().__init__()
+        self._slots = slots
+        self._name: str | None = None
+        self._digest = 0
+
+    @property
+    def begun(self) -> bool:
+        return self._slots.at(_STREAM) != 0
+
+    @property
+    def seq(self) -> int:
+        return self._slots.at(_SEQ) if self.begun else -1
+
+    @property
+    def frame_id(self) -> int:
+        return self._slots.at(_FRAME_ID) if self.begun else -1
+
+    def is_in(self, stream: str) -> bool:
+        return self._slots.at(_STREAM) == self._digest_of(stream)
+
+    def move(self, stream: str, seq: int, frame_id: int) -> None:
+        self._slots.put(_STREAM, self._digest_of(stream))
+        self._slots.put(_SEQ, seq)
+        self._slots.put(_FRAME_ID, frame_id)
+
+    def _digest_of(self, stream: str) -> int:
+        """63 bits that are never 0."""
+        if stream != self._name:
+            self._name = stream
+            digest = blake2b(stream.encode(), digest_size=8).digest()
+            self._digest = int.from_bytes(digest, "little") >> 1 or 1
+        return self._digest

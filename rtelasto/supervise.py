@@ -1,0 +1,257 @@
+"""Keeps a live run going: its pipeline works in a process that is watched, and replaced where it fails.
+
+A process is what can be replaced whatever happened in it: code that hangs, a lost GPU, a crash in a
+library, the kernel out of memory. The counters go on over it, exact to the frame (`rtelasto.shared`).
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rtelasto.child import Child
+from rtelasto.closing import Closing
+from rtelasto.counters import unaccounted
+from rtelasto.errors import KeepsFailingError, RtelastoError
+from rtelasto.latency import LatencySummary
+from rtelasto.live_report import LiveReport
+from rtelasto.notify import ServiceManager
+from rtelasto.settings import RunSettings
+from rtelasto.shared import SharedState
+from rtelasto.worker import Addresses, work
+
+# How soon a request to stop, a death or news is noticed.
+_LOOK_S = 0.05
+# Without a sign of life while something is loaded, compiled or built; what builds plans gives signs.
+_LOADING_S = 300.0
+_STOP_S = 5.0
+# After so many failures in a minute, waiting longer helps nobody.
+_MOST_FAILURES = 5
+_MINUTE_S = 60.0
+_FIRST_PAUSE_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor(Closing):
+    """Starts the pipeline in a process of its own, and again whenever it ends without being told to.
+
+    Counters, besides those of the run: ``worker.hung``, ``worker.crashed`` (ended by a signal: a library's
+    fault, or the kernel's for want of memory), ``worker.failed`` (ended by an exception),
+    ``worker.restarts``, and ``worker.lost``, the frames that died with it.
+
+    Parameters
+    ----------
+    settings
+        What to run.
+    stop
+        Ends `wait_until_ready` and `run`.
+    on_building
+        Called with the fraction done and a phase while an engine is compiled for a GPU.
+    on_look
+        Called some ten times a second while it runs, with the counters and applied strain and quality of
+        the newest strain frame.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        stop: threading.Event,
+        *,
+        on_building: Callable[[float, str], None] | None = None,
+        on_look: Callable[[Mapping[str, int], float, float], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.addresses: Addresses | None = None
+        """Where it can be reached; None before it was ready for the first time."""
+        self._stop = stop
+        self._on_building = on_building
+        self._on_look = on_look
+        self._shared = SharedState()
+        self.counters, _, self._pulse = self._shared.open()
+        self._manager = ServiceManager()
+        self._report: LiveReport | None = None
+        self._failures: deque[float] = deque()
+        self._ready = False
+        self._said: tuple[str, str] | None = None
+        self._started_s = time.monotonic()
+        self._child: Child | None = None
+        self._start()
+
+    def wait_until_ready(self) -> bool:
+        """Wait until `run` can begin at once; False if it was told to stop meanwhile.
+
+        Raises
+        ------
+        RtelastoError
+            If it cannot run as the settings say.
+        KeepsFailingError
+            If it failed again and again.
+        """
+        while self.addresses is None and not self._stop.is_set():
+            self._look()
+        self._started_s = time.monotonic()
+        if self.addresses is None:
+            return False
+        self._manager.tell("READY=1", f"STATUS=strain on {self.addresses.strain}")
+        return True
+
+    def run(self) -> None:
+        """Keep it going until it is told to stop or has made ``settings.frames`` strain frames.
+
+        Raises
+        ------
+        KeepsFailingError
+            If it failed again and again.
+        """
+        if self._child is not None:
+            self._child.send("go")
+        while self._report is None and not self._stop.is_set():
+            self._look()
+            if self._on_look is not None:
+                self._on_look(
+                    self.counters.snapshot(), self._pulse.applied_strain, self._pulse.quality
+                )
+
+    def report(self) -> LiveReport:
+        """What the run did so far, over all restarts; latencies are those since the last one."""
+        newest = self._report or LiveReport({}, LatencySummary.of([]), "arrival", 0.0)
+        seconds = time.monotonic() - self._started_s
+        return replace(newest, counters=self.counters.snapshot(), seconds=seconds)
+
+    def close(self) -> None:
+        """Stop it and wait until it is gone. May be called twice."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        self._manager.tell("STOPPING=1")
+        child.send("stop")
+        deadline = time.monotonic() + (_STOP_S if self._ready else 0.0)
+        while self._report is None and not child.ended and time.monotonic() < deadline:
+            self._take(child, child.receive(_LOOK_S))
+        if self._report is None:
+            if self._ready and not child.ended:
+                log.warning("the pipeline did not stop and was killed")
+            child.kill()
+        child.end(_STOP_S)
+        self._count_the_lost()
+
+    def _start(self) -> None:
+        settings = self.settings
+        if self.addresses is not None:
+            # The same again, also where any free port would have done the first time.
+            settings = replace(settings, strain=self.addresses.strain)
+            if self.addresses.metrics is not None:
+                port = self.addresses.metrics.rpartition(":")[2].partition("/")[0]
+                settings = replace(settings, metrics=int(port))
+            self.counters.add("worker.restarts")
+        self._ready, self._said = False, None
+        self._rounds, self._still_s, self._looked_s = self._pulse.rounds, 0.0, time.monotonic()
+        self._pulse.loading = 1
+        self._child = Child("pipeline", work, settings, self._shared)
+
+    def _look(self) -> None:
+        """Take what the process says; replace it if it has ended or stands still."""
+        if self._child is None:
+            self._restart_when_due()
+            return
+        self._take(self._child, self._child.receive(_LOOK_S))
+        if self._report is not None:
+            return
+        if self._child.ended:
+            self._child.end(_STOP_S)
+            self._failed(*self._cause_of_death(self._child))
+        elif not self._moves():
+            self._child.kill()
+            self._failed("hung", f"hung: it has not moved for {self._still_s:.1f} s and was killed")
+        elif self._pulse.loading or not self._still_s:
+            self._manager.all_is_well()
+
+    def _take(self, child: Child, message: tuple[str, Any] | None) -> None:
+        if message is None:
+            return
+        word, what = message
+        if word == "building":
+            if self._on_building is not None:
+                self._on_building(*what)
+        elif word == "ready":
+            self._ready = True
+            if self.addresses is None:
+                self.addresses = what
+            else:
+                child.send("go")
+                log.info("the pipeline works again")
+        elif word == "report":
+            self._report = what
+        else:
+            self._said = message
+
+    def _moves(self) -> bool:
+        """Whether it has moved in the time that the step it is at may take.
+
+        Time in which this process did not look either, because both were stopped or the machine slept, is
+        not held against it.
+        """
+        now = time.monotonic()
+        elapsed_s, self._looked_s = now - self._looked_s, now
+        if self._pulse.rounds != self._rounds:
+            self._rounds, self._still_s = self._pulse.rounds, 0.0
+        else:
+            self._still_s += min(elapsed_s, 4 * _LOOK_S)
+        return self._still_s < (_LOADING_S if self._pulse.loading else self.settings.hang_s)
+
+    def _cause_of_death(self, child: Child) -> tuple[str, str]:
+        if self._said is not None:
+            return "failed", f"failed: {self._said[1]}"
+        code = child.exit_code or 0
+        if code < 0:
+            name = (
+                signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+            )
+            return "crashed", f"was ended by {name}"
+        return "crashed", f"ended with exit code {code}"
+
+    def _failed(self, cause: str, why: str) -> None:
+        """Count it, and let it be started again, or give up."""
+        assert self._child is not None
+        self._child.end(0.0)
+        self._child = None
+        if self.addresses is None and self._said is not None and self._said[0] == "refused":
+            raise RtelastoError(self._said[1])
+        self.counters.add(f"worker.{cause}")
+        lost = self._count_the_lost()
+        now = time.monotonic()
+        self._failures.append(now)
+        while now - self._failures[0] > _MINUTE_S:
+            self._failures.popleft()
+        count = len(self._failures)
+        fields = {"fields": {"died": cause, "frames_lost": lost}, "cause": why}
+        if count >= _MOST_FAILURES:
+            raise KeepsFailingError(f"the pipeline {why}, for the {count}th time in a minute")
+        # At once, then more slowly from time to time: what is missing may come back.
+        pause_s = 0.0 if count == 1 else _FIRST_PAUSE_S * 2 ** (count - 2)
+        self._restart_s = now + pause_s
+        after = f" in {pause_s:g} s" if pause_s else ""
+        log.error(
+            "the pipeline %s; %d frames lost; restarting it%s", why, lost, after, extra=fields
+        )
+
+    def _count_the_lost(self) -> int:
+        """Count the frames that died with a process, and say how many."""
+        lost = max(unaccounted(self.counters.snapshot()), 0)
+        if lost:
+            self.counters.add("worker.lost", lost)
+        return lost
+
+    def _restart_when_due(self) -> None:
+        wait_s = self._restart_s - time.monotonic()
+        if wait_s > 0.0:
+            time.sleep(min(wait_s, _LOOK_S))
+        else:
+            self._start()

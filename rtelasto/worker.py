@@ -1,0 +1,112 @@
+"""The process that a live run works in, so that another can take its place."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from rtelasto.domain import StrainFrame
+from rtelasto.errors import RtelastoError
+from rtelasto.exit_codes import ExitCode
+from rtelasto.settings import RunSettings
+from rtelasto.shared import SharedState
+
+_PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a run that is ready can be reached."""
+
+    strain: str
+    metrics: str | None
+
+
+def work(pipe: Connection, settings: RunSettings, shared: SharedState) -> None:
+    """Run live from being told to ``go`` until told to ``stop``, as the process's last act.
+
+    Sends ``building`` (fraction done, phase), ``ready`` (`Addresses`) and in the end ``report``
+    (`LiveReport`), ``refused`` (why it cannot run as asked) or ``failed`` (the error's one line).
+    """
+    go, stop = threading.Event(), threading.Event()
+    threading.Thread(target=_listen, args=(pipe, go, stop), name="listen", daemon=True).start()
+    _die_with_parent()
+    code = ExitCode.DONE
+    try:
+        _run(pipe, settings, shared, go, stop)
+    except RtelastoError as error:
+        _tell(pipe, "refused", str(error))
+        code = ExitCode.BAD_INPUT
+    except Exception as error:
+        _tell(pipe, "failed", f"{type(error).__name__}: {error}")
+        log.debug("the pipeline failed", exc_info=True)
+        code = ExitCode.INTERNAL
+    # At once: taking compiled code apart costs a third of a second of processor time, and what has
+    # failed, a lost GPU say, may never come to its end.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(
+    pipe: Connection,
+    settings: RunSettings,
+    shared: SharedState,
+    go: threading.Event,
+    stop: threading.Event,
+) -> None:
+    # Here, not above: the process that starts this one has no need of it.
+    from rtelasto.live import LiveRun
+
+    counters, position, pulse = shared.open()
+
+    def on_strain(strain: StrainFrame) -> None:
+        pulse.applied_strain, pulse.quality = strain.applied_strain, strain.quality
+
+    def on_build(done: float, phase: str) -> None:
+        pulse.beat(loading=True)
+        _tell(pipe, "building", (done, phase))
+
+    with LiveRun(
+        settings,
+        on_strain,
+        on_build,
+        on_round=lambda slow: pulse.beat(loading=slow),
+        counters=counters,
+        position=position,
+    ) as live:
+        metrics = None if live.metrics is None else live.metrics.address
+        pipe.send(("ready", Addresses(live.strain_endpoint, metrics)))
+        go.wait()
+        report = live.run(stop)
+    _tell(pipe, "report", report)
+
+
+def _tell(pipe: Connection, word: str, what: object) -> None:
+    with suppress(OSError):
+        pipe.send((word, what))
+
+
+def _listen(pipe: Connection, go: threading.Event, stop: threading.Event) -> None:
+    """Do as told; end at once when nobody is left to tell us."""
+    with suppress(EOFError, OSError):
+        while True:
+            if pipe.recv() == "stop":
+                stop.set()
+            go.set()
+    os._exit(ExitCode.INTERRUPTED)
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process with the one that started it, even in code that holds Python's lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,224 @@
+"""A live run whose process is killed, stopped, starved and orphaned: real processes, every frame counted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import processes
+import psutil
+import pytest
+
+from rtelasto.counters import unaccounted
+from rtelasto.domain import RfFormat
+from rtelasto.exit_codes import ExitCode
+from rtelasto.receive import StrainReceiver
+from rtelasto.sender import RfSender
+from rtelasto.timing import timing_frames
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
+
+FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
+LARGE = RfFormat(512, 8192, 40e6, 6.25e6, 2e-4)
+WAIT_S = 60.0
+
+
+def free_endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@dataclass
+class Rig:
+    """``rtelasto run`` between a sender and a subscriber of the test's."""
+
+    sender: RfSender
+    receiver: StrainReceiver
+    run: subprocess.Popen[str]
+
+    def stream(self, until: Callable[[], bool], rf_format: RfFormat = FORMAT) -> None:
+        """Send until it is so."""
+        frames = timing_frames(rf_format)
+        give_up = time.monotonic() + WAIT_S
+        while not until():
+            assert time.monotonic() < give_up, self.receiver.counters.snapshot()
+            for frame in frames:
+                self.sender.send(frame.samples, rf_format)
+                time.sleep(0.01)
+
+    def stream_anew(self, rf_format: RfFormat = FORMAT) -> None:
+        """Send until strain comes from a process other than the one that it last came from."""
+        before = self.receiver.counters["restarts"]
+        self.stream(lambda: self.receiver.counters["restarts"] > before, rf_format)
+
+    def worker(self) -> int:
+        """The process that the pipeline works in now."""
+        seen = self.receiver.counters["statuses"]
+        assert self.receiver.counters.wait_for("statuses", seen + 1, WAIT_S)
+        return processes.process_of(self.receiver.status)
+
+    def finish(self, until: str = "") -> dict[str, int]:
+        """Stop it and give its counters."""
+        self.run.send_signal(signal.SIGTERM)
+        output, errors = self.run.communicate(timeout=WAIT_S)
+        assert self.run.returncode == 0, errors
+        assert until in errors
+        rows = processes.table(output)
+        counts = {name: int(value) for name, value in rows.items() if value.isdecimal()}
+        counts["received"] = counts["RF frames in"]
+        counts["strain.out"] = counts["strain frames out"]
+        return counts
+
+
+@contextmanager
+def rig(*options: str) -> Iterator[Rig]:
+    strain = free_endpoint()
+    with (
+        RfSender("tcp://127.0.0.1:0") as sender,
+        StrainReceiver(strain) as receiver,
+        processes.running(
+            *("run", "--rf", sender.endpoint, "--strain", strain, "--engine", "ncc", *options)
+        ) as run,
+    ):
+        assert receiver.counters.wait_for("statuses", 1, WAIT_S)
+        yield Rig(sender, receiver, run)
+
+
+def check_frames(counts: dict[str, int], sent: dict[str, int]) -> None:
+    """Everything sent was received or is known to be missing; everything received became something."""
+    assert unaccounted(counts) == 0
+    missing = counts.get("lost_on_wire", 0) + counts.get("missed_at_join", 0)
+    # The newest messages may still have been on their way when the run stopped.
+    assert 0 <= sent["sent"] - counts["received"] - missing <= 8
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "hung")]
+)
+def test_a_process_that_dies_or_hangs_is_replaced(number: signal.Signals, cause: str) -> None:
+    with rig("--hang-s", "1") as live:
+        live.stream(lambda: live.receiver.counters["received"] > 3)
+        first = live.worker()
+        os.kill(first, number)
+        live.stream_anew()
+        assert live.worker() != first
+        assert not psutil.pid_exists(first)
+        counts = live.finish(until="restarting it")
+        check_frames(counts, live.sender.counters.snapshot())
+    assert counts[f"worker.{cause}"] == counts["worker.restarts"] == 1
+    assert counts["gaps"] == counts["lost_on_wire"] > 0
+
+
+def test_a_process_without_memory_is_replaced() -> None:
+    with rig() as live:
+        live.stream(lambda: live.receiver.counters["received"] > 3)
+        worker = psutil.Process(live.worker())
+        limit = worker.memory_info().vms + 24 * 1024 * 1024
+        worker.rlimit(psutil.RLIMIT_AS, (limit, limit))
+        live.stream_anew(LARGE)
+        counts = live.finish(until="restarting it")
+        check_frames(counts, live.sender.counters.snapshot())
+    # By an exception, or by a library that ends the process where it gets no memory.
+    assert counts.get("worker.failed", 0) + counts.get("worker.crashed", 0) >= 1
+
+
+def test_a_process_that_keeps_dying_is_given_up() -> None:
+    with rig() as live:
+        run = psutil.Process(live.run.pid)
+        give_up = time.monotonic() + WAIT_S
+        while live.run.poll() is None:
+            assert time.monotonic() < give_up
+            # A process may be gone between two looks at it.
+            with suppress(psutil.NoSuchProcess):
+                for child in run.children():
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
+            time.sleep(0.02)
+        output, errors = live.run.communicate(timeout=WAIT_S)
+    assert live.run.returncode == ExitCode.KEEPS_FAILING == 75
+    assert "Traceback" not in errors
+    assert re.search(r"rtelasto: the pipeline was ended by SIGKILL, for the 5th time", errors)
+    assert processes.table(output)["worker.crashed"] == "5"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_nothing_stays_behind_when_the_run_is_killed(busy: bool) -> None:
+    with rig() as live:
+        worker = psutil.Process(live.worker())
+        if busy:
+            # It works on frames while we kill.
+            live.stream(lambda: live.receiver.counters["received"] > 3)
+            stop = threading.Event()
+            sending = threading.Thread(target=live.stream, args=(stop.is_set,))
+            sending.start()
+        live.run.kill()
+        psutil.wait_procs([worker], timeout=WAIT_S)
+        assert not worker.is_running()
+        if busy:
+            stop.set()
+            sending.join()
+        port = int(live.receiver.endpoint.rpartition(":")[2])
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
+def test_it_stops_while_it_loads() -> None:
+    with processes.running(
+        "run", "--rf", free_endpoint(), "--strain", free_endpoint(), "--engine", "ncc"
+    ) as run:
+        process = psutil.Process(run.pid)
+        while not process.children():
+            time.sleep(0.01)
+        run.send_signal(signal.SIGTERM)
+        errors = run.communicate(timeout=WAIT_S)[1]
+    assert run.returncode == 0, errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+def test_systemd_hears_of_it_only_while_the_pipeline_moves(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(WAIT_S)
+        os.environ |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}
+        try:
+            rigged = rig("--hang-s", "30")
+            live = rigged.__enter__()
+        finally:
+            del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+        try:
+            while (said := manager.recv(4096)) == b"WATCHDOG=1":
+                pass
+            assert said.startswith(b"READY=1\nSTATUS=strain on tcp://")
+            assert manager.recv(4096) == b"WATCHDOG=1"
+            worker = live.worker()
+            os.kill(worker, signal.SIGSTOP)
+            # What was sent before; then nothing for ten times as long as it should take.
+            manager.settimeout(1.0)
+            heard = 0
+            with suppress(TimeoutError):
+                while heard < 20:
+                    manager.recv(4096)
+                    heard += 1
+            assert heard < 20
+            os.kill(worker, signal.SIGCONT)
+            manager.settimeout(WAIT_S)
+            assert manager.recv(4096) == b"WATCHDOG=1"
+            live.finish()
+            manager.settimeout(1.0)
+            while (said := manager.recv(4096)) == b"WATCHDOG=1":
+                pass
+            assert said == b"STOPPING=1"
+        finally:
+            rigged.__exit__(None, None, None)
