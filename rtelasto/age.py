@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import Final
 
 from rtelasto.counters import Counters
+from rtelasto.endpoints import is_local
 from rtelasto.errors import RtelastoError
 from rtelasto.wire_strain import StrainMessage
 
@@ -47,13 +48,6 @@ def check_stale_ms(stale_ms: float) -> None:
         raise RtelastoError(f"stale_ms must lie in 1…60000, got {stale_ms}")
 
 
-def is_this_machine(endpoint: str) -> bool:
-    """Whether only processes of this machine can be at ``endpoint``."""
-    return endpoint.startswith(
-        ("ipc://", "inproc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:")
-    )
-
-
 class ClockOffset:
     """The offset from a sender's clock to this host's monotonic clock.
 
@@ -70,7 +64,7 @@ class ClockOffset:
     """
 
     def __init__(self, endpoint: str, counters: Counters | None = None) -> None:
-        self._local = is_this_machine(endpoint)
+        self._local = is_local(endpoint)
         self._counters = counters
         self._stream = ""
         self._clock = ""
