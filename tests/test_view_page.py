@@ -116,6 +116,14 @@ def test_it_shows_moving_strain_over_bmode(page: Any):
     browser.screenshot(page, "live")
 
 
+def test_a_run_hands_its_limit_of_age_to_the_page(page: Any):
+    status = page.evaluate("""() => new Promise((done) => {
+      const socket = new WebSocket(location.href.replace("http", "ws") + "stream");
+      socket.onmessage = (event) => { done(JSON.parse(event.data)); socket.close(); };
+    })""")
+    assert status["stale_ms"] == 10_000.0
+
+
 def test_freeze_holds_a_frame_and_the_cine_scrolls(page: Any):
     wait_for_frame_after(page, wait_for_frame_after(page, page.evaluate(SEQ)))
     page.keyboard.press("Space")
