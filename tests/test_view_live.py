@@ -5,6 +5,7 @@ Times are taken inside the page, by its own clock, from the last frame drawn to 
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import browser
 import processes
+import psutil
 import pytest
 
 from rtelasto.domain import RfFormat
@@ -86,13 +88,23 @@ class Chain:
         self._running[name] = self._stack.enter_context(processes.running(*self._commands[name]))
 
     def send_signal(self, name: str, number: signal.Signals) -> None:
-        self._running[name].send_signal(number)
+        """To a process and those that it has started; to it first, so that it does not replace them."""
+        process = psutil.Process(self._running[name].pid)
+        children = process.children(recursive=True)
+        for each in (process, *children):
+            each.send_signal(number)
+
+    def hang(self) -> None:
+        """Stop the process in which the pipeline works, not the one that watches over it."""
+        with StrainReceiver(self.strain) as receiver:
+            assert receiver.counters.wait_for("statuses", 1, WAIT_S)
+            os.kill(processes.process_of(receiver.status), signal.SIGSTOP)
 
     def close(self) -> None:
-        # A stopped process takes no other signal than those that are sent here.
-        for process in self._running.values():
+        # A stopped process would not notice that its parent is gone.
+        for name, process in self._running.items():
             if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
+                self.send_signal(name, signal.SIGCONT)
         self._stack.close()
 
 
@@ -145,6 +157,8 @@ def kill(name: str) -> tuple[Callable[[Chain], None], Callable[[Chain], None]]:
     [
         ("sender-killed", kill("sender"), 1.2, "no strain comes"),
         ("pipeline-stopped", hold("pipeline"), 1.2, "no strain comes"),
+        # What watches over it puts another in its place.
+        ("pipeline-hung", (Chain.hang, lambda chain: None), 1.2, "no strain comes"),
         # Longer than the page waits for a word of the viewer, so that it connects anew.
         ("viewer-stopped", hold("viewer"), 9.0, "the viewer does not answer"),
         ("viewer-killed", kill("viewer"), 1.2, "connecting to the viewer again"),
