@@ -211,6 +211,11 @@ class Replayer(Closing):
             stopped=stop.is_set() and sent != self.total_frames,
         )
 
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+        return self._sender.counters["sent"]
+
     def close(self) -> None:
         """Send what is left and unbind. May be called twice."""
         self._sender.close()

@@ -216,3 +216,22 @@ def test_files_of_other_things(tmp_path):
         file.attrs["zea_version"] = "0.1.0"
         file["tracks/track_0/data/raw_data"] = np.zeros((2, 3, 100, 8, 1), np.float32)
     refused(tmp_path / "b.h5", "beamformed")
+
+
+def test_a_file_that_is_written_to_while_it_is_read(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, RF)
+    with open_recording(path, **PHYSICS, axes="frame,line,sample") as recording:
+        np.testing.assert_array_equal(recording.read(0), RF[0])
+        path.write_bytes(path.read_bytes()[:1000])  # what is mapped is not there any more
+        with pytest.raises(RtelastoError, match=r"a\.npy was written to while it was being read"):
+            recording.read(1)
+
+
+def test_a_file_that_is_replaced_under_its_name_is_read_as_it_was(tmp_path):
+    path, other = tmp_path / "a.npy", tmp_path / "b.npy"
+    np.save(path, RF)
+    np.save(other, RF + 1)
+    with open_recording(path, **PHYSICS, axes="frame,line,sample") as recording:
+        other.replace(path)
+        np.testing.assert_array_equal(recording.read(3), RF[3])

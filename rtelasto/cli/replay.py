@@ -72,7 +72,12 @@ def replay(
         def progress(sent: int, total: int | None) -> None:
             status.update(f"{sent} of {total} frames sent" if total else f"{sent} frames sent")
 
-        report = replayer.run(stop, progress)
+        try:
+            report = replayer.run(stop, progress)
+        except RtelastoError:
+            # What went out before a recording turned out to be damaged is somebody's data.
+            print_table("rtelasto replay", {"frames sent": replayer.sent})
+            raise
     print_table(
         "rtelasto replay",
         {

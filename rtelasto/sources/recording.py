@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,6 +68,7 @@ class Recording(Closing):
         self.dtype: np.dtype[Any] = stack.dtype
         self._stack: FrameStack | None = stack
         self._close = close
+        self._written = _last_written(path)
 
     def __len__(self) -> int:
         return self.n_frames
@@ -81,17 +84,32 @@ class Recording(Closing):
         IndexError
             If there is no frame ``i``.
         RtelastoError
-            If the data of the frame cannot be read: a damaged file, a disk that went away.
+            If the data of the frame cannot be read: a damaged file, a disk that went away, a file that
+            somebody has written to since it was opened. (One that was replaced by another, under its
+            name, goes on being read as it was.)
         """
         if not -self.n_frames <= i < self.n_frames:
             raise IndexError(f"{self.path} has frames 0…{self.n_frames - 1}, got {i}")
         if self._stack is None:
             raise ValueError(f"{self.path} is closed")
         i %= self.n_frames
+        # Before: a mapped file that has shrunk would end this process. After: it may be half this, half that.
+        self._check_unwritten()
         try:
-            return self._stack.read(i)
+            samples = self._stack.read(i)
         except (OSError, ValueError, RuntimeError, zlib.error) as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
+        self._check_unwritten()
+        return samples
+
+    def _check_unwritten(self) -> None:
+        now = _last_written(self.path)
+        if self._written is None or now is None or now == self._written:
+            return
+        if now[:2] == self._written[:2]:
+            raise RtelastoError(
+                f"{self.path} was written to while it was being read: open it again once it is whole"
+            )
 
     def frame(self, i: int) -> RfFrame:
         """Frame ``i``; its ``frame_id`` is ``i`` and its ``acquired_ns`` the timestamp, or 0."""
@@ -118,3 +136,14 @@ class Recording(Closing):
         close, self._close = self._close, None
         if close is not None:
             close()
+
+
+def _last_written(path: Path) -> tuple[int, int, int, int] | None:
+    """Which file it is (device, inode), its size and time of last writing; None for a folder, or if gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
