@@ -32,7 +32,8 @@ def test_bursts_follow_each_other_on_one_pipeline() -> None:
     assert (after["received"], after["strain.out"]) == (20, 19)
     for arrival in second.arrivals:
         assert arrival.sent_ns < arrival.published_ns < arrival.arrived_ns
-    assert min(second.memory_bytes) > 2**20
+    assert min(sample.memory_bytes for sample in second.usage) > 2**20
+    assert min(sample.descriptors for sample in second.usage) > 0
     assert second.sent.seconds >= 9 / 50.0
 
 

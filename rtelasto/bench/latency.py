@@ -105,7 +105,8 @@ def measure_latency(
     counters = {name: count - before.get(name, 0) for name, count in after.items()}
     if not burst.arrivals:
         raise RtelastoError(f"no strain came of {warm_up_frames + frames} frames; counters {after}")
-    memory = np.array(burst.memory_bytes[len(burst.memory_bytes) // 10 :]) / 2**20
+    usage = burst.usage[len(burst.usage) // 10 :]
+    memory = np.array([sample.memory_bytes for sample in usage]) / 2**20
     return LatencyReport(
         engine=engine,
         fps=fps,

@@ -34,7 +34,7 @@ _STOP_S = 30.0
 _QUIET_NS = 3_000_000_000
 _STATUS_S = 10.0
 _LOOK_S = 0.05
-_MEMORY_PERIOD_NS = 500_000_000
+_USAGE_PERIOD_NS = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,21 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
-    """What came of a burst of frames.
+class Usage:
+    """What ``rtelasto run`` and its processes hold: resident memory, and open files and sockets."""
 
-    ``memory_bytes`` is the resident size of ``rtelasto run`` and its processes every half second.
-    """
+    at_ns: int
+    memory_bytes: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What came of a burst of frames; ``usage`` is taken every half second."""
 
     sent: Sent
     arrivals: list[Arrival]
-    memory_bytes: list[int]
+    usage: list[Usage]
 
     @property
     def lost(self) -> int:
@@ -66,7 +72,8 @@ class Burst:
         return self.sent.frames - len(self.arrivals)
 
 
-def _free_endpoint() -> str:
+def free_endpoint() -> str:
+    """A port of this machine that nobody holds now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
@@ -110,6 +117,8 @@ class Rig(Closing):
     ----------
     started_ns, ready_ns
         When the pipeline's process was started, and when it first told its status, monotonic.
+    receiver
+        The subscriber.
 
     Raises
     ------
@@ -124,8 +133,8 @@ class Rig(Closing):
         with ExitStack() as stack:
             self._errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
             self._sender = stack.enter_context(_process(_sender_command(rf_format)))
-            rf, strain = str(self._sender_line()["endpoint"]), _free_endpoint()
-            self._receiver = stack.enter_context(StrainReceiver(strain, policy="every"))
+            rf, strain = str(self._sender_line()["endpoint"]), free_endpoint()
+            self.receiver = stack.enter_context(StrainReceiver(strain, policy="every"))
             self.started_ns = monotonic_ns()
             command = [sys.executable, "-m", "rtelasto", "run", "--engine", engine]
             self._pipeline = stack.enter_context(
@@ -145,10 +154,10 @@ class Rig(Closing):
         reader = threading.Thread(target=lambda: replies.append(self._sender_line()))
         reader.start()
         arrivals: list[Arrival] = []
-        memory_bytes: list[int] = []
-        last_ns, memory_due_ns = monotonic_ns(), 0
+        usage: list[Usage] = []
+        last_ns, usage_due_ns = monotonic_ns(), 0
         while True:
-            message = self._receiver.get(_LOOK_S)
+            message = self.receiver.get(_LOOK_S)
             now_ns = monotonic_ns()
             if message is not None:
                 arrivals.append(_arrival(message, now_ns))
@@ -157,19 +166,19 @@ class Rig(Closing):
                 last_ns = now_ns
             elif now_ns - last_ns > _QUIET_NS or self._is_last(arrivals):
                 break
-            if now_ns >= memory_due_ns:
+            if now_ns >= usage_due_ns:
                 self._check_pipeline()
-                memory_bytes.append(self._memory_bytes())
-                memory_due_ns = now_ns + _MEMORY_PERIOD_NS
+                usage.append(self._usage())
+                usage_due_ns = now_ns + _USAGE_PERIOD_NS
         reader.join()
-        return Burst(Sent(**replies[0]), arrivals, memory_bytes)
+        return Burst(Sent(**replies[0]), arrivals, usage)
 
     def counters(self) -> dict[str, int]:
         """The pipeline's counters as of a status sent after now, which takes a second or two."""
-        seen = self._receiver.counters["statuses"]
+        seen = self.receiver.counters["statuses"]
         # One may be on its way already; the second from now is surely newer.
-        self._receiver.counters.wait_for("statuses", seen + 2, _STATUS_S)
-        status = self._receiver.status
+        self.receiver.counters.wait_for("statuses", seen + 2, _STATUS_S)
+        status = self.receiver.status
         return {} if status is None else dict(status.counters)
 
     def close(self) -> None:
@@ -189,7 +198,7 @@ class Rig(Closing):
 
     def _wait_until_ready(self) -> None:
         deadline_ns = monotonic_ns() + round(_START_S * 1e9)
-        while not self._receiver.counters.wait_for("statuses", 1, _LOOK_S):
+        while not self.receiver.counters.wait_for("statuses", 1, _LOOK_S):
             self._check_pipeline()
             if monotonic_ns() > deadline_ns:
                 raise RtelastoError(f"rtelasto run was not ready after {_START_S:g} s")
@@ -200,14 +209,15 @@ class Rig(Closing):
             said = self._errors.read().strip() or f"exit code {self._pipeline.returncode}"
             raise RtelastoError(f"rtelasto run ended: {said}")
 
-    def _memory_bytes(self) -> int:
+    def _usage(self) -> Usage:
         run = psutil.Process(self._pipeline.pid)
-        size = 0
+        memory_bytes = descriptors = 0
         for process in (run, *run.children(recursive=True)):
             # One that is being replaced may be gone by now.
             with suppress(psutil.NoSuchProcess):
-                size += process.memory_info().rss
-        return size
+                memory_bytes += process.memory_info().rss
+                descriptors += process.num_handles() if psutil.WINDOWS else process.num_fds()
+        return Usage(monotonic_ns(), memory_bytes, descriptors)
 
 
 def _arrival(message: StrainMessage, arrived_ns: int) -> Arrival:
