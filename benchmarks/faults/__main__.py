@@ -1,0 +1,96 @@
+"""Inflict every fault on a live run and write down what came of it.
+
+    python -m benchmarks.faults [NAME …] [--engine cnn] [--fps 20] [--long-s 3] [--out docs/reliability.md]
+
+Faults that need nothing special are tried one after the other on one and the same run. ``--long-s`` is how
+long a fault that lasts is made to last; a subscriber is stopped ten times as long. With ``--out`` the tables
+in that file are written anew. Ends with 1 if a frame is unaccounted for or a fault was not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.faults import of_host, of_link, of_network, of_scanner
+from benchmarks.faults.fault import Fault, Setting
+from benchmarks.faults.rig import PUBLISHED, FaultRig
+from benchmarks.faults.table import tables, write_tables
+from benchmarks.faults.trial import Outcome, try_fault
+from rtelasto.domain import RfFormat
+
+FAULTS = (*of_scanner.FAULTS, *of_link.FAULTS, *of_network.FAULTS, *of_host.FAULTS)
+
+
+def try_faults(
+    faults: tuple[Fault, ...], *, engine: str, fps: float, rf_format: RfFormat, long_s: float
+) -> Iterator[Outcome]:
+    """Outcomes in order; those without a setting share a run."""
+    with ExitStack() as stack:
+        shared: FaultRig | None = None
+        for fault in faults:
+            with ExitStack() as own:
+                rig = shared
+                if fault.setting is not None or rig is None:
+                    scope = stack if fault.setting is None else own
+                    folder = Path(scope.enter_context(tempfile.TemporaryDirectory()))
+                    setting = Setting()
+                    if fault.setting is not None:
+                        setting = scope.enter_context(fault.setting(folder))
+                    rig = scope.enter_context(
+                        FaultRig(
+                            folder,
+                            rf_format=rf_format,
+                            fps=fps,
+                            engine=engine,
+                            options=setting.options,
+                            environment=setting.environment,
+                            remote=setting.remote,
+                        )
+                    )
+                if fault.setting is None:
+                    shared = rig
+                yield try_fault(fault, rig, long_s)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
+    parser.add_argument("names", nargs="*", help="faults to try; all by default")
+    parser.add_argument("--engine", default="cnn")
+    parser.add_argument("--fps", type=float, default=20.0)
+    parser.add_argument("--long-s", type=float, default=3.0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    unknown = set(options.names) - {fault.name for fault in FAULTS}
+    if unknown:
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    wanted = [fault for fault in FAULTS if not options.names or fault.name in options.names]
+    skipped = {fault.name: why for fault in wanted if (why := fault.needs())}
+    tried = tuple(fault for fault in wanted if fault.name not in skipped)
+    outcomes = []
+    for outcome in try_faults(
+        tried,
+        engine=options.engine,
+        fps=options.fps,
+        rf_format=PUBLISHED,
+        long_s=options.long_s,
+    ):
+        outcomes.append(outcome)
+        print(
+            f"{outcome.fault.name}: flows again after {outcome.flows_after_s:.2f} s; "
+            + ("; ".join(outcome.complaints()) or "every frame accounted for"),
+            flush=True,
+        )
+    if options.out is None:
+        print(tables(outcomes, skipped))
+    else:
+        write_tables(options.out, outcomes, skipped, vars(options))
+    sys.exit(any(outcome.complaints() for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()

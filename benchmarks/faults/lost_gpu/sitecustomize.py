@@ -1,0 +1,52 @@
+"""A GPU that can be lost, for a machine that has none: every process with this folder on PYTHONPATH has it.
+
+The GPU back-end runs as a whole on the simulated device of the tests (``host_cuda``: streams, events, graphs,
+and the kernels' host build in the library that RTELASTO_HOST_KERNELS names). Copies between host and device
+fail, when they come to run, in the process whose number stands in the file that RTELASTO_LOST_GPU names: as
+with CUDA, the context is then lost for good, and only a new process gets another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+class CUDARuntimeError(RuntimeError):
+    """Named as CuPy names it."""
+
+
+def _install() -> None:
+    sys.path[:0] = [str(_ROOT), str(_ROOT / "tests")]
+    import host_cuda
+    import test_gpu_estimator
+
+    import rtelasto.devices
+
+    lost = Path(os.environ["RTELASTO_LOST_GPU"])
+
+    def copy_if_there(target: int, source: int, size: int, kind: int, stream: int) -> None:
+        def work() -> None:
+            if lost.read_text() == str(os.getpid()):
+                raise CUDARuntimeError("cudaErrorDevicesUnavailable: no GPU answers any more")
+            ctypes.memmove(target, source, size)
+
+        host_cuda.enqueue(work)
+
+    class Patch:
+        @staticmethod
+        def setitem(modules: dict[str, Any], name: str, module: Any) -> None:
+            modules[name] = module
+
+    host_cuda._memcpy_async = copy_if_there
+    host_cuda.install(ctypes.CDLL(os.environ["RTELASTO_HOST_KERNELS"]), Patch())
+    rtelasto.devices.open_estimator = lambda *_, **__: test_gpu_estimator.estimator()
+
+
+if "RTELASTO_LOST_GPU" in os.environ:
+    _install()

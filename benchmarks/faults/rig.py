@@ -1,0 +1,303 @@
+"""A live run under faults: scanner → link → ``rtelasto run`` → subscriber, each a process of its own.
+
+The subscriber is the calling process. Scanner and run are told apart from what they are in the field only by
+who tells the scanner what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.faults.link import Link
+from rtelasto.bench.rig import free_endpoint
+from rtelasto.closing import Closing
+from rtelasto.counters import unaccounted
+from rtelasto.domain import RfFormat
+from rtelasto.receive import StrainReceiver
+
+PUBLISHED = RfFormat(128, 2608, 40e6, 6.25e6, 3e-4)
+# Longer than anything takes on a machine that is busy with something else too.
+_PATIENCE_S = 90.0
+_LOOK_S = 0.01
+_SCANNER = (sys.executable, "-m", "benchmarks.faults.scanner")
+# Statuses to wait for until a run that was left alone has finished what it had.
+_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A strain frame in the subscriber's hands; ``acquired_ns`` is on the scanner's clock."""
+
+    arrived_ns: int
+    acquired_ns: int
+    clock: str
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A scanner on another machine: how to start a program there, what to bind to, and its keys."""
+
+    prefix: tuple[str, ...]
+    endpoint: str
+    keys: Path
+
+
+class Scanner:
+    """The scanner's process, and the count of what it sent in all its lives.
+
+    ``others_sent`` is for whoever else sends in its place.
+    """
+
+    def __init__(
+        self, folder: Path, rf_format: RfFormat, fps: float, remote: Remote | None
+    ) -> None:
+        self.others_sent = 0
+        self._prefix = () if remote is None else remote.prefix
+        self._options = {
+            "endpoint": free_endpoint() if remote is None else remote.endpoint,
+            "keys": None if remote is None else str(remote.keys),
+            "fps": fps,
+            "format": asdict(rf_format),
+            "tally": str(folder / "tally"),
+        }
+        np.zeros(2, np.int64).tofile(folder / "tally")
+        self._tally = np.memmap(folder / "tally", np.int64, "r", shape=2)
+        self.process = self._start()
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        """Frames and rubbish handed to ZeroMQ so far."""
+        return int(self._tally[0]) + self.others_sent, int(self._tally[1])
+
+    def tell(self, **command: object) -> None:
+        """Have it do something and wait until it is done."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        self._line()
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self) -> None:
+        """In good order."""
+        self.process.communicate(timeout=_PATIENCE_S)
+
+    def restart(self) -> None:
+        """Another one on the same endpoint, sending; on return it is bound."""
+        self.process = self._start()
+        self.tell(send=True)
+
+    def _start(self) -> subprocess.Popen[str]:
+        self.process = subprocess.Popen(
+            [*self._prefix, *_SCANNER, json.dumps(self._options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.endpoint: str = self._line()["endpoint"]
+        self._options["endpoint"] = self.endpoint
+        return self.process
+
+    def _line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the scanner ended with exit code {self.process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+class FaultRig(Closing):
+    """Everything running and strain flowing, until it is closed.
+
+    Parameters
+    ----------
+    folder
+        Scratch folder.
+    rf_format, fps
+        What the scanner sends.
+    engine
+        What ``rtelasto run --engine`` is given.
+    options
+        Further arguments of ``rtelasto run``.
+    environment
+        Further environment variables of it.
+    remote
+        Where the scanner stands, if not on this machine; there is no `Link` then.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rf_format: RfFormat = PUBLISHED,
+        fps: float = 20.0,
+        engine: str = "cnn",
+        options: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        remote: Remote | None = None,
+    ) -> None:
+        self.folder = folder
+        self.fps = fps
+        self.rf_format = rf_format
+        self.arrivals: list[Arrival] = []
+        self.others_said: list[str] = []
+        self._arrived = threading.Condition()
+        with ExitStack() as stack:
+            self.scanner = Scanner(folder, rf_format, fps, remote)
+            stack.callback(self._end_scanner)
+            self.rf_endpoint, self.strain_endpoint = self.scanner.endpoint, free_endpoint()
+            if remote is None:
+                self.link = stack.enter_context(Link(self.scanner.endpoint))
+                self.rf_endpoint = self.link.endpoint
+            else:
+                # With keys for the scanner, a port of this machine would want them too.
+                self.strain_endpoint = f"ipc://{folder}/strain"
+            self.receiver = stack.enter_context(
+                StrainReceiver(self.strain_endpoint, policy="every")
+            )
+            self._log_path = folder / "run.log"
+            log = stack.enter_context(self._log_path.open("w", encoding="utf-8"))
+            self._command = [sys.executable, "-m", "rtelasto", "run", "--engine", engine]
+            self._command += [
+                "--rf",
+                self.rf_endpoint,
+                "--strain",
+                self.strain_endpoint,
+                *options,
+            ]
+            self._start = lambda: subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
+                env={**os.environ, **(environment or {})},
+            )
+            self.run = self._start()
+            stack.callback(self._end_run)
+            threading.Thread(target=self._collect, name="collect", daemon=True).start()
+            self.wait_until(lambda: self.receiver.counters["statuses"] > 0, "the run is not ready")
+            self.scanner.tell(send=True)
+            self.wait_for_strain(0)
+            self._open = stack.pop_all()
+
+    def counters(self) -> dict[str, int]:
+        """The run's counters as of a status that it sent after now."""
+        seen = self.receiver.counters["statuses"]
+        # One may be on its way already; the second from now is surely newer.
+        self.wait_until(
+            lambda: self.receiver.counters["statuses"] >= seen + 2, "the run tells no status"
+        )
+        assert self.receiver.status is not None
+        return dict(self.receiver.status.counters)
+
+    def quiet(self) -> dict[str, int]:
+        """Have the scanner fall silent; the run's counters once it has nothing left to do."""
+        self.scanner.tell(send=False)
+        for _ in range(_LOOKS):
+            counts = self.counters()
+            if not unaccounted(counts):
+                break
+        # Told in the next trial's account if it is still so.
+        return counts
+
+    def say(self, line: str) -> None:
+        """Keep what somebody else than the run said."""
+        self.others_said.append(line.strip())
+
+    def counted(self, name: str) -> int:
+        """A counter of the run, as of its last status."""
+        assert self.receiver.status is not None
+        return self.receiver.status.counters.get(name, 0)
+
+    def wait_for_strain(self, since_ns: int, count: int = 3) -> int:
+        """When the first of ``count`` strain frames came of frames that were acquired after ``since_ns``.
+
+        Where the scanner does not stamp with this machine's clock, of frames that came after it.
+        """
+        found: list[Arrival] = []
+        looked = 0
+        deadline = time.monotonic() + _PATIENCE_S
+        with self._arrived:
+            while True:
+                for arrival in self.arrivals[looked:]:
+                    own = arrival.clock == "monotonic"
+                    if (arrival.acquired_ns if own else arrival.arrived_ns) > since_ns:
+                        found.append(arrival)
+                looked = len(self.arrivals)
+                if len(found) >= count:
+                    return found[0].arrived_ns
+                left = deadline - time.monotonic()
+                if left <= 0.0 or not self._arrived.wait(left):
+                    raise TimeoutError(f"no strain for {_PATIENCE_S:g} s:\n{self.log()[-3000:]}")
+
+    def wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
+        """Until ``condition`` holds."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not condition():
+            if self.run.poll() is not None:
+                raise RuntimeError(f"rtelasto run ended, {self.run.returncode}: {self.log()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{complaint} after {_PATIENCE_S:g} s:\n{self.log()[-3000:]}")
+            time.sleep(_LOOK_S)
+
+    def log(self, start: int = 0) -> str:
+        """What the run has said, from a position on."""
+        return self._log_path.read_text("utf-8", "replace")[start:]
+
+    def worker(self) -> psutil.Process:
+        """The process that holds the pipeline."""
+        assert self.receiver.status is not None
+        return psutil.Process(int(self.receiver.status.info["process"]))
+
+    def restart_run(self) -> None:
+        """Start it again after it has ended."""
+        self.run = self._start()
+
+    def close(self) -> None:
+        """End everything. May be called twice."""
+        self._open.close()
+
+    def _collect(self) -> None:
+        for message in self.receiver:
+            frame = message.frame
+            arrival = Arrival(
+                monotonic_ns(), frame.acquired_ns, message.clock, getattr(frame, "stale", False)
+            )
+            with self._arrived:
+                self.arrivals.append(arrival)
+                self._arrived.notify_all()
+
+    def _end_scanner(self) -> None:
+        if self.scanner.process.poll() is None:
+            self.scanner.process.send_signal(signal.SIGCONT)
+            self.scanner.end()
+
+    def _end_run(self) -> None:
+        if self.run.poll() is None:
+            self.run.send_signal(signal.SIGTERM)
+            try:
+                self.run.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.run.kill()
+                self.run.wait()

@@ -1,0 +1,74 @@
+"""What came of the faults, as tables for docs/reliability.md."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults.trial import Outcome
+from rtelasto.machine import describe_machine
+
+_BEGIN, _END = "<!-- faults: begin -->", "<!-- faults: end -->"
+# Always there, or of no interest to whoever looks for frames.
+_DULL = ("unread", "connected", "statuses", "unheard")
+
+
+def tables(outcomes: Sequence[Outcome], skipped: Mapping[str, str]) -> str:
+    """Frames of each fault, then what was counted and said."""
+    lines = [
+        "| fault | what is done | sent | received | strain | unaccounted | flows again after, s | longest "
+        "pause, s | stale |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for outcome in outcomes:
+        fault = outcome.fault
+        died = f" ({outcome.died} died with the sender)" if outcome.died else ""
+        lines.append(
+            f"| {fault.name} | {fault.about} | {outcome.sent}{died} | {outcome.received} | "
+            f"{outcome.strain} | {outcome.unaccounted} | {outcome.flows_after_s:.2f} | "
+            f"{outcome.longest_pause_s:.2f} | {outcome.stale} |"
+        )
+    lines += [f"| {name} | not tried: {why} | | | | | | | |" for name, why in skipped.items()]
+    lines += ["", "| fault | counted | said |", "| --- | --- | --- |"]
+    for outcome in outcomes:
+        counted = ", ".join(
+            f"`{name}` {count}" for name, count in outcome.counted.items() if name not in _DULL
+        )
+        said = "<br>".join(_cell(line) for line in outcome.said[:4])
+        lines.append(f"| {outcome.fault.name} | {counted or '–'} | {said or '–'} |")
+    return "\n".join(lines)
+
+
+def write_tables(
+    path: Path, outcomes: Sequence[Outcome], skipped: Mapping[str, str], options: Mapping[str, Any]
+) -> None:
+    """Put the tables, and what they were made with, between the marks in ``path``."""
+    text = path.read_text("utf-8")
+    head, _, rest = text.partition(_BEGIN)
+    _, found, tail = rest.partition(_END)
+    if not found:
+        raise ValueError(f"{path} has no {_BEGIN} … {_END} to write between")
+    worst = max(outcome.flows_after_s for outcome in outcomes)
+    complaints = [f"{o.fault.name}: {c}" for o in outcomes for c in o.complaints()]
+    machine = describe_machine()
+    summary = (
+        f"{len(outcomes)} faults on {datetime.date.today()}, engine {options['engine']}, "
+        f"{options['fps']:g} frames/s of 2608 × 128, {options['long_s']:g} s where a fault lasts; "
+        f"{'; '.join(f'{name} {value}' for name, value in list(machine.items())[:4])}. "
+        f"Frames flowed again at the latest {worst:.2f} s after the fault was over. "
+        + (
+            f"Not as it has to be: {'; '.join(complaints)}."
+            if complaints
+            else "Every frame was accounted for."
+        )
+    )
+    path.write_text(
+        f"{head}{_BEGIN}\n{summary}\n\n{tables(outcomes, skipped)}\n{_END}{tail}", "utf-8"
+    )
+
+
+def _cell(line: str) -> str:
+    line = line.replace("|", "\\|").replace("<", "&lt;")
+    return line if len(line) <= 160 else f"{line[:157]}…"
