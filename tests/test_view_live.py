@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import numpy as np
 import processes
 import psutil
 import pytest
 
-from rtelasto.domain import RfFormat
+from rtelasto.domain import Grid, RfFormat, StrainFrame
+from rtelasto.publish import StrainPublisher
 from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
+
+from rtelasto.view import ViewSettings, open_viewer
 
 WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S
@@ -195,6 +199,29 @@ def test_the_page_says_that_it_is_not_live(
     )
     # Nothing can be shown by a page that the machine does not let run.
     assert seen["shownMs"] - seen["drawnMs"] <= PROMISED_MS + seen["heldMs"]
+
+
+def test_frames_that_come_late_are_not_live(chromium: Any):
+    grid = Grid(32, 120, 2e-4, 4e-4, 1e-3)
+    image = np.full(grid.shape, -0.01, np.float32)
+    frame = StrainFrame(image, image, np.ones_like(image), grid, quality=1.0, applied_strain=-0.01)
+    late = frame.replace(age_ns=3_000_000_000, stale=True)
+    page = browser.watched_page(chromium, [])
+    with (
+        StrainPublisher("tcp://127.0.0.1:0") as publisher,
+        open_viewer(ViewSettings(strain=publisher.endpoint, port=0, stale_ms=60_000.0)) as server,
+    ):
+        page.goto(server.address)
+        assert publisher.wait_for_subscriber(WAIT_S)
+        assert server.counters.wait_for("pages", 1, WAIT_S)
+        # Late by the pipeline's own word, though not by the viewer's limit.
+        publisher.write(late)
+        page.wait_for_function(f"{SHOWN} && {AGE_S} >= 3", timeout=WAIT_MS)
+        assert page.inner_text("#not-live-why") == "strain comes late"
+        publisher.write(frame)
+        page.wait_for_function(LIVE, timeout=WAIT_MS)
+        assert not page.is_visible("#not-live")
+    page.context.close()
 
 
 def test_a_held_frame_is_called_frozen_whatever_the_stream_does(chain: Chain, page: Any):

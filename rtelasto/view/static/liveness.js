@@ -64,8 +64,9 @@ export class Liveness {
 
   why() {
     if (!this.connected) return "connecting to the viewer again";
-    if (performance.now() - this.heardMs > SILENCE_MS) return "the viewer does not answer";
-    return this.drawn.stale ? "the pipeline sends old frames" : "no strain comes";
+    const now = performance.now();
+    if (now - this.heardMs > SILENCE_MS) return "the viewer does not answer";
+    return now - this.drawn.arrivedMs > this.limitMs ? "no strain comes" : "strain comes late";
   }
 }
 
