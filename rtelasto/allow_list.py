@@ -10,6 +10,7 @@ import zmq
 from zmq.auth import Authenticator
 
 from rtelasto.keys import KeyFolder
+from rtelasto.logs import RateLimit, more
 
 # ZeroMQ asks for a domain by name; that the socket has one is what makes it ask at all.
 DOMAIN = "rtelasto"
@@ -39,7 +40,7 @@ class AllowList:
     ) -> None:
         self._keys = keys
         self._on_answer = on_answer
-        self._logged: set[bytes] = set()
+        self._told = RateLimit()
         self._authenticator = Authenticator(context)
         self._authenticator.configure_curve_callback(DOMAIN, self)
         self._authenticator.start()
@@ -53,12 +54,12 @@ class AllowList:
     def callback(self, domain: str, client: bytes) -> bool:
         """What pyzmq asks: whether the holder of the public key ``client`` may enter."""
         allowed = self._keys.allows(client)
-        if not allowed and client not in self._logged and len(self._logged) < 1000:
-            self._logged.add(client)
+        if not allowed and (held := self._told.take(client)) is not None:
             log.warning(
-                "refused the key %s, which is not in %s; further attempts are only counted",
+                "refused the key %s, which is not in %s%s",
                 client.decode(),
                 self._keys.path / "clients",
+                more(held),
             )
         self._on_answer(allowed)
         return allowed

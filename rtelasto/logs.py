@@ -22,8 +22,8 @@ from rtelasto.errors import RtelastoError
 FORMAT_VARIABLE = "RTELASTO_LOG_FORMAT"
 FORMATS = ("text", "json")
 PERIOD_S = 10.0
-# So many causes are told apart; one line for each is no flood, and memory stays flat.
-_MOST_CAUSES = 1000
+# So many causes are told apart; with more, all are forgotten, and told once more than they should.
+_MOST_CAUSES = 10_000
 
 
 def set_up() -> None:
@@ -38,8 +38,13 @@ def set_up() -> None:
     if name not in FORMATS:
         raise RtelastoError(f"{FORMAT_VARIABLE} must be text or json, got {name!r}")
     handler = LimitedHandler()
-    handler.setFormatter(JsonLines() if name == "json" else TextLines())
+    handler.setFormatter(JsonLines() if as_json() else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def as_json() -> bool:
+    """Whether the environment asks for JSON."""
+    return os.environ.get(FORMAT_VARIABLE) == "json"
 
 
 class RateLimit:
@@ -64,9 +69,7 @@ class RateLimit:
                 self._causes[cause] = due, held + 1
                 return None
             if len(self._causes) >= _MOST_CAUSES:
-                self._causes = {c: (d, h) for c, (d, h) in self._causes.items() if now < d or h}
-                if len(self._causes) >= 2 * _MOST_CAUSES:
-                    self._causes.clear()
+                self._causes.clear()
             self._causes[cause] = now + self._period_s, 0
             return held
 
@@ -99,7 +102,8 @@ class LimitedHandler(logging.StreamHandler):
         cause = getattr(record, "cause", None) or (record.name, record.msg)
         held = self._limit.take(cause)
         if held is None:
-            self._last[cause] = record
+            if len(self._last) < _MOST_CAUSES:
+                self._last[cause] = record
             if self._timer is None:
                 self._timer = threading.Timer(PERIOD_S, self._tell_rest)
                 self._timer.daemon = True

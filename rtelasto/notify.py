@@ -7,6 +7,8 @@ import socket
 import time
 from contextlib import suppress
 
+_BUSY_S = 0.5
+
 
 class ServiceManager:
     """Tells whoever started this process how it is doing; does nothing where nobody asked for it.
@@ -21,20 +23,26 @@ class ServiceManager:
         # Twice in the time after which it would restart us, as sd_watchdog_enabled(3) recommends.
         self._period_s = int(watchdog_us) / 2e6 if watchdog_us.isdecimal() else 0.0
         self._due_s = 0.0
+        self._started = False
+
+    def ready(self, status: str) -> None:
+        """The start is over; from now on its watchdog may be fed."""
+        self.tell("READY=1", f"STATUS={status}")
+        self._started = True
 
     def tell(self, *assignments: str) -> None:
-        """Send assignments such as ``READY=1``; a manager that is gone or busy misses them."""
+        """Send assignments such as ``READY=1``; a manager that is gone, or busy for long, misses them."""
         if not self._address:
             return
         # A leading @ stands for the abstract namespace of Linux.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.setblocking(False)
+            manager.settimeout(_BUSY_S)
             manager.sendto("\n".join(assignments).encode(), address)
 
     def all_is_well(self) -> None:
         """Feed its watchdog, as often as it wants."""
         now = time.monotonic()
-        if self._period_s and now >= self._due_s:
+        if self._started and self._period_s and now >= self._due_s:
             self._due_s = now + self._period_s
             self.tell("WATCHDOG=1")

@@ -99,7 +99,7 @@ class Supervisor(Closing):
         self._started_s = time.monotonic()
         if self.addresses is None:
             return False
-        self._manager.tell("READY=1", f"STATUS=strain on {self.addresses.strain}")
+        self._manager.ready(f"strain on {self.addresses.strain}")
         return True
 
     def run(self) -> None:
@@ -154,7 +154,11 @@ class Supervisor(Closing):
         self._ready, self._said = False, None
         self._rounds, self._still_s, self._looked_s = self._pulse.rounds, 0.0, time.monotonic()
         self._pulse.loading = 1
-        self._child = Child("pipeline", work, settings, self._shared)
+        try:
+            self._child = Child("pipeline", work, settings, self._shared)
+        except OSError as error:
+            # No memory for one more process, say.
+            self._failed("crashed", f"could not be started: {error.strerror or error}")
 
     def _look(self) -> None:
         """Take what the process says; replace it if it has ended or stands still."""
@@ -219,9 +223,9 @@ class Supervisor(Closing):
 
     def _failed(self, cause: str, why: str) -> None:
         """Count it, and let it be started again, or give up."""
-        assert self._child is not None
-        self._child.end(0.0)
-        self._child = None
+        if self._child is not None:
+            self._child.end(0.0)
+            self._child = None
         if self.addresses is None and self._said is not None and self._said[0] == "refused":
             raise RtelastoError(self._said[1])
         self.counters.add(f"worker.{cause}")

@@ -107,6 +107,6 @@ def _listen(pipe: Connection, go: threading.Event, stop: threading.Event) -> Non
 
 
 def _die_with_parent() -> None:
-    """Have Linux kill this process with the one that started it, even in code that holds Python's lock."""
+    """Have Linux kill this process with the thread that started it, even in code that holds Python's lock."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

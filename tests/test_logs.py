@@ -51,7 +51,7 @@ def test_memory_stays_flat_with_ever_new_causes() -> None:
     for number in range(100_000):
         clock.now += 0.001
         assert limit.take(number) == 0
-    assert len(limit._causes) < 10_100
+    assert len(limit._causes) <= 10_000
 
 
 def lines(formatter: logging.Formatter, clock: Clock) -> tuple[logging.Logger, io.StringIO]:
@@ -103,6 +103,14 @@ def test_a_format_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
         set_up()
 
 
+def test_an_error_that_ends_a_command_is_json_too() -> None:
+    done = processes.finish("--log-format", "json", "run", "--engine", "magic")
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode == last["exit_code"] == 2
+    assert "magic" in last["event"]
+    assert last["level"] == "critical"
+
+
 def test_a_run_logs_json_from_all_its_processes() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -123,8 +131,12 @@ def test_a_run_logs_json_from_all_its_processes() -> None:
                 receiver.counters.wait_for("statuses", seen + 1, 0.05)
             run.terminate()
             errors = run.communicate(timeout=WAIT_S)[1]
-    events = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
-    assert {event["counter"] for event in events} == {"connected", "malformed.header"}
-    dropped = [event for event in events if event["counter"] == "malformed.header"]
+    events = [json.loads(line) for line in errors.splitlines()]
+    said = [event["event"] for event in events if "counter" not in event]
+    assert said[0].startswith("Not a medical device")
+    assert said[1].startswith(f"strain on {strain}, engine ncc")
+    counted = [event for event in events if "counter" in event]
+    assert {event["counter"] for event in counted} == {"connected", "malformed.header"}
+    dropped = [event for event in counted if event["counter"] == "malformed.header"]
     assert all(event["process"] == "rtelasto pipeline" for event in dropped)
     assert len(dropped) <= 2

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, Queue
+from urllib.request import urlopen
 
 import processes
 import psutil
@@ -29,7 +31,7 @@ from rtelasto.timing import timing_frames
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
 
 FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
-LARGE = RfFormat(512, 8192, 40e6, 6.25e6, 2e-4)
+LARGE = RfFormat(256, 4096, 40e6, 6.25e6, 2e-4)
 WAIT_S = 60.0
 
 
@@ -107,12 +109,17 @@ def check_frames(counts: dict[str, int], sent: dict[str, int]) -> None:
     ("number", "cause"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "hung")]
 )
 def test_a_process_that_dies_or_hangs_is_replaced(number: signal.Signals, cause: str) -> None:
-    with rig("--hang-s", "1") as live:
+    pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
+    port = free_endpoint().rpartition(":")[2]
+    with rig("--hang-s", "1", "--metrics", port) as live:
         live.stream(lambda: live.receiver.counters["received"] > 3)
         first = live.worker()
         os.kill(first, number)
         live.stream_anew()
         assert live.worker() != first
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = answer.read().decode()
+        assert f'rtelasto_events_total{{event="worker.{cause}"}} 1.0' in metrics
         assert not psutil.pid_exists(first)
         counts = live.finish(until="restarting it")
         check_frames(counts, live.sender.counters.snapshot())
@@ -124,7 +131,7 @@ def test_a_process_without_memory_is_replaced() -> None:
     with rig() as live:
         live.stream(lambda: live.receiver.counters["received"] > 3)
         worker = psutil.Process(live.worker())
-        limit = worker.memory_info().vms + 24 * 1024 * 1024
+        limit = worker.memory_info().vms + 8 * 1024 * 1024
         worker.rlimit(psutil.RLIMIT_AS, (limit, limit))
         live.stream_anew(LARGE)
         counts = live.finish(until="restarting it")
@@ -185,40 +192,46 @@ def test_it_stops_while_it_loads() -> None:
     assert run.returncode == 0, errors
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
-def test_systemd_hears_of_it_only_while_the_pipeline_moves(tmp_path: Path) -> None:
-    path = tmp_path / "notify"
+@contextmanager
+def service_manager(path: Path) -> Iterator[Queue[bytes]]:
+    """What a service manager at ``path`` is told, as it comes; the environment names it meanwhile."""
+    told: Queue[bytes] = Queue()
+
+    def listen() -> None:
+        while message := manager.recv(4096):
+            told.put(message)
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
-        manager.settimeout(WAIT_S)
+        listening = threading.Thread(target=listen)
+        listening.start()
         os.environ |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}
         try:
-            rigged = rig("--hang-s", "30")
-            live = rigged.__enter__()
+            yield told
         finally:
             del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
-        try:
-            while (said := manager.recv(4096)) == b"WATCHDOG=1":
-                pass
-            assert said.startswith(b"READY=1\nSTATUS=strain on tcp://")
-            assert manager.recv(4096) == b"WATCHDOG=1"
-            worker = live.worker()
-            os.kill(worker, signal.SIGSTOP)
-            # What was sent before; then nothing for ten times as long as it should take.
-            manager.settimeout(1.0)
-            heard = 0
-            with suppress(TimeoutError):
-                while heard < 20:
-                    manager.recv(4096)
-                    heard += 1
-            assert heard < 20
-            os.kill(worker, signal.SIGCONT)
-            manager.settimeout(WAIT_S)
-            assert manager.recv(4096) == b"WATCHDOG=1"
-            live.finish()
-            manager.settimeout(1.0)
-            while (said := manager.recv(4096)) == b"WATCHDOG=1":
-                pass
-            assert said == b"STOPPING=1"
-        finally:
-            rigged.__exit__(None, None, None)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as closing:
+                closing.sendto(b"", str(path))
+            listening.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+def test_systemd_hears_of_it_only_while_the_pipeline_moves(tmp_path: Path) -> None:
+    with service_manager(tmp_path / "notify") as told, rig("--hang-s", "30") as live:
+        ready = told.get(timeout=WAIT_S)
+        assert ready.startswith(b"READY=1\nSTATUS=strain on tcp://127.0.0.1:")
+        assert told.get(timeout=WAIT_S) == b"WATCHDOG=1"
+        worker = live.worker()
+        os.kill(worker, signal.SIGSTOP)
+        # What was said before; then nothing for ten times as long as it should take.
+        with suppress(Empty):
+            for _ in range(100):
+                told.get(timeout=1.0)
+            pytest.fail("the watchdog is fed although the pipeline stands still")
+        os.kill(worker, signal.SIGCONT)
+        assert told.get(timeout=WAIT_S) == b"WATCHDOG=1"
+        live.finish()
+        last = b""
+        while not told.empty():
+            last = told.get()
+        assert last == b"STOPPING=1"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from rtelasto import logs
 from rtelasto.errors import KeepsFailingError, RtelastoError
 from rtelasto.exit_codes import ExitCode
+
+log = logging.getLogger("rtelasto")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,11 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Somebody read the first lines of our output and left, as `head` does.
         sys.stderr.close()
         sys.exit(ExitCode.DONE)
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if logs.as_json():
+            log.critical("%s: %s", type(error).__name__, error, exc_info=True)
+        else:
+            traceback.print_exc()
         sys.exit(ExitCode.INTERNAL)
 
 
 def _fail(message: str, code: ExitCode) -> NoReturn:
-    print(f"rtelasto: {message}", file=sys.stderr)
+    if logs.as_json():
+        log.critical("%s", message, extra={"fields": {"exit_code": int(code)}})
+    else:
+        print(f"rtelasto: {message}", file=sys.stderr)
     sys.exit(code)

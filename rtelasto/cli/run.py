@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rtelasto.cli.beside import parts_beside
-from rtelasto.cli.terminal import notes, print_table, stop_on_signals
+from rtelasto.cli.terminal import notes, print_table, say, stop_on_signals
 from rtelasto.counters import is_loss
 from rtelasto.errors import KeepsFailingError
 from rtelasto.live_report import LiveReport
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> None:
     """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM."""
     settings = settings or RunSettings()
-    notes.print(NOT_A_MEDICAL_DEVICE)
+    say(NOT_A_MEDICAL_DEVICE)
     with (
         stop_on_signals() as stop,
         notes.status("loading the engine …") as status,
@@ -48,12 +48,10 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
             assert pipeline.addresses is not None
             parts = beside.enter_context(parts_beside(settings, pipeline.addresses.strain))
             for part in parts:
-                notes.print(part.ready)
+                say(part.ready)
             if pipeline.addresses.metrics is not None:
-                notes.print(f"metrics at {pipeline.addresses.metrics}")
-            notes.print(
-                f"strain on {pipeline.addresses.strain}, engine {settings.engine}, Ctrl-C stops"
-            )
+                say(f"metrics at {pipeline.addresses.metrics}")
+            say(f"strain on {pipeline.addresses.strain}, engine {settings.engine}, Ctrl-C stops")
             try:
                 pipeline.run()
             except KeepsFailingError as error:

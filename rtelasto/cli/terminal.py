@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,22 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
+from rtelasto import logs
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 # No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
 console = Console(highlight=False, markup=False)
 notes = Console(stderr=True, highlight=False, markup=False)
+
+log = logging.getLogger("rtelasto")
+
+
+def say(text: str) -> None:
+    """Tell whoever reads stderr: people, or a program that takes its lines as JSON."""
+    if logs.as_json():
+        log.info("%s", text, extra={"cause": text})
+    else:
+        notes.print(text)
 
 
 @contextmanager
