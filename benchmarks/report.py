@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import runtimes, scaling
+from benchmarks.measured import write_measured
 from benchmarks.peers import compare
 from rtelasto.bench.floor import engine_floor, rates_of
 from rtelasto.bench.latency import measure_latency
@@ -28,7 +29,6 @@ from rtelasto.machine import default_threads, describe_gpu
 from rtelasto.timing import time_stages
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _ENGINES = ("cnn", "ncc", "am")
 _LIVE_FPS = 20.0
 
@@ -181,8 +181,6 @@ def main() -> None:
     chosen = options.only.split(",")
     if unknown := [name for name in chosen if name not in SECTIONS]:
         parser.error(f"no section called {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    text = README.read_text("utf-8")
-    before, rest = text.split(BEGIN)
     written = []
     for name in chosen:
         heading, measure = SECTIONS[name]
@@ -190,8 +188,7 @@ def main() -> None:
         print(section + "\n", flush=True)
         written.append(section)
     if options.write:
-        middle = "\n\n".join(written)
-        README.write_text(f"{before}{BEGIN}\n\n{middle}\n\n{END}{rest.split(END)[1]}", "utf-8")
+        write_measured(README, "measured", "\n\n".join(written))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A long live run: does it grow, slow down, or lose count of a frame?
 
     python -m benchmarks.soak [--minutes 60] [--fps 20] [--engine cnn] [--json soak.json]
-        [-- further arguments of rtelasto run]
+        [--out docs/reliability.md] [-- further arguments of rtelasto run]
 
 A sender, ``rtelasto run`` and a subscriber in processes of their own, 2608 × 128 int16 frames. Memory
 (resident) and descriptors are those of ``rtelasto run`` and all its children, twice a second; latency is from
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
+from benchmarks.measured import when_and_where, write_measured
 from rtelasto.bench.rig import Arrival, Burst, Rig
 from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=20.0)
     parser.add_argument("--engine", default="cnn")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, help="page to write the table into")
     parser.add_argument("options", nargs="*", help="of rtelasto run, after --")
     options = parser.parse_args()
     result = soak(
@@ -193,6 +195,9 @@ def main() -> None:
         options=tuple(options.options),
     )
     print(table(result))
+    if options.out is not None:
+        heading = f"{when_and_where()}. Engine {options.engine}, {options.fps:g} frames/s."
+        write_measured(options.out, "soak", f"{heading}\n\n{table(result)}")
     if options.json is not None:
         options.json.write_text(json.dumps(asdict(result), indent=1) + "\n", "utf-8")
     for complaint in result.complaints():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.trial import Outcome
-from rtelasto.machine import describe_machine
+from benchmarks.measured import when_and_where, write_measured
 
-_BEGIN, _END = "<!-- faults: begin -->", "<!-- faults: end -->"
 # Always there, or of no interest to whoever looks for frames.
 _DULL = ("unread", "connected", "statuses", "unheard")
 
@@ -45,18 +43,11 @@ def write_tables(
     path: Path, outcomes: Sequence[Outcome], skipped: Mapping[str, str], options: Mapping[str, Any]
 ) -> None:
     """Put the tables, and what they were made with, between the marks in ``path``."""
-    text = path.read_text("utf-8")
-    head, _, rest = text.partition(_BEGIN)
-    _, found, tail = rest.partition(_END)
-    if not found:
-        raise ValueError(f"{path} has no {_BEGIN} … {_END} to write between")
     worst = max(outcome.flows_after_s for outcome in outcomes)
     complaints = [f"{o.fault.name}: {c}" for o in outcomes for c in o.complaints()]
-    machine = describe_machine()
     summary = (
-        f"{len(outcomes)} faults on {datetime.date.today()}, engine {options['engine']}, "
-        f"{options['fps']:g} frames/s of 2608 × 128, {options['long_s']:g} s where a fault lasts; "
-        f"{'; '.join(f'{name} {value}' for name, value in list(machine.items())[:4])}. "
+        f"{when_and_where()}. {len(outcomes)} faults, engine {options['engine']}, "
+        f"{options['fps']:g} frames/s of 2608 × 128, {options['long_s']:g} s where a fault lasts. "
         f"Frames flowed again at the latest {worst:.2f} s after the fault was over. "
         + (
             f"Not as it has to be: {'; '.join(complaints)}."
@@ -64,9 +55,7 @@ def write_tables(
             else "Every frame was accounted for."
         )
     )
-    path.write_text(
-        f"{head}{_BEGIN}\n{summary}\n\n{tables(outcomes, skipped)}\n{_END}{tail}", "utf-8"
-    )
+    write_measured(path, "faults", f"{summary}\n\n{tables(outcomes, skipped)}")
 
 
 def _cell(line: str) -> str:
