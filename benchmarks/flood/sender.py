@@ -1,0 +1,120 @@
+"""A sender in a process of its own: good frames at their times and, beside them, rubbish.
+
+    python -m benchmarks.flood.sender
+
+Prints the endpoint it is bound to; for every line ``KIND RATE FPS SECONDS`` on its standard input it sends
+that much and prints how much it was, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+
+import msgpack
+import numpy as np
+
+from rtelasto.sockets import PublishingSocket
+from rtelasto.timing import timing_frames
+from rtelasto.wire import TOPIC_RF
+from rtelasto.wire_rf import encode_rf
+
+SUBSCRIBER_S = 120.0
+# Kinds of rubbish on the RF stream. The last does not even leave the sender: nobody subscribes to it.
+KINDS = (
+    "random bytes",
+    "too few and too many parts",
+    "oversize headers",
+    "other topics that begin with rf",
+    "no such schema",
+    "wrong fields",
+    "wrong size",
+    "all of these",
+    "topics that nobody asked for",
+)
+
+
+def rubbish(kind: str, good: list[bytes | memoryview]) -> list[list[bytes | memoryview]]:
+    """Messages of that kind, to be sent again and again; ``good`` is a message that is well formed."""
+    rng = np.random.default_rng(0)
+    header = msgpack.unpackb(bytes(good[1]))
+    body = rng.bytes(1000)
+
+    def with_header(**wrong: object) -> list[bytes | memoryview]:
+        return [TOPIC_RF, msgpack.packb(header | wrong), body]
+
+    made: dict[str, list[list[bytes | memoryview]]] = {
+        "random bytes": [
+            [TOPIC_RF, rng.bytes(int(size)), body] for size in rng.integers(1, 400, 64)
+        ],
+        "too few and too many parts": [[TOPIC_RF], [TOPIC_RF, bytes(good[1])], [TOPIC_RF] * 20],
+        "oversize headers": [[TOPIC_RF, bytes(20_000), body], [TOPIC_RF, rng.bytes(17_000), body]],
+        "other topics that begin with rf": [[b"rfx", bytes(good[1]), body]],
+        "no such schema": [with_header(schema="rtelasto/2"), with_header(type="strain")],
+        "wrong fields": [
+            with_header(shape=[2608]),
+            with_header(dtype="<f8"),
+            with_header(kind="doppler"),
+            with_header(seq=-1),
+            with_header(stream=""),
+        ],
+        "wrong size": [with_header()],
+        "topics that nobody asked for": [[b"strain", bytes(good[1]), body], [b"x", body]],
+    }
+    if kind == "all of these":
+        return [message for name in KINDS[:7] for message in made[name]]
+    return made.get(kind, [])
+
+
+def good_frames() -> Iterator[list[bytes | memoryview]]:
+    """RF messages without end, stamped at the moment when they are asked for."""
+    frames = timing_frames(None)
+    for number, index in enumerate(cycle((0, 1, 2, 1))):
+        frame = replace(frames[index], frame_id=number, acquired_ns=time.monotonic_ns())
+        yield encode_rf(frame, stream="flood", seq=number, clock="monotonic")
+
+
+def send(
+    socket: PublishingSocket,
+    frames: Iterator[list[bytes | memoryview]],
+    messages: list[list[bytes | memoryview]],
+    rate: float,
+    fps: float,
+    seconds: float,
+) -> dict[str, float]:
+    """Both at absolute deadlines; rubbish that is late is sent at once, in one go with what is due."""
+    begin, sent, spoilt = time.monotonic(), 0, 0
+    while (passed := time.monotonic() - begin) < seconds:
+        if sent <= passed * fps:
+            socket.send(next(frames))
+            sent += 1
+        due = int(passed * rate) if messages else 0
+        # A good frame is due every so often: rubbish does not hold it up.
+        for _ in range(min(due - spoilt, 200)):
+            socket.send(messages[spoilt % len(messages)])
+            spoilt += 1
+        time.sleep(0.001)
+    return {"good": sent, "rubbish": spoilt, "seconds": time.monotonic() - begin}
+
+
+def main() -> None:
+    socket = PublishingSocket("tcp://127.0.0.1:0", send_hwm=1000, linger_ms=0)
+    print(socket.endpoint, flush=True)
+    frames = good_frames()
+    example = next(good_frames())
+    for line in sys.stdin:
+        kind, rate, fps, seconds = json.loads(line)
+        if not socket.subscribed(TOPIC_RF, SUBSCRIBER_S):
+            sys.exit(f"nobody subscribed within {SUBSCRIBER_S:g} s")
+        print(
+            json.dumps(send(socket, frames, rubbish(kind, example), rate, fps, seconds)), flush=True
+        )
+    socket.close()
+
+
+if __name__ == "__main__":
+    main()
