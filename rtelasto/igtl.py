@@ -21,6 +21,7 @@ from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import Grid
+from rtelasto.endpoints import is_loopback_host
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.receive import StrainReceiver
 from rtelasto.wire_strain import StrainMessage
@@ -47,18 +48,26 @@ class IgtlSettings:
     keys
         Folder of keys (rtelasto keys) for that; without it ``strain`` must be on this machine.
     host, port
-        Address to bind; OpenIGTLink has no access control, so loopback unless the network is yours.
-        Port 0 takes a free one.
+        Address to bind; port 0 takes a free one. OpenIGTLink has neither keys nor encryption, so another
+        address than loopback is refused unless ``open_to_network`` says that the network is yours.
+    open_to_network
+        Let every machine that reaches ``host`` have the images.
     """
 
     strain: str = "tcp://127.0.0.1:5556"
     keys: Path | None = None
     host: str = "127.0.0.1"
     port: int = 18944
+    open_to_network: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise RtelastoError(f"port must lie in 0…65535, got {self.port}")
+        if not (self.open_to_network or is_loopback_host(self.host)):
+            raise RtelastoError(
+                f"host {self.host!r} would give the images to every machine that reaches it, for OpenIGTLink "
+                "knows no keys: stay on 127.0.0.1 and use an ssh tunnel, or say --open-to-network"
+            )
 
 
 class IgtlServer(Closing):

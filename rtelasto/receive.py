@@ -65,7 +65,8 @@ class Receiver(_Receiver[ScannerFrame]):
         Frames kept for the pipeline: by default 2 for "latest" (one pair), 64 for "every". With a
         fixed lag of N frames, N + 1 let a pipeline that is behind still find pairs.
     receive_hwm
-        Messages kept by ZeroMQ before the sender's queue fills.
+        Messages kept by ZeroMQ before the sender's queue fills. Room for fewer makes its thread stop and
+        start over for every few messages, which is what a flood of small ones would mostly cost.
     max_message_bytes
         A sender of more than this in one part is disconnected.
     counters
@@ -88,7 +89,7 @@ class Receiver(_Receiver[ScannerFrame]):
         *,
         policy: Policy = "latest",
         queue_frames: int | None = None,
-        receive_hwm: int = 4,
+        receive_hwm: int = 16,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         counters: Counters | None = None,
         keys: Path | None = None,

@@ -132,20 +132,20 @@ def unpack_header(part: Any, message_type: str) -> Header:
     return header
 
 
-def _check_nesting(value: object, levels: int) -> None:
+def _check_nesting(value: dict[Any, Any] | list[Any], levels: int) -> None:
+    """Raise WireFault (header) for a key that is no string, or more than ``levels`` levels."""
+    if levels == 0:
+        raise WireFault("header", f"nested more than {MAX_NESTING} deep")
+    children: Any = value
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise WireFault("header", f"keys must be strings, got {short(key)}")
-        children: Any = value.values()
-    elif isinstance(value, list):
-        children = value
-    else:
-        return
-    if levels == 0:
-        raise WireFault("header", f"nested more than {MAX_NESTING} deep")
+        children = value.values()
     for child in children:
-        _check_nesting(child, levels - 1)
+        # Asked here and not in a call for each number: a header of rubbish has to be cheap.
+        if isinstance(child, (dict, list)):
+            _check_nesting(child, levels - 1)
 
 
 def check_topic(parts: Sequence[Any], topic: bytes) -> None:

@@ -164,3 +164,11 @@ def test_a_run_serves_slicer():
     assert run.returncode == 0, errors
     assert f"OpenIGTLink at 127.0.0.1:{port}" in errors
     assert "images_sent" in output
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "10.0.0.5", "scanner"])
+def test_other_machines_are_let_in_only_when_it_is_said(host: str) -> None:
+    with pytest.raises(RtelastoError, match="--open-to-network"):
+        IgtlSettings(host=host)
+    assert IgtlSettings(host=host, open_to_network=True).host == host
+    assert IgtlSettings(host="127.0.0.1").port == 18944

@@ -72,7 +72,13 @@ def make_app(
         )
         if why:
             counters.add("pages_refused")
-            log.warning("refused a page from %s: %s", socket.headers.get("origin"), why)
+            # The origin is the other side's own words: a short piece of it, and one line a cause.
+            log.warning(
+                "refused a page from %.80r: %s",
+                socket.headers.get("origin"),
+                why,
+                extra={"cause": ("page", why)},
+            )
             await socket.close(_REFUSED)
             return
         await socket.accept()

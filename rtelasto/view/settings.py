@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtelasto.age import check_stale_ms
+from rtelasto.endpoints import is_loopback_host
 from rtelasto.errors import RtelastoError
 
 _LONGEST_TOKEN = 256
@@ -54,9 +54,4 @@ class ViewSettings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach ``host``."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback_host(self.host)
