@@ -1,6 +1,6 @@
 /* Sends RF frames from MATLAB or Octave to rtelasto over ZeroMQ (docs/wire.md). Built by build.m.
  *
- *   endpoint = rtelasto_mex('open', endpoint, options)  bind; options: stream, seq, send_hwm
+ *   endpoint = rtelasto_mex('open', endpoint, options)  bind; options: stream, seq, send_hwm, keys
  *   rtelasto_mex('send', samples, meta)                 RF lines, complex IQ or channel data
  *   rtelasto_mex('send', I, meta, Q)                    IQ as two real arrays, as VSX gives it
  *   rtelasto_mex('close')
@@ -15,6 +15,7 @@
 #include <windows.h>
 #endif
 #include <zmq.h>
+#include "curve_keys.h"
 #include "frame_layout.h"
 
 #define SUBSCRIPTIONS_PER_LOOK 64
@@ -26,6 +27,7 @@ static struct {
     int subscriptions;
     double sent, unheard, overflow, failed;
     double bytes, last_s, worst_s;
+    RtKeys keys;
 } sender;
 
 static int64_t monotonic_ns(void)
@@ -51,6 +53,9 @@ static void close_sender(void)
 {
     if (sender.socket)
         zmq_close(sender.socket);
+    if (sender.context)
+        zmq_ctx_shutdown(sender.context); /* ends the thread that answers for clients */
+    rt_unguard(&sender.keys);
     if (sender.context)
         zmq_ctx_term(sender.context);
     sender.socket = sender.context = NULL;
@@ -109,7 +114,9 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
 {
     char endpoint[256] = "tcp://127.0.0.1:5555", stream[RT_MAX_NAME + 1];
     const mxArray *options = nrhs > 2 ? prhs[2] : NULL;
-    const char *name;
+    const mxArray *folder;
+    const char *name, *wrong;
+    static RtKeys keys; /* not on the stack: errors leave by longjmp */
     size_t length = sizeof sender.endpoint;
     int64_t seq, hwm;
     int error;
@@ -122,9 +129,21 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
     hwm = whole(options, "send_hwm", 0, 16);
     if (hwm < 1 || hwm > 1000)
         bad_meta("send_hwm", "1 to 1000 frames");
+    folder = field(options, "keys");
+    memset(&keys, 0, sizeof keys);
+    if (folder && (!mxIsChar(folder) || mxGetString(folder, keys.folder, sizeof keys.folder) != 0))
+        mexErrMsgIdAndTxt("rtelasto:open:keys", "options.keys must be the path of a folder");
+    if (folder && (wrong = rt_read_keys(&keys)) != NULL)
+        mexErrMsgIdAndTxt("rtelasto:open:keys", "keys '%s': %s", keys.folder, wrong);
+    if (!rt_is_local(endpoint) && !(folder && strncmp(endpoint, "tcp://", 6) == 0))
+        mexErrMsgIdAndTxt("rtelasto:open:keys",
+                          "'%s' without keys would be open to every machine that reaches it: make keys "
+                          "with `rtelasto keys FOLDER` and give options.keys, or bind tcp://127.0.0.1",
+                          endpoint);
     close_sender(); /* opened twice: anew, as a script that runs again wants it */
     memset(&sender, 0, sizeof sender);
     sender.seq = (uint64_t)seq;
+    sender.keys = keys;
     if (name)
         strcpy(sender.stream, name);
     else /* a new id for each run: time, process-wide counter and address make it one */
@@ -144,6 +163,13 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
     set_option(ZMQ_HEARTBEAT_TTL, 2000);
     set_option(ZMQ_HANDSHAKE_IVL, 3000);
     set_option(ZMQ_XPUB_VERBOSER, 1); /* every subscriber is told of, not only the first to a topic */
+    if (folder && strncmp(endpoint, "tcp://", 6) == 0
+        && rt_guard(&sender.keys, sender.context, sender.socket) != 0) {
+        error = zmq_errno();
+        close_sender();
+        mexErrMsgIdAndTxt("rtelasto:open:keys", "this libzmq cannot use keys: %s",
+                          zmq_strerror(error));
+    }
     if (zmq_bind(sender.socket, endpoint) != 0) {
         error = zmq_errno();
         close_sender();
@@ -236,8 +262,8 @@ static void call_send(int nrhs, const mxArray *prhs[])
 static void call_stats(mxArray *plhs[])
 {
     static const char *names[] = {"open",   "endpoint", "stream", "subscribers", "sent",   "unheard",
-                                  "overflow", "failed", "bytes",  "last_s",      "worst_s"};
-    mxArray *stats = mxCreateStructMatrix(1, 1, 11, names);
+                                  "overflow", "failed", "bytes",  "last_s",      "worst_s", "refused"};
+    mxArray *stats = mxCreateStructMatrix(1, 1, 12, names);
     if (sender.socket)
         read_subscriptions();
     mxSetField(stats, 0, "open", mxCreateLogicalScalar(sender.socket != NULL));
@@ -251,6 +277,7 @@ static void call_stats(mxArray *plhs[])
     mxSetField(stats, 0, "bytes", mxCreateDoubleScalar(sender.bytes));
     mxSetField(stats, 0, "last_s", mxCreateDoubleScalar(sender.last_s));
     mxSetField(stats, 0, "worst_s", mxCreateDoubleScalar(sender.worst_s));
+    mxSetField(stats, 0, "refused", mxCreateDoubleScalar(sender.keys.refused));
     plhs[0] = stats;
 }
 

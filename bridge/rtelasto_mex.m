@@ -5,6 +5,9 @@ function varargout = rtelasto_mex(varargin) %#ok<INUSD,STOUT>
 %       stream    id of this run, 1 to 64 characters; by default a new one each time
 %       send_hwm  frames kept for a subscriber that is behind (16)
 %       seq       number of the first message (0)
+%       keys      folder made by `rtelasto keys` (docs/security.md): what is sent is encrypted, and only
+%                 machines in its clients/ may connect. Needed for any endpoint but this machine's own
+%                 (127.0.0.1, ::1, ipc)
 %   rtelasto_mex('send', samples, meta)
 %     Sends one frame and returns at once. samples is
 %       [samples, lines] int16 or single                   meta.kind 'rf_lines' (default)
@@ -32,7 +35,7 @@ function varargout = rtelasto_mex(varargin) %#ok<INUSD,STOUT>
 %     IQ as two real arrays.
 %   stats = rtelasto_mex('stats')
 %     sent; unheard (of them, by nobody); overflow (of them, lost to a subscriber that was behind);
-%     failed (not sent); bytes; last_s and worst_s, the time that 'send' took.
+%     failed (not sent); refused (connections, by the keys); bytes; last_s and worst_s, the time that 'send' took.
 %   rtelasto_mex('close')
 %     Unbinds. So does clear mex.
 %

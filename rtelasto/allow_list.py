@@ -79,7 +79,11 @@ class AllowList:
         try:
             while self._stop not in (ready := dict(poller.poll())):
                 if requests in ready:
-                    self._answer(requests.recv_multipart())
+                    try:
+                        self._answer(requests.recv_multipart())
+                    except Exception:
+                        # Without an answer nobody gets in; without this thread, perhaps anybody.
+                        log.exception("could not answer for a client")
         finally:
             self._authenticator.stop()
             self._stop.close(0)

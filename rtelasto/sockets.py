@@ -6,6 +6,7 @@ set here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -242,9 +243,11 @@ class PublishingSocket:
         self._socket.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
         self._socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
         # With a domain ZeroMQ asks the allow-list about every client; enforced, it also refuses them
-        # all if no list answers, instead of letting in whoever can encrypt.
+        # all if no list answers, instead of letting in whoever can encrypt. Builds that cannot enforce it
+        # rely on the list, which keeps its socket as long as there is one to connect to.
         self._socket.setsockopt_string(zmq.ZAP_DOMAIN, DOMAIN)
-        self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        with suppress(zmq.ZMQError):
+            self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
         def count(allowed: bool) -> None:
             if counters is not None:

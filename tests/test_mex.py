@@ -15,6 +15,7 @@ import pytest
 import zmq
 from test_wire import vector
 
+from rtelasto.keys import KeyFolder
 from rtelasto.receive import Receiver
 
 WAIT_S = 60.0
@@ -81,6 +82,7 @@ def test_every_frame_at_100_a_second_for_10_s_arrives_byte_for_byte(
 
 RECEIVE = """
 import sys
+from rtelasto.keys import KeyFolder
 from rtelasto.receive import Receiver
 with Receiver(sys.argv[1], policy="every") as receiver:
     for frame in receiver:
@@ -175,3 +177,71 @@ def test_clearing_and_opening_again_lets_the_endpoint_go(bridge: Path, endpoint:
         "printf('%d %d %d\\n', isequal(a, b, c), isequal(one, two), rtelasto_mex('stats').open);",
     )
     assert output.split() == ["1", "0", "0"]
+
+
+def keyed_paced(endpoint: str, folder: Path, frames: int) -> str:
+    """Octave code that sends so many small frames with the keys of ``folder``, then waits for its input."""
+    return (
+        f"rtelasto_mex('open', '{endpoint}', struct('keys', '{folder}')); "
+        "meta = struct('sampling_freq_hz', 40e6, 'center_freq_hz', 6e6, 'line_pitch_m', 3e-4, "
+        "'sound_speed_m_s', 1540); while rtelasto_mex('stats').subscribers < 1, pause(0.005); end; "
+        f"for i = 1:{frames}, rtelasto_mex('send', int16(i * ones(512, 4)), meta); pause(0.01); end; "
+        "s = rtelasto_mex('stats'); printf('%d %d\\n', s.sent, s.refused); "
+        "try, input('', 's'); catch, end; rtelasto_mex('close');"
+    )
+
+
+def test_with_keys_only_machines_on_the_list_get_frames(
+    bridge: Path, endpoint: str, tmp_path: Path
+) -> None:
+    scanner, viewer = KeyFolder.make(tmp_path / "scanner"), KeyFolder.make(tmp_path / "viewer")
+    viewer.trust("127.0.0.1", scanner.path / "own.key")
+    process = octave.start(bridge, keyed_paced(endpoint, scanner.path, 50))
+    with Receiver(endpoint, keys=viewer.path, policy="every") as receiver:
+        with Receiver(endpoint) as clear:
+            assert clear.counters.wait_for("refused", 2, WAIT_S)
+            assert clear.counters["received"] == clear.counters["connected"] == 0
+        assert receiver.counters.wait_for("refused", 1, WAIT_S)
+        assert receiver.counters["connected"] == 0
+        # The list is read at each connection: no need to start the sender anew.
+        scanner.allow(viewer.path / "own.key")
+        for i in range(1, 51):
+            frame = receiver.get(WAIT_S)
+            assert frame is not None
+            assert (frame.samples == i).all()
+    sent, refused = map(int, octave.finish(process).split())
+    assert sent == 50
+    assert refused >= 1
+
+
+def test_the_senders_own_folder_gets_in_and_it_opens_again(
+    bridge: Path, endpoint: str, tmp_path: Path
+) -> None:
+    keys = KeyFolder.make(tmp_path / "keys")
+    again = f"rtelasto_mex('open', '{endpoint}', struct('keys', '{keys.path}')); " * 2
+    with Receiver(endpoint, keys=keys.path, policy="every") as receiver:
+        process = octave.start(bridge, again + keyed_paced(endpoint, keys.path, 3))
+        assert receiver.get(WAIT_S) is not None
+    octave.finish(process)
+
+
+@pytest.mark.parametrize("where", ["tcp://*:5999", "tcp://0.0.0.0:5999", "tcp://127.0.0.1.x:5999"])
+def test_without_keys_no_other_machine_may_reach_it(bridge: Path, where: str) -> None:
+    said = octave.run(
+        bridge,
+        f"try, rtelasto_mex('open', '{where}'); catch e, disp(e.identifier); disp(e.message); end",
+    )
+    assert "rtelasto:open:keys" in said
+    assert "rtelasto keys FOLDER" in said
+
+
+def test_keys_that_others_can_read_are_refused(bridge: Path, tmp_path: Path) -> None:
+    keys = KeyFolder.make(tmp_path / "keys")
+    (keys.path / "own.key_secret").chmod(0o644)
+    for folder, named in ((keys.path, "chmod go-rwx"), (tmp_path / "none", "rtelasto keys FOLDER")):
+        said = octave.run(
+            bridge,
+            f"try, rtelasto_mex('open', 'tcp://127.0.0.1:*', struct('keys', '{folder}')); "
+            "catch e, disp(e.message); end",
+        )
+        assert named in said
