@@ -5,6 +5,7 @@
 %   RtelastoProbe     'L12-5 38mm' or 'L12-5 50mm'
 %   RtelastoOptions   struct, see rtelasto_sequence: source 'receive' or 'inter', depth, angles, rate
 %   RtelastoEndpoint  where to bind, tcp://127.0.0.1:5555
+%   RtelastoKeys      folder of keys (rtelasto keys), where other machines connect
 % Not tried on a Vantage: see bridge/README.md.
 clear Trans Resource TW TX TGC Receive Recon ReconInfo PData Process SeqControl Event P
 clear rtelasto_receive rtelasto_inter % they keep what they read of the structures
