@@ -78,8 +78,8 @@ def test_the_report_counts_all_but_the_engine() -> None:
         "quality": LatencySummary.of([2e6]),
     }
     assert report.around_engine_ms(stages) == pytest.approx(3.0)
-    assert report.README.read_text("utf-8").count(report.BEGIN) == 1
-    assert report.README.read_text("utf-8").count(report.END) == 1
+    assert report.README.read_text("utf-8").count("<!-- measured: begin -->") == 1
+    assert report.README.read_text("utf-8").count("<!-- measured: end -->") == 1
 
 
 def test_the_published_network_says_what_all_its_patches_would_take(
