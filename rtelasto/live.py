@@ -129,7 +129,8 @@ class LiveRun(Closing):
         stop = threading.Event() if stop is None else stop
         started = status_due = time.monotonic_ns()
         last = self.counters.snapshot()
-        while not stop.is_set():
+        # Before the first frame, too: a run that ended before may have made them all.
+        while not stop.is_set() and not self._finished():
             # A pair that is being worked on is published as soon as no further frame waits to be started.
             frame = self._receiver.get(0.0 if self._pipeline.pending else _LOOK_S)
             self._come_round(frame)
@@ -139,8 +140,6 @@ class LiveRun(Closing):
                 self._pipeline.start(frame)
             if self._pipeline.pending and (frame is None or not self._pipeline.room):
                 self._collect()
-                if self._finished():
-                    break
             now = time.monotonic_ns()
             if now >= status_due:
                 last = self._publish_status(last, now - status_due + STATUS_PERIOD_NS)

@@ -48,7 +48,9 @@ def work(pipe: Connection, settings: RunSettings, shared: SharedState) -> None:
         code = ExitCode.BAD_INPUT
     except Exception as error:
         _tell(pipe, "failed", f"{type(error).__name__}: {error}")
-        log.debug("the pipeline failed", exc_info=True)
+        # Where it comes from, once; that it comes again is for the other side to tell, in a line.
+        level = logging.DEBUG if shared.open()[0]["worker.failed"] else logging.ERROR
+        log.log(level, "the pipeline failed", exc_info=True)
         code = ExitCode.INTERNAL
     # At once: taking compiled code apart costs a third of a second of processor time, and what has
     # failed, a lost GPU say, may never come to its end.
