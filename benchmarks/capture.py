@@ -12,7 +12,6 @@ the table into docs/security.md.
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +27,8 @@ from pathlib import Path
 import numpy as np
 import zmq
 
+from benchmarks.measured import write_measured
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.domain import RfFormat
 from rtelasto.keys import KeyFolder
 from rtelasto.receive import StrainReceiver
@@ -36,7 +37,6 @@ from rtelasto.timing import timing_frames
 from rtelasto.wire_strain import StrainMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "security.md"
-BEGIN, END = "<!-- captured: begin -->", "<!-- captured: end -->"
 SMALL = RfFormat(32, 1024, 31.25e6, 7.8125e6, 2.969e-4)
 FPS = 20.0
 START_S = 120.0
@@ -136,12 +136,6 @@ def sending(keys: Path | None) -> Iterator[str]:
         finally:
             ended.set()
             thread.join()
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def pieces(messages: list[StrainMessage]) -> list[bytes]:
@@ -319,9 +313,7 @@ def main() -> None:
     text = table([*with_keys(options.seconds), without_keys(options.seconds)])
     print(text)
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        marked = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
-        PAGE.write_text(marked.sub(f"{BEGIN}\n{text}\n{END}", page), encoding="utf-8")
+        write_measured(PAGE, "captured", text)
 
 
 if __name__ == "__main__":

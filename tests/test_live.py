@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import threading
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import processes
 import pytest
 
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.live import LiveReport, LiveRun
@@ -37,12 +37,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory, frames: list[RfFrame]) -
         for frame in frames:
             writer.write(frame)
     return path
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

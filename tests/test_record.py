@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.counters import Counters
 from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
@@ -199,12 +199,6 @@ def test_a_segment_that_cannot_be_written_is_counted_and_tried_again(tmp_path: P
     rf.finish()
     assert counters["rf.recorded"] == 2
     assert names(folder) == ["rf-01-00001.h5", "rf-01-00002.h5"]
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def test_after_a_kill_what_was_recorded_opens(tmp_path: Path, publisher: StrainPublisher):

@@ -10,6 +10,7 @@ import processes
 import psutil
 import pytest
 
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.receive import StrainReceiver
 from rtelasto.sidecar import Sidecar
@@ -56,12 +57,6 @@ def test_a_part_that_cannot_start_says_why():
         Sidecar("adder", cannot, 7)
     with pytest.raises(RtelastoError, match="the adder did not start"):
         Sidecar("adder", dies, None)
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -21,6 +21,7 @@ import processes
 import psutil
 import pytest
 
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat
 from rtelasto.exit_codes import ExitCode
@@ -33,12 +34,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of
 FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
 LARGE = RfFormat(256, 4096, 40e6, 6.25e6, 2e-4)
 WAIT_S = 60.0
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @dataclass

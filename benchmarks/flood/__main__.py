@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import time
@@ -25,12 +24,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.capture import free_endpoint
 from benchmarks.flood import attack, sender
+from benchmarks.measured import when_and_where, write_measured
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.receive import StrainReceiver
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
-BEGIN, END = "<!-- flooded: begin -->", "<!-- flooded: end -->"
 FPS = 20.0
 _ATTACK = (sys.executable, "-m", "benchmarks.flood.attack")
 START_S = 120.0
@@ -205,11 +204,7 @@ def main() -> None:
                 rows.append(flooded.measure(kind, options.rate, options.seconds))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        marked = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
-        PAGE.write_text(
-            marked.sub(lambda _: f"{BEGIN}\n{table(rows)}\n{END}", page), encoding="utf-8"
-        )
+        write_measured(PAGE, "flooded", f"{when_and_where()}\n\n{table(rows)}")
 
 
 if __name__ == "__main__":
