@@ -41,6 +41,9 @@ _FATES = (
 )
 
 
+MAX_COUNT = 2**63 - 1
+
+
 class Counters:
     """Named counters, each 0 until first raised. All methods may be called from any thread."""
 
@@ -49,11 +52,15 @@ class Counters:
         self._values: MutableMapping[str, int] = {}
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Raise counter ``name`` by ``amount`` (which is not negative)."""
+        """Raise counter ``name`` by ``amount`` (which is not negative), to `MAX_COUNT` at most.
+
+        What a sender says of itself raises counters too: two jumps of its sequence numbers can add up to
+        more than the wire format and the memory shared with the worker hold.
+        """
         if amount < 0:
             raise ValueError(f"counters only rise: {name} by {amount}")
         with self._changed:
-            self._values[name] = self._values.get(name, 0) + amount
+            self._values[name] = min(self._values.get(name, 0) + amount, MAX_COUNT)
             self._changed.notify_all()
 
     @contextmanager

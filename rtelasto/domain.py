@@ -22,6 +22,8 @@ Float32Image = NDArray[np.float32]
 # Bounds on what a scanner can plausibly say of itself; beyond them a header is a mistake, not a probe.
 MAX_LINES = 4096
 MAX_SAMPLES = 65536
+# The filters that resample a line are so many times longer; 250 MHz at 2 MHz is 125.
+MAX_SAMPLES_PER_WAVELENGTH = 200
 _LIMITS: dict[str, tuple[float, float, str]] = {
     "sampling_freq_hz": (1e5, 1e9, "Hz"),
     "center_freq_hz": (1e5, 1e8, "Hz"),
@@ -95,6 +97,12 @@ class RfFormat:
             raise RtelastoError(
                 f"sampling_freq_hz {self.sampling_freq_hz:g} is below twice center_freq_hz "
                 f"{self.center_freq_hz:g}: RF lines need at least 2 samples per wavelength"
+            )
+        if self.samples_per_wavelength > MAX_SAMPLES_PER_WAVELENGTH:
+            raise RtelastoError(
+                f"sampling_freq_hz {self.sampling_freq_hz:g} is {self.samples_per_wavelength:.0f} "
+                f"times center_freq_hz {self.center_freq_hz:g}: RF lines have at most "
+                f"{MAX_SAMPLES_PER_WAVELENGTH} samples per wavelength"
             )
 
     @property

@@ -63,7 +63,9 @@ class WireFault(RtelastoError):
     """
 
     def __init__(self, cause: Cause, detail: str) -> None:
-        super().__init__(f"bad message ({cause}): {detail}")
+        # A name from the message must neither end a line of the log nor steer the terminal it is read on.
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail)
+        super().__init__(f"bad message ({cause}): {shown}")
         self.cause: Cause = cause
 
 

@@ -15,7 +15,7 @@ from rtelasto.channel_data import (
     Sampling,
     Transmit,
 )
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat
+from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, check_physics
 from rtelasto.errors import RtelastoError
 from rtelasto.iq_data import Carrier, IqFormat, ScannerFormat
 from rtelasto.wire import Header, WireFault, real, short, text, whole
@@ -115,6 +115,7 @@ def _channel_format(
     times_s = _reals(channel, "origin_times_s", shape[0])
     make: Any = PlaneWave if kind == "plane" else FocusedBeam
     first_elements = _list(channel, "first_elements", shape[0])
+    sound_speed_m_s = check_physics("sound_speed_m_s", physics["sound_speed_m_s"])
     return ChannelFormat(
         n_acquisitions=shape[0],
         n_channels=shape[1],
@@ -123,8 +124,8 @@ def _channel_format(
         center_freq_hz=physics["center_freq_hz"],
         element_pitch_m=physics["line_pitch_m"],
         n_elements=whole(channel.get("n_elements"), "channel.n_elements", lowest=1),
-        start_time_s=2.0 * physics["start_depth_m"] / physics["sound_speed_m_s"],
-        sound_speed_m_s=physics["sound_speed_m_s"],
+        start_time_s=2.0 * physics["start_depth_m"] / sound_speed_m_s,
+        sound_speed_m_s=sound_speed_m_s,
         transmits=tuple(make(aim, time) for aim, time in zip(aims, times_s, strict=True)),
         first_elements=tuple(whole(e, "channel.first_elements") for e in first_elements),
         sampling=cast(Sampling, text(channel.get("sampling"), "channel.sampling")),

@@ -88,6 +88,9 @@ def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
         out[n] = weights[0] * a[n] + weights[1] * b[n] + weights[2] * c[n] + weights[3] * d[n]
 
 
+FAR = 1e9  # a drift next to nothing would take it beyond what an int holds
+
+
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
 def warp_baseband(  # type: ignore[no-untyped-def]
     real, imag, axial, lateral, half, decimation, first_sample, omega, negligible, out
@@ -134,16 +137,16 @@ def warp_baseband(  # type: ignore[no-untyped-def]
         n = 0
         while n < n_points:
             moved = n + (start + slope * n) / decimation
-            if moved < 0.0 or moved >= n_points - 1.0:
+            if not (moved >= 0.0 and moved < n_points - 1.0):  # NaN included
                 n += 1
                 continue
             base = int(moved)
             f = moved - base
             run = min(n_points - n, n_points - 1 - base)
             if drift > 0.0:
-                run = min(run, int((1.0 - f) / drift) + 1)
+                run = min(run, int(min((1.0 - f) / drift, FAR)) + 1)
             elif drift < 0.0:
-                run = min(run, int(f / -drift) + 1)
+                run = min(run, int(min(f / -drift, FAR)) + 1)
             first, last = PAD + n, PAD + n + run
             single, change = np.float32(f), np.float32(drift)
             _read_run(source_real, base + 1, single, change, target_real[first:last])

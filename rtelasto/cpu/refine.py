@@ -147,6 +147,8 @@ class Refiner:
             self._lateral_ridge,
         )
         step = float(np.abs(axial).sum()), float(np.abs(lateral).sum())
+        if not (step[0] < np.inf and step[1] < np.inf):  # samples at the ends of what a float holds
+            return motion, (0.0, 0.0)
         return motion.changed_by(axial, lateral), step
 
     def _measure(self, pre: Baseband, post: Baseband, motion: GlobalMotion) -> None:

@@ -29,6 +29,7 @@ from rtelasto.domain import Elongation, Float32Image, Grid, RfFormat
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 VECTOR = 8
+FAR = 1e9  # outputs; a drift next to nothing would take a run beyond what an int holds
 LARGEST = np.float32(3e38)  # what is beyond, or NaN, counts as 0
 # Smaller shifts cost as much correlation by interpolation as they cost uncorrected, and time.
 NEGLIGIBLE_LINES = 0.15
@@ -84,7 +85,7 @@ def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
 def _readable(start, increment, n_samples, n_out):  # type: ignore[no-untyped-def]
     """First and one past the last output whose position lies within half a sample of the line."""
-    if increment <= 0.0:
+    if not (increment > 0.0 and abs(start) < FAR):  # NaN included
         return 0, 0
     first = math.ceil(max((-0.5 - start) / increment, 0.0))
     last = math.floor(min(max((n_samples - 0.5 - start) / increment, -1.0), n_out - 1.0))
@@ -114,9 +115,9 @@ def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out)
         fraction = position - base
         run = last - j
         if drift > 0.0:
-            run = min(run, int((1.0 - fraction) / drift) + 1)
+            run = min(run, int(min((1.0 - fraction) / drift, FAR)) + 1)
         elif drift < 0.0:
-            run = min(run, int(fraction / -drift) + 1)
+            run = min(run, int(min(fraction / -drift, FAR)) + 1)
         n_read = (run + VECTOR - 1) // VECTOR * VECTOR
         s = buffer[base - 5 : base + 7 + n_read]
         o = out[j : j + n_read]

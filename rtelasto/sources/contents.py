@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
 from rtelasto.sources.axes import FrameStack, guess_axes, parse_axes
+from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.spectrum import estimate_center_freq_hz
 
@@ -33,7 +34,8 @@ PHYSICS = (
 _ASSUMED = {"start_depth_m": 0.0, "sound_speed_m_s": 1540.0}
 _FRAME_RATE_LIMITS_HZ = (1e-3, 1e5)
 _ESTIMATE_FRAMES = 3
-_LOWEST_CENTER_FREQ_HZ = 1e5
+_MAX_AXES = 8  # MATLAB and NumPy users leave some of length 1
+_CENTER_FREQ_LIMITS_HZ = (1e5, 1e8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +107,16 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
         raise RtelastoError(_ask_for(missing, contents))
     assert axes is not None
     stack = FrameStack(contents.array, axes, flipped=contents.flipped, dtype=contents.dtype)
+    # Before the first frame is read: RfFormat bounds its sides, the limits its size.
+    low, high = _CENTER_FREQ_LIMITS_HZ
+    guess = {"center_freq_hz": min(max(0.25 * values["sampling_freq_hz"], low), high)}
+    _rf_format(stack, guess | values)
+    if stack.n_lines * stack.n_samples > MAX_FRAME_SAMPLES or stack.n_frames > MAX_FRAMES:
+        raise RtelastoError(
+            f"holds {stack.n_frames} frames of {stack.n_lines} × {stack.n_samples} samples: at most "
+            f"{MAX_FRAMES} frames of {MAX_FRAME_SAMPLES} samples are read"
+        )
     if "center_freq_hz" not in values:
-        # Lets RfFormat bound the frame's size before the first frame is read.
-        _rf_format(stack, values | {"center_freq_hz": _LOWEST_CENTER_FREQ_HZ})
         estimate = estimate_center_freq_hz(
             (stack.read(i) for i in _spread(stack.n_frames, _ESTIMATE_FRAMES)),
             sampling_freq_hz=values["sampling_freq_hz"],
@@ -142,7 +151,7 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
 def fingerprint(path: Path, *, prefix: str = "source") -> dict[str, str | int | float]:
     """Name, size in bytes and SHA-256 of the first MiB of a file, as provenance entries; of a folder, those
     of all its files and of the first."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]
     with files[0].open("rb") as file:
         digest = hashlib.sha256(file.read(1 << 20)).hexdigest()
     return {
@@ -193,6 +202,8 @@ def _whole_ns(times: NDArray[np.generic]) -> NDArray[np.int64] | None:
 
 def _axes(contents: Contents, overrides: Overrides) -> tuple[str, ...] | None:
     shape = tuple(contents.array.shape)
+    if len(shape) > _MAX_AXES:
+        raise RtelastoError(f"has {len(shape)} axes: RF lines have 2 to 4")
     if overrides.axes is not None:
         return parse_axes(overrides.axes, shape, reverse=contents.matlab_order)
     if contents.axes is not None:

@@ -15,7 +15,8 @@ from rtelasto.sources.contents import (
     scalar_values,
     timestamps_from,
 )
-from rtelasto.sources.hdf5_storage import check_storage
+from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers
+from rtelasto.sources.limits import MAX_FRAMES
 from rtelasto.sources.uff import is_uff, read_uff
 from rtelasto.sources.verasonics import is_verasonics, read_verasonics
 from rtelasto.sources.zea import find_beamformed, is_zea, read_zea
@@ -25,6 +26,7 @@ def read_hdf5(path: Path, overrides: Overrides) -> Contents:
     """Open an HDF5 file of any of these kinds; its data stay on disk."""
     file = h5py.File(path, "r", locking=False)
     try:
+        check_links(file)
         if is_zea(file) and (overrides.dataset is None or find_beamformed(file, overrides.dataset)):
             contents = read_zea(file, overrides.dataset)
         elif is_verasonics(file):
@@ -83,7 +85,7 @@ def _arrays(file: h5py.File) -> list[h5py.Dataset]:
     arrays: list[h5py.Dataset] = []
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim and not name.startswith("#"):
+        if isinstance(item, h5py.Dataset) and item.shape and not name.startswith("#"):
             arrays.append(item)
 
     file.visititems(visit)
@@ -98,11 +100,12 @@ def _listing(arrays: list[h5py.Dataset]) -> str:
 def _notes_beside(dataset: h5py.Dataset) -> dict[str, Any]:
     """Physics and timestamps from attributes and datasets beside the dataset and at the root."""
     found: dict[str, Any] = {}
+    longest = min(max(dataset.shape, default=1), MAX_FRAMES)  # a time for each frame
     for place in (dataset.file, dataset.parent):
         for name in (*PHYSICS, "timestamps_ns", "timestamps_s"):
             item = place.get(name)
-            if isinstance(item, h5py.Dataset) and item.size and item.size < 1 << 24:
-                found[name] = item[()]
+            if isinstance(item, h5py.Dataset) and item.size and item.dtype.kind in "iuf":
+                found[name] = numbers(item, longest)
         found.update(place.attrs)
     found.update(dataset.attrs)
     return found

@@ -58,6 +58,7 @@ _COMPLEX_FLAG = 0x0800
 _HEADER_BYTES = 128
 _HEAD_BYTES = 4096  # flags, up to 32 dimensions and a name of 63 letters take far less
 _MAX_SMALL_BYTES = 1 << 27
+_MAX_ELEMENTS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,10 @@ class Variable:
 
 def read_mat5(path: Path, overrides: Overrides) -> Contents:
     """Map a numeric variable of a MATLAB v5 file, through a temporary file if it is compressed."""
-    variables = {variable.name: variable for variable in _variables(path)}
+    try:
+        variables = {variable.name: variable for variable in _variables(path)}
+    except struct.error as error:
+        raise RtelastoError("is damaged: a variable ends in its header") from error
     variable = _choose(variables, overrides.dataset)
     array, close = _open(path, variable)
     beside = {
@@ -114,7 +118,11 @@ def _variables(path: Path) -> Iterator[Variable]:
         if header[126:128] not in (b"IM", b"MI"):
             raise RtelastoError("is truncated or damaged: its MATLAB header has no byte order")
         start = _HEADER_BYTES
+        n_elements = 0
         while start + 8 <= size:
+            n_elements += 1
+            if n_elements > _MAX_ELEMENTS:
+                raise RtelastoError(f"holds more than {_MAX_ELEMENTS} variables")
             file.seek(start)
             kind, length = struct.unpack(order + "II", file.read(8))
             start += 8

@@ -13,8 +13,10 @@ import h5py
 import numpy as np
 
 from rtelasto.errors import RtelastoError
+from rtelasto.sources.hdf5_storage import check_storage, numbers
 
-_MAX_VALUES = 1 << 20
+_MAX_ELEMENTS = 1 << 16
+_MAX_TEXT = 256
 
 
 class MatStruct:
@@ -26,12 +28,13 @@ class MatStruct:
             raise RtelastoError(f"holds no struct {name}: save it beside the data")
         self._group = group
         self._name = name
+        self._references: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         """Elements of the array; 1 for a single struct."""
         for item in self._group.values():
             if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:
-                return int(item.size)
+                return _references(item).size
             return 1
         return 0
 
@@ -41,17 +44,13 @@ class MatStruct:
         if not isinstance(group, h5py.Group):
             return None
         inner = MatStruct.__new__(MatStruct)
-        inner._group, inner._name = group, f"{self._name}.{name}"
+        inner._group, inner._name, inner._references = group, f"{self._name}.{name}", {}
         return inner
 
     def values(self, name: str, element: int = 0) -> np.ndarray | None:
         """A field of an element as a flat array of doubles in MATLAB's order; None if not there."""
         item = self._item(name, element)
-        if item is None:
-            return None
-        if item.size > _MAX_VALUES or item.dtype.kind not in "iufb":
-            raise RtelastoError(f"{self._name}.{name} holds {item.dtype} {item.shape}, not numbers")
-        return np.ravel(item[()]).astype(np.float64)
+        return None if item is None else np.ravel(numbers(item)).astype(np.float64)
 
     def number(self, name: str, element: int = 0) -> float | None:
         """A field of an element that is one number; None if it is not there."""
@@ -65,27 +64,37 @@ class MatStruct:
     def matrix(self, name: str) -> np.ndarray | None:
         """A field as MATLAB shows it, rows first."""
         item = self._item(name, 0)
-        return None if item is None else np.asarray(item[()], np.float64).T
+        return None if item is None else numbers(item).astype(np.float64).T
 
     def text(self, name: str, element: int = 0) -> str | None:
         """A field of an element that is text; None if it is not there."""
         values = self.values(name, element)
-        return None if values is None else "".join(chr(int(code)) for code in values)
+        return None if values is None else "".join(chr(int(code)) for code in values[:_MAX_TEXT])
 
     def _item(self, name: str, element: int) -> h5py.Dataset | None:
         item = self._group.get(name)
         if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:
-            item = self._group.file[np.ravel(item[()])[element]]
+            if name not in self._references:  # reading them for each element anew takes the square
+                self._references[name] = _references(item)
+            item = self._group.file[self._references[name][element]]
         if not isinstance(item, h5py.Dataset) or "MATLAB_empty" in item.attrs:
             return None
         return item
+
+
+def _references(item: h5py.Dataset) -> np.ndarray:
+    """What an array of structs or a cell array refers to, in MATLAB's order."""
+    check_storage(item)
+    if item.size > _MAX_ELEMENTS:
+        raise RtelastoError(f"{item.name} has {item.size} elements, more than {_MAX_ELEMENTS}")
+    return np.ravel(item[()])
 
 
 def cell(file: h5py.File, name: str, element: int) -> Any:
     """An element of a cell array; the variable itself where it is no cell array."""
     item = file.get(name)
     if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:
-        references = np.ravel(item[()])
+        references = _references(item)
         if not element < references.size:
             raise RtelastoError(f"{name} has {references.size} cells, no cell {element + 1}")
         item = file[references[element]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ _ELEMENT_TYPES = {
 }
 _MAX_HEADER_BYTES = 64 << 20
 _TIMESTAMP = re.compile(r"Seq_Frame(\d+)_Timestamp")
+_LATEST_S = 10**10  # the year 2286
 _LATERAL, _AXIAL = "MU", "FN"  # marked/unmarked side and far/near end in PlusLib's orientations
 
 
@@ -133,11 +134,19 @@ def _data_place(path: Path, header: Header) -> tuple[Path, int]:
         return path, header.end
     if name.upper().startswith("LIST") or "%" in name:
         raise RtelastoError(f"ElementDataFile is {name!r}: a file for each frame is not read")
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in _parts(name):
+        raise RtelastoError(
+            f"ElementDataFile is {name!r}: the data must lie beside or below the header"
+        )
     data_path = path.parent / name
     if not data_path.is_file():
         raise RtelastoError(f"its data file {data_path} is not there")
     skip = header.numbers("HeaderSize", int)
     return data_path, skip[0] if skip and skip[0] > 0 else 0
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return PureWindowsPath(name).parts  # which splits at both kinds of slash
 
 
 def _orient(contents: Contents, header: Header) -> None:
@@ -181,7 +190,10 @@ def _timestamps(header: Header, n_frames: int) -> NDArray[np.int64] | None:
         match = _TIMESTAMP.fullmatch(name)
         if match:
             try:
-                stamps[int(match[1])] = int(Decimal(value) * 1_000_000_000)
+                seconds = Decimal(value)
+                if not abs(seconds) < _LATEST_S:  # before the power of ten is written out
+                    raise ValueError
+                stamps[int(match[1])] = int(seconds * 1_000_000_000)
             except (InvalidOperation, ValueError, OverflowError):
                 raise RtelastoError(f"{name} must be a time in s, got {value!r}") from None
     if not stamps or max(abs(ns) for ns in stamps.values()) >= 2**63:

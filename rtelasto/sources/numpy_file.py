@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from rtelasto.sources.contents import PHYSICS, Contents, Overrides, scalar_value
 from rtelasto.sources.spool import check_deflate_size, spool
 
 _SMALL_BYTES = 1 << 27
+_MAX_MEMBERS = 1024
+_MAX_HEADER_BYTES = 10_000  # what NumPy itself parses
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_npy(path: Path, overrides: Overrides) -> Contents:
@@ -70,7 +74,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
             raise RtelastoError(
                 f"is a NumPy file of version {version}: versions 1.0 and 2.0 are read"
             )
-        shape, fortran_order, dtype = read(file)
+        shape, fortran_order, dtype = read(_header_only(file, version))
     except RtelastoError:
         raise
     except Exception as error:  # a damaged header ends in almost any exception of the parser
@@ -83,13 +87,31 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran_order, dtype
 
 
+def _header_only(file: IO[bytes], version: tuple[int, int]) -> IO[bytes]:
+    """Length and text of a header as a file; NumPy looks at how long it is only after reading it."""
+    length = file.read(2 if version == (1, 0) else 4)
+    n_bytes = int.from_bytes(length, "little")
+    if n_bytes > _MAX_HEADER_BYTES:
+        raise RtelastoError(
+            f"has a header of {n_bytes} bytes, at most {_MAX_HEADER_BYTES} are read"
+        )
+    return io.BytesIO(length + file.read(n_bytes))
+
+
 def _arrays(
     archive: zipfile.ZipFile,
 ) -> Iterator[tuple[str, tuple[tuple[int, ...], bool, np.dtype[Any], int]]]:
     """Name, and shape, order, dtype and offset of its first byte, of every array in the archive."""
-    for info in archive.infolist():
+    members = archive.infolist()
+    if len(members) > _MAX_MEMBERS:
+        raise RtelastoError(f"holds {len(members)} members, more than {_MAX_MEMBERS}")
+    for info in members:
         if not info.filename.endswith(".npy"):
             continue
+        if info.flag_bits & 1 or info.compress_type not in _PACKINGS:
+            raise RtelastoError(
+                f"{info.filename} is encrypted or not packed as NumPy packs: save it with np.savez"
+            )
         with archive.open(info) as member:
             shape, fortran_order, dtype = _header(member)
             offset = member.tell()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Literal
 
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.contents import Contents, Overrides, assemble
+from rtelasto.sources.limits import one_line
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.segments import SEGMENTS, read_segments
 
@@ -17,6 +19,20 @@ Reader = Callable[[Path, Overrides], Contents]
 
 FORMATS = "HDF5 (zea layout or plain), MetaImage (.mhd, .mha), MATLAB (.mat), NumPy (.npy, .npz)"
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+# What the libraries say of a file that is not as it should be, and MemoryError of one that asks for more
+# than there is; anything else is a mistake of ours and keeps its traceback.
+_DAMAGE = (
+    RtelastoError,
+    OSError,
+    ValueError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _METAIMAGE_TAGS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
 
 
@@ -78,10 +94,8 @@ def open_recording(
             contents.close()
         if isinstance(error, MissingExtraError):
             raise
-        if isinstance(
-            error, (RtelastoError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-        ):
-            raise RtelastoError(f"{path}: {_one_line(error)}") from error
+        if isinstance(error, _DAMAGE):
+            raise RtelastoError(f"{path}: {one_line(error)}") from error
         raise
 
 
@@ -93,12 +107,17 @@ def _reader(path: Path) -> Reader:
         return read_segments
     if not path.exists():
         raise RtelastoError("there is no such file")
+    if not path.is_file():
+        raise RtelastoError("is a device or a pipe, not a file")
     with path.open("rb") as file:
         head = file.read(4096)
     if not head:
         raise RtelastoError("is empty")
     if _is_hdf5(path, head):
+        from rtelasto.sources.first_look import look_first
         from rtelasto.sources.hdf5 import read_hdf5
+
+        look_first(path)
 
         return read_hdf5
     if head.startswith(b"MATLAB 5.0"):
@@ -130,8 +149,3 @@ def _is_hdf5(path: Path, head: bytes) -> bool:
     if any(head.startswith(_HDF5_MAGIC, offset) for offset in (0, 512, 1024, 2048)):
         return True
     return head.startswith(b"MATLAB 7.3")
-
-
-def _one_line(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__

@@ -97,7 +97,7 @@ class Recording(Closing):
         self._check_unwritten()
         try:
             samples = self._stack.read(i)
-        except (OSError, ValueError, RuntimeError, zlib.error) as error:
+        except (OSError, ValueError, RuntimeError, MemoryError, zlib.error) as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
         self._check_unwritten()
         return samples

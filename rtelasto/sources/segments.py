@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.sources.contents import Contents, Overrides
+from rtelasto.sources.first_look import look_first
 
 SEGMENTS = "rf-*.h5"
 _NAME = re.compile(r"rf-(\d+)-(\d+)\.h5")
@@ -46,6 +47,7 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
     times: list[NDArray[np.int64] | None] = []
     lengths: list[int] = []
     for path in paths:
+        look_first(path)
         contents = open_segment(path)
         array = contents.array
         times.append(contents.timestamps_ns)

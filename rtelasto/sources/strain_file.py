@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.domain import Grid, StrainFrame
-from rtelasto.errors import RtelastoError
-from rtelasto.sources.hdf5_storage import check_storage
+from rtelasto.domain import MAX_LINES, MAX_SAMPLES, Grid, StrainFrame
+from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.sources.first_look import look_first
+from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
+from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES, one_line
 
 _DATA = "tracks/track_0/data"
 _MAPS = {
@@ -48,36 +50,40 @@ class StrainFile(Closing):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            look_first(path)
             self._file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise RtelastoError(f"{path}: cannot be read as HDF5 ({error})") from error
+        except (RtelastoError, OSError) as error:
+            raise RtelastoError(f"{path}: cannot be read as HDF5 ({one_line(error)})") from error
         try:
+            check_links(self._file)
             self._maps = {
                 name: self._file[f"{_DATA}/{kept}/values"] for name, kept in _MAPS.items()
             }
-            for dataset in self._maps.values():
-                check_storage(dataset)
             custom = self._file["custom"]
-            self.frame_ids: NDArray[np.int64] = custom["frame_ids"][()]
-            self.acquired_ns: NDArray[np.int64] = custom["acquired_ns"][()]
-            self.quality: NDArray[np.float32] = custom["quality"][()]
-            self.applied_strain: NDArray[np.float32] = custom["applied_strain"][()]
-            engine: Any = custom["engine"][()]
+            self.frame_ids: NDArray[np.int64] = _series(custom["frame_ids"], np.int64)
+            self.n_frames = len(self.frame_ids)
+            self.acquired_ns: NDArray[np.int64] = _series(custom["acquired_ns"], np.int64)
+            self.quality: NDArray[np.float32] = _series(custom["quality"], np.float32)
+            self.applied_strain: NDArray[np.float32] = _series(custom["applied_strain"], np.float32)
+            self.engine = str(scalar(custom["engine"]))
             self.grid = _grid(self._file[f"{_DATA}/strain_percentage_map/coordinates"])
-        except KeyError as error:
+            self._check_shapes()
+        except Exception as error:  # damage in a file ends in almost any exception of the library
             self._file.close()
-            raise RtelastoError(f"{path}: is no strain file of rtelasto ({error})") from error
-        except BaseException:
-            self._file.close()
-            raise
-        self.engine = engine.decode() if isinstance(engine, bytes) else str(engine)
-        self.n_frames = len(self.frame_ids)
+            if isinstance(error, MissingExtraError):
+                raise
+            raise RtelastoError(
+                f"{path}: is no strain file of rtelasto ({one_line(error)})"
+            ) from error
 
     def frame(self, i: int) -> StrainFrame:
-        """Strain frame ``i``."""
-        percent, displacement_m, correlation = (
-            np.ascontiguousarray(self._maps[name][i].T) for name in _MAPS
-        )
+        """Strain frame ``i``; raises RtelastoError if its data cannot be read."""
+        try:
+            percent, displacement_m, correlation = (
+                np.ascontiguousarray(self._maps[name][i].T) for name in _MAPS
+            )
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+            raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
         pre, post = (int(number) for number in self.frame_ids[i])
         return StrainFrame(
             axial_strain=percent * np.float32(0.01),
@@ -95,14 +101,39 @@ class StrainFile(Closing):
         for i in range(self.n_frames):
             yield self.frame(i)
 
+    def _check_shapes(self) -> None:
+        """Raise RtelastoError unless all parts are of one number of frames on one grid."""
+        shape = (self.n_frames, self.grid.n_depths, self.grid.n_lines)
+        for dataset in self._maps.values():
+            check_storage(dataset)
+            if dataset.shape != shape or dataset.dtype.kind != "f":
+                raise RtelastoError(f"{dataset.name} holds {dataset.dtype} {dataset.shape}")
+        if self.grid.n_depths * self.grid.n_lines > MAX_FRAME_SAMPLES:
+            raise RtelastoError(f"its frames of {shape[1:]} pixels are too large")
+        for name in ("frame_ids", "acquired_ns", "quality", "applied_strain"):
+            expected = (self.n_frames, 2) if name == "frame_ids" else (self.n_frames,)
+            if getattr(self, name).shape != expected:
+                raise RtelastoError(f"{name} has shape {getattr(self, name).shape}")
+
     def close(self) -> None:
         """Let the file go. Frames already read stay valid."""
         self._file.close()
 
 
+def _series(dataset: Any, dtype: type[np.generic]) -> np.ndarray:
+    """A value of each frame, (n_frames, …)."""
+    values = np.atleast_1d(numbers(dataset, 2 * MAX_FRAMES))
+    if values.dtype.kind != np.dtype(dtype).kind:
+        raise RtelastoError(f"{dataset.name} holds {values.dtype}")
+    return values.astype(dtype)
+
+
 def _grid(coordinates: h5py.Dataset) -> Grid:
     """The grid from the pixels' positions, (n_depths, n_lines, xyz) in m."""
+    check_storage(coordinates)
     n_depths, n_lines, _ = coordinates.shape
+    if n_depths > MAX_SAMPLES or n_lines > MAX_LINES:
+        raise RtelastoError(f"{coordinates.name} has shape {coordinates.shape}")
     depth_m = np.asarray(coordinates[:, 0, 2], np.float64)
     lateral_m = np.asarray(coordinates[0, :, 0], np.float64)
     return Grid(

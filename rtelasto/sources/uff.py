@@ -17,6 +17,8 @@ from rtelasto.channel_data import ChannelFormat, PlaneWave
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
+from rtelasto.sources.hdf5_storage import check_storage
+from rtelasto.sources.limits import MAX_VALUES
 
 _STRAIGHT = 0.01  # of the pitch, that elements may lie off an even line
 
@@ -44,6 +46,7 @@ def read_uff(path: Path, overrides: Overrides) -> Contents:
         samples = file[f"{name}/data"]
         if not isinstance(samples, h5py.Dataset):
             raise RtelastoError(f"{name} holds IQ channel data: only RF is read from UFF")
+        _check_members(file[str(name)])
         shape = samples.shape
     if len(shape) not in (2, 3, 4):
         raise RtelastoError(f"{name}/data has {len(shape)} dimensions, 2 to 4 are expected")
@@ -85,6 +88,18 @@ def _channel_data(file: h5py.File) -> str | None:
         if kind is not None and _text(kind) == "uff.channel_data":
             return str(name)
     return None
+
+
+def _check_members(group: h5py.Group) -> None:
+    """Refuse what the package would load whole and nobody should: all but the samples must be small."""
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            check_storage(item)
+            if name != "data" and (item.size > MAX_VALUES or item.dtype.kind == "O"):
+                raise RtelastoError(f"{item.name} holds {item.dtype} {item.shape}: too much")
+
+    group.visititems(visit)
 
 
 def _text(value: Any) -> str:

@@ -14,10 +14,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave, Transmit
+from rtelasto.channel_data import MAX_ACQUISITIONS, ChannelFormat, FocusedBeam, PlaneWave, Transmit
 from rtelasto.errors import RtelastoError
 from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
+from rtelasto.sources.hdf5_storage import check_storage, numbers
+from rtelasto.sources.limits import MAX_FRAME_SAMPLES
 from rtelasto.sources.matlab_structs import MatStruct, cell
 
 _SPEED_M_S = 1540.0
@@ -154,6 +156,8 @@ def _acquisitions(file: h5py.File, receive: MatStruct) -> list[tuple[int, int]]:
             r, tx = event.number("rcv", k) or 0.0, event.number("tx", k) or 0.0
             if r and tx and belongs(int(r) - 1) and all(int(r) - 1 != seen for seen, _ in pairs):
                 pairs.append((int(r) - 1, int(tx) - 1))
+            if len(pairs) > MAX_ACQUISITIONS:
+                break  # the format refuses so many
     else:
         chosen = [r for r in range(len(receive)) if belongs(r)]
         pairs = [(r, k) for k, r in enumerate(chosen)]
@@ -253,7 +257,8 @@ def _buffer(path: Path, file: h5py.File, resource: MatStruct) -> Any:
         return _binary(path.with_suffix(".bin"), resource)
     if not isinstance(data, h5py.Dataset) or data.dtype != np.int16 or data.ndim not in (2, 3):
         raise RtelastoError(f"RcvData must hold int16 [rows, columns, frames], got {data}")
-    return data if data.ndim == 3 else data[()][None]
+    check_storage(data)
+    return data if data.ndim == 3 else numbers(data, MAX_FRAME_SAMPLES)[None]
 
 
 def _binary(path: Path, resource: MatStruct) -> np.ndarray:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.sources.contents import Contents, scalar_values, seconds_to_ns
-from rtelasto.sources.hdf5_storage import check_storage
+from rtelasto.sources.hdf5_storage import check_storage, numbers, scalar
+from rtelasto.sources.limits import MAX_FRAMES, MAX_VALUES
 from rtelasto.sources.truth import RecordedTruth
 
 _IRREGULAR = 0.05
@@ -74,7 +75,7 @@ def read_zea(file: h5py.File, within: str | None) -> Contents:
         contents.values.pop("sampling_freq_hz", None)
     seconds = group.get("timestamps")
     if isinstance(seconds, h5py.Dataset):
-        contents.timestamps_ns = seconds_to_ns(seconds[()])
+        contents.timestamps_ns = seconds_to_ns(numbers(seconds, MAX_FRAMES))
     custom = file.get("custom")
     if isinstance(custom, h5py.Group):
         _read_custom(custom, contents)
@@ -115,17 +116,18 @@ def _scan_values(scan: h5py.Group) -> dict[str, float]:
         ("sound_speed_m_s", "sound_speed"),
     ):
         item = scan.get(theirs)
-        if isinstance(item, h5py.Dataset) and item.size:
-            array = np.ravel(item[()])
-            if array.dtype.kind in "iuf" and np.all(array == array[0]):
+        if isinstance(item, h5py.Dataset) and item.size and item.dtype.kind in "iuf":
+            array = np.ravel(numbers(item))
+            if np.all(array == array[0]):
                 values[ours] = float(array[0])
     return values
 
 
 def _geometry(coordinates: h5py.Dataset) -> dict[str, float]:
     """Axial step, first depth and line pitch from pixel positions (…, depth, line, xyz) in m."""
+    check_storage(coordinates)
     first = (0,) * (coordinates.ndim - 3)
-    if coordinates.shape[-1] != 3 or 0 in coordinates.shape:
+    if coordinates.shape[-1] != 3 or 0 in coordinates.shape or max(coordinates.shape) > MAX_VALUES:
         raise RtelastoError(f"{coordinates.name} has shape {coordinates.shape}, expected (…, 3)")
     depth_m = [
         np.asarray(coordinates[(*first, slice(None), column, 2)], np.float64) for column in (0, -1)
@@ -162,19 +164,19 @@ def _read_custom(custom: h5py.Group, contents: Contents) -> None:
     """What rtelasto adds to zea's layout; exact where zea's own places are single precision."""
     rf_format = custom.get("rf_format")
     if isinstance(rf_format, h5py.Group):
-        found: dict[str, Any] = {name: item[()] for name, item in rf_format.items()}
+        found = {name: scalar(item) for name, item in rf_format.items()}
         exact = scalar_values(found)
         contents.values.update(exact)
         contents.dtype = _stored_dtype(found.get("dtype"))
     acquired = custom.get("acquired_ns")
     if isinstance(acquired, h5py.Dataset) and acquired.ndim == 1 and acquired.dtype.kind == "i":
-        acquired_ns = np.asarray(acquired[()], np.int64)
+        acquired_ns = numbers(acquired, MAX_FRAMES).astype(np.int64)
         if acquired_ns.any():
             contents.timestamps_ns = acquired_ns
     provenance = custom.get("provenance")
     if isinstance(provenance, h5py.Group):
         for name, item in provenance.items():
-            contents.provenance[f"recording_{name}"] = _text(item[()])
+            contents.provenance[f"recording_{name}"] = str(scalar(item))
     truth = custom.get("truth")
     if isinstance(truth, h5py.Group):
         contents.truth = lambda rf_format: RecordedTruth(truth, rf_format)
@@ -185,11 +187,7 @@ def _stored_dtype(text: Any) -> np.dtype[Any] | None:
     if text is None:
         return None
     try:
-        dtype = np.dtype(_text(text))
+        dtype = np.dtype(text)
     except TypeError:
         return None
     return dtype if dtype.kind in "iuf" and dtype.itemsize <= 4 else None
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)

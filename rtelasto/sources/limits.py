@@ -1,0 +1,43 @@
+"""What a recording may ask of this machine before it is refused; the one place for these numbers.
+
+They are far above what any scanner writes and far below what a wrong or hostile file can ask for.
+"""
+
+from __future__ import annotations
+
+MAX_FRAME_SAMPLES = 1 << 25
+"""Of a frame: 64 MiB of int16, as much as a message on the wire may hold."""
+
+MAX_FRAMES = 1 << 24
+"""Of a recording: 46 h at 100 frames/s."""
+
+MAX_VALUES = 1 << 20
+"""Numbers in what stands beside the samples (delays, positions); times are bounded by `MAX_FRAMES`."""
+
+MAX_TEXT_BYTES = 1 << 16
+
+MAX_CHUNK_BYTES = 1 << 28
+"""Of an HDF5 chunk, which is decoded whole, whatever part of it is asked for."""
+
+MAX_MESSAGE_CHARS = 500
+"""Of what an error says about a file, which may quote the file."""
+
+MIN_CHUNK_BYTES = 512
+MAX_SCATTERED_BYTES = 1 << 18
+"""A dataset of more than this must not lie in chunks of less than that: each is looked up by itself."""
+
+LOOK_CPU_S = 0.7
+LOOK_CPU_S_PER_BYTE = 1.0 / 5e6
+"""Processor time that opening all objects of an HDF5 file may take, and more for a larger one: 70 s for
+a workspace of 350 MB in which each of 100 000 values is an object of its own."""
+
+LOOK_WALL_S = 30.0
+LOOK_MEMORY_BYTES = 2 << 30
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks and control codes that a file may have put into it."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_MESSAGE_CHARS])
+    return text if len(text) < MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"

@@ -1,0 +1,118 @@
+"""What must hold of every input: it is read or refused, in one line, and nothing else happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+from rtelasto.age import MAX_AGE_NS, ClockOffset
+from rtelasto.errors import RtelastoError
+from rtelasto.estimator import CpuEstimator
+from rtelasto.latency import Latencies
+from rtelasto.pair import PairPolicy
+from rtelasto.pipeline import Pipeline
+from rtelasto.registry import open_engine
+from rtelasto.sequence import SequenceCheck
+from rtelasto.shared import SharedState
+from rtelasto.sources import open_recording
+from rtelasto.sources.strain_file import StrainFile
+from rtelasto.wire import CAUSES, WireFault
+from rtelasto.wire_rf import decode_rf
+from rtelasto.wire_strain import Status, decode_status, decode_strain, encode_status, encode_strain
+
+LONGEST_MESSAGE = 1000
+
+
+def open_file(kind: str, path: Path, options: dict[str, Any]) -> bool:
+    """Open a file and read its first and last frame; whether it was read.
+
+    Only `RtelastoError` may come of it.
+    """
+    try:
+        if kind == "strain_file":
+            with StrainFile(path) as strain:
+                for i in {0, strain.n_frames - 1} if strain.n_frames else ():
+                    strain.frame(i)
+        else:
+            with open_recording(path, **options) as recording:
+                for i in {0, recording.n_frames - 1}:
+                    recording.frame(i)
+                if recording.truth is not None:
+                    recording.truth.between(0, recording.n_frames - 1)
+    except RtelastoError as error:
+        check_message(error)
+        return False
+    return True
+
+
+def check_message(error: RtelastoError) -> None:
+    """One line of bounded length that does not upset a terminal."""
+    message = str(error)
+    assert message, "no message"
+    assert len(message) <= LONGEST_MESSAGE, f"a message of {len(message)} characters"
+    assert message.isprintable(), f"not printable: {message!r}"
+
+
+DECODERS: dict[str, Callable[[list[bytes]], Any]] = {
+    "rf": decode_rf,
+    "strain": decode_strain,
+    "status": decode_status,
+}
+
+
+def decode(topic: str, parts: list[bytes]) -> Any:
+    """What a decoder makes of a message; None where it is a fault.
+
+    Only `WireFault` may come of it.
+    """
+    try:
+        return DECODERS[topic](parts)
+    except WireFault as error:
+        fault = error
+    assert fault.cause in CAUSES
+    check_message(fault)
+    return None
+
+
+class Way:
+    """All that a frame goes through in a live run between the sockets, for message after message."""
+
+    def __init__(self, engine: str, policy: PairPolicy) -> None:
+        # As in the worker of `rtelasto run`: counters are 64 bits of shared memory.
+        self.counters = SharedState().open()[0]
+        self._sequence = SequenceCheck(self.counters)
+        self._offset = ClockOffset("tcp://127.0.0.1:5555", self.counters)
+        self._latencies = Latencies(100)
+        estimator = CpuEstimator(open_engine(engine))
+        estimator.warm_up()
+        self._pipeline = Pipeline(estimator, policy, self.counters, bmode=True)
+        self._seq = 0
+
+    def take(self, parts: list[bytes]) -> str:
+        """What becomes of a message: ``fault``, ``old``, ``waits`` or ``strain``.
+
+        Nothing may be raised, and the strain message that comes of it must be one.
+        """
+        try:
+            message = decode_rf(parts, received_ns=monotonic_ns())
+        except WireFault:
+            return "fault"
+        self.counters.add("received")
+        if not self._sequence.accept(message.stream, message.seq, message.frame_id):
+            return "old"
+        frame = message.frame
+        self._offset.observe(frame.stream, message.clock, frame.acquired_ns, frame.received_ns)
+        strain = self._pipeline.process(frame)
+        if strain is None:
+            return "waits"
+        age_ns = self._offset.age_ns(strain.stream, strain.acquired_ns, monotonic_ns())
+        self._latencies.add(min(age_ns or 0, MAX_AGE_NS))
+        strain = strain.replace(age_ns=age_ns, published_ns=monotonic_ns())
+        sent = encode_strain(strain, stream="fuzz", seq=self._seq, clock=message.clock)
+        self._seq += 1
+        decode_strain(sent)
+        counts = self.counters.snapshot()
+        decode_status(encode_status(Status("fuzz", self._seq, counters=counts)))
+        return "strain"
