@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import zlib
 from collections.abc import Callable
 from random import Random
@@ -51,7 +52,31 @@ def bomb() -> bytes:
 
 
 def edited(data: bytes, rng: Random) -> bytes:
-    """The file with one to three edits; as it was where libhdf5 does not allow an edit."""
+    """The file with one to three edits; as it was where libhdf5 does not allow or survive an edit.
+
+    In a process of its own: an edit can end libhdf5 as a file can, and what is tried here is reading.
+    """
+    seed = rng.getrandbits(64)
+    if not hasattr(os, "fork"):
+        return _edited(data, Random(seed))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as result:
+                result.write(_edited(data, Random(seed)))
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as result:
+        changed = result.read()
+    return changed if os.waitpid(child, 0)[1] == 0 else data
+
+
+def _edited(data: bytes, rng: Random) -> bytes:
     user_block = data[:512] if data.startswith(b"MATLAB") else b""
     with h5py.File.in_memory(data) as file:
         for _ in range(rng.randint(1, 3)):
