@@ -26,7 +26,7 @@ MIN_CHUNK_BYTES = 512
 MAX_SCATTERED_BYTES = 1 << 18
 """A dataset of more than this must not lie in chunks of less than that: each is looked up by itself."""
 
-LOOK_CPU_S = 0.7
+LOOK_CPU_S = 0.4
 LOOK_CPU_S_PER_BYTE = 1.0 / 5e6
 """Processor time that opening all objects of an HDF5 file may take, and more for a larger one: 70 s for
 a workspace of 350 MB in which each of 100 000 values is an object of its own."""
