@@ -74,6 +74,8 @@ def _header(packed: bytes, rng: Random) -> bytes:
             if not (isinstance(holder[key], (dict, list)) and holder[key] and rng.random() < 0.7):
                 break
             holder = holder[key]
+        if not fields:
+            break
         if not keys:
             holder = fields
             key = rng.choice(list(fields))
