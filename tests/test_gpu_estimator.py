@@ -182,16 +182,16 @@ def test_the_pipeline_overlaps_pairs_on_it() -> None:
 
 
 def test_what_the_kernels_do_not_take_goes_to_the_cpu() -> None:
-    coarse = RfFormat(2, 9000, 1e9, 1e6, 3e-4)  # a thousand samples per wavelength
+    fine = RfFormat(2, 9000, 200e6, 1e6, 3e-4)  # a hundred times finer than the engine's grid
     noise = np.random.default_rng(1).standard_normal((2, 2, 9000)).astype(np.float32)
-    pair = FramePair(RfFrame(noise[0], coarse, 0), RfFrame(noise[1], coarse, 1))
+    pair = FramePair(RfFrame(noise[0], fine, 0), RfFrame(noise[1], fine, 1))
     taken = []
 
     def fallback(pair: FramePair) -> StrainFrame:
         taken.append(pair)
         return on_cpu()(FramePair(*frames(2)))
 
-    gpu = GpuEstimator("cnn", 6.4, 4, lambda shape: Network(), fallback)
+    gpu = GpuEstimator("cnn", 2.0, 4, lambda shape: Network(), fallback)
     gpu(pair)
     assert taken == [pair]
 

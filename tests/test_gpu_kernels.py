@@ -230,8 +230,9 @@ def test_recordings_beyond_the_kernels_are_named() -> None:
     assert (
         "too large" in Layout(RfFormat(4096, 20000, 40e6, 6e6, 3e-4), 6.4, 4, False).unsupported()
     )
-    coarse = Layout(RfFormat(4, 60000, 1e9, 1e6, 3e-4), 6.4, 4, False)
-    assert "samples per wavelength" in coarse.unsupported()
+    # A hundred times finer than an engine's grid.
+    fine = Layout(RfFormat(4, 60000, 200e6, 1e6, 3e-4), 2.0, 4, False)
+    assert "samples per wavelength" in fine.unsupported()
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

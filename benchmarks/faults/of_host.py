@@ -44,11 +44,14 @@ def _worker_hung(rig: FaultRig, long_s: float) -> int:
 
 
 def _out_of_memory(rig: FaultRig, long_s: float) -> int:
-    """What the worker holds it may keep; anything more is refused."""
+    """What the worker holds it may keep; anything more is refused, which deeper frames need."""
     worker = rig.worker()
     worker.rlimit(psutil.RLIMIT_AS, (2**20, 2**20))
+    rig.scanner.tell(depth=rig.rf_format.n_samples * 2)
     rig.wait_until(lambda: not worker.is_running(), "the worker lives on without memory")
-    return monotonic_ns()
+    ended_ns = monotonic_ns()
+    rig.scanner.tell(depth=rig.rf_format.n_samples)
+    return ended_ns
 
 
 def _gpu_lost(rig: FaultRig, long_s: float) -> int:

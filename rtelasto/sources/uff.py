@@ -46,6 +46,8 @@ def read_uff(path: Path, overrides: Overrides) -> Contents:
         samples = file[f"{name}/data"]
         if not isinstance(samples, h5py.Dataset):
             raise RtelastoError(f"{name} holds IQ channel data: only RF is read from UFF")
+        if samples.dtype.kind not in "iuf":
+            raise RtelastoError(f"{name}/data holds {samples.dtype}: only real numbers are RF")
         _check_members(file[str(name)])
         shape = samples.shape
     if len(shape) not in (2, 3, 4):
