@@ -8,6 +8,9 @@ from __future__ import annotations
 MAX_FRAME_SAMPLES = 1 << 25
 """Of a frame: 64 MiB of int16, as much as a message on the wire may hold."""
 
+MAX_CHANNEL_SAMPLES = 1 << 26
+"""Of all channel data of a frame: 128 transmits of 4096 samples on 128 channels."""
+
 MAX_FRAMES = 1 << 24
 """Of a recording: 46 h at 100 frames/s."""
 

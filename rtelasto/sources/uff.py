@@ -7,6 +7,7 @@ because the package loads them whole.
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.hdf5_storage import check_storage
-from rtelasto.sources.limits import MAX_VALUES
+from rtelasto.sources.limits import MAX_CHANNEL_SAMPLES, MAX_VALUES
 
 _STRAIGHT = 0.01  # of the pitch, that elements may lie off an even line
 
@@ -52,6 +53,10 @@ def read_uff(path: Path, overrides: Overrides) -> Contents:
         shape = samples.shape
     if len(shape) not in (2, 3, 4):
         raise RtelastoError(f"{name}/data has {len(shape)} dimensions, 2 to 4 are expected")
+    if math.prod(shape[-3:]) > MAX_CHANNEL_SAMPLES:
+        raise RtelastoError(
+            f"{name}/data {shape} has frames of more than {MAX_CHANNEL_SAMPLES} samples"
+        )
     channel_format, frame_rate_hz = _describe(path, str(name), shape, overrides)
     file = h5py.File(path, "r", locking=False)
     try:

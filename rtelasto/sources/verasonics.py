@@ -19,7 +19,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.hdf5_storage import check_storage, numbers
-from rtelasto.sources.limits import MAX_FRAME_SAMPLES
+from rtelasto.sources.limits import MAX_CHANNEL_SAMPLES
 from rtelasto.sources.matlab_structs import MatStruct, cell
 
 _SPEED_M_S = 1540.0
@@ -258,7 +258,9 @@ def _buffer(path: Path, file: h5py.File, resource: MatStruct) -> Any:
     if not isinstance(data, h5py.Dataset) or data.dtype != np.int16 or data.ndim not in (2, 3):
         raise RtelastoError(f"RcvData must hold int16 [rows, columns, frames], got {data}")
     check_storage(data)
-    return data if data.ndim == 3 else numbers(data, MAX_FRAME_SAMPLES)[None]
+    if data.shape[-1] * data.shape[-2] > MAX_CHANNEL_SAMPLES:
+        raise RtelastoError(f"RcvData {data.shape} has more than {MAX_CHANNEL_SAMPLES} samples a frame")
+    return data if data.ndim == 3 else numbers(data, MAX_CHANNEL_SAMPLES)[None]
 
 
 def _binary(path: Path, resource: MatStruct) -> np.ndarray:
