@@ -11,6 +11,9 @@ MAX_FRAME_SAMPLES = 1 << 25
 MAX_CHANNEL_SAMPLES = 1 << 26
 """Of all channel data of a frame: 128 transmits of 4096 samples on 128 channels."""
 
+MAX_STRAIN_PIXELS = 1 << 23
+"""Of a strain frame, which has three images: 2048 lines of 4096 depths."""
+
 MAX_FRAMES = 1 << 24
 """Of a recording: 46 h at 100 frames/s."""
 

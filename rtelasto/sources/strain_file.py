@@ -15,7 +15,7 @@ from rtelasto.domain import MAX_LINES, MAX_SAMPLES, Grid, StrainFrame
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
-from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES, one_line
+from rtelasto.sources.limits import MAX_FRAMES, MAX_STRAIN_PIXELS, one_line
 
 _DATA = "tracks/track_0/data"
 _MAPS = {
@@ -108,7 +108,7 @@ class StrainFile(Closing):
             check_storage(dataset)
             if dataset.shape != shape or dataset.dtype.kind != "f":
                 raise RtelastoError(f"{dataset.name} holds {dataset.dtype} {dataset.shape}")
-        if self.grid.n_depths * self.grid.n_lines > MAX_FRAME_SAMPLES:
+        if self.grid.n_depths * self.grid.n_lines > MAX_STRAIN_PIXELS:
             raise RtelastoError(f"its frames of {shape[1:]} pixels are too large")
         for name in ("frame_ids", "acquired_ns", "quality", "applied_strain"):
             expected = (self.n_frames, 2) if name == "frame_ids" else (self.n_frames,)

@@ -259,7 +259,9 @@ def _buffer(path: Path, file: h5py.File, resource: MatStruct) -> Any:
         raise RtelastoError(f"RcvData must hold int16 [rows, columns, frames], got {data}")
     check_storage(data)
     if data.shape[-1] * data.shape[-2] > MAX_CHANNEL_SAMPLES:
-        raise RtelastoError(f"RcvData {data.shape} has more than {MAX_CHANNEL_SAMPLES} samples a frame")
+        raise RtelastoError(
+            f"RcvData {data.shape} has more than {MAX_CHANNEL_SAMPLES} samples a frame"
+        )
     return data if data.ndim == 3 else numbers(data, MAX_CHANNEL_SAMPLES)[None]
 
 
