@@ -14,6 +14,9 @@ MAX_CHANNEL_SAMPLES = 1 << 26
 MAX_STRAIN_PIXELS = 1 << 23
 """Of a strain frame, which has three images: 2048 lines of 4096 depths."""
 
+MAX_STRAIN_FRAMES = 1 << 22
+"""Of a strain file: 58 h at 20 frames/s."""
+
 MAX_FRAMES = 1 << 24
 """Of a recording: 46 h at 100 frames/s."""
 

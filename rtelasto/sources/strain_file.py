@@ -15,7 +15,7 @@ from rtelasto.domain import MAX_LINES, MAX_SAMPLES, Grid, StrainFrame
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
-from rtelasto.sources.limits import MAX_FRAMES, MAX_STRAIN_PIXELS, one_line
+from rtelasto.sources.limits import MAX_STRAIN_FRAMES, MAX_STRAIN_PIXELS, one_line
 
 _DATA = "tracks/track_0/data"
 _MAPS = {
@@ -122,7 +122,7 @@ class StrainFile(Closing):
 
 def _series(dataset: Any, dtype: type[np.generic]) -> np.ndarray:
     """A value of each frame, (n_frames, …)."""
-    values = np.atleast_1d(numbers(dataset, 2 * MAX_FRAMES))
+    values = np.atleast_1d(numbers(dataset, 2 * MAX_STRAIN_FRAMES))
     if values.dtype.kind != np.dtype(dtype).kind:
         raise RtelastoError(f"{dataset.name} holds {values.dtype}")
     return values.astype(dtype)
