@@ -28,14 +28,14 @@ FAULTS = (*of_scanner.FAULTS, *of_link.FAULTS, *of_network.FAULTS, *of_host.FAUL
 
 def try_faults(
     faults: tuple[Fault, ...], *, engine: str, fps: float, rf_format: RfFormat, long_s: float
-) -> Iterator[Outcome]:
-    """Outcomes in order; those without a setting share a run."""
+) -> Iterator[Outcome | str]:
+    """What came of each fault, in order, or why that cannot be told; those without a setting share a run."""
     with ExitStack() as stack:
         shared: FaultRig | None = None
         for fault in faults:
             with ExitStack() as own:
-                rig = shared
-                if fault.setting is not None or rig is None:
+                rig = shared if fault.setting is None else None
+                if rig is None:
                     scope = stack if fault.setting is None else own
                     folder = Path(scope.enter_context(tempfile.TemporaryDirectory()))
                     setting = Setting()
@@ -54,7 +54,14 @@ def try_faults(
                     )
                 if fault.setting is None:
                     shared = rig
-                yield try_fault(fault, rig, long_s)
+                try:
+                    yield try_fault(fault, rig, long_s)
+                except (RuntimeError, TimeoutError) as error:
+                    if rig is shared:
+                        # Whatever state it is in now is not the next fault's business.
+                        rig.close()
+                        shared = None
+                    yield str(error).splitlines()[0]
 
 
 def main() -> None:
@@ -71,25 +78,32 @@ def main() -> None:
     wanted = [fault for fault in FAULTS if not options.names or fault.name in options.names]
     skipped = {fault.name: why for fault in wanted if (why := fault.needs())}
     tried = tuple(fault for fault in wanted if fault.name not in skipped)
-    outcomes = []
-    for outcome in try_faults(
+    outcomes: list[Outcome] = []
+    failed: dict[str, str] = {}
+    trials = try_faults(
         tried,
         engine=options.engine,
         fps=options.fps,
         rf_format=PUBLISHED,
         long_s=options.long_s,
-    ):
+    )
+    for fault, outcome in zip(tried, trials, strict=True):
+        if isinstance(outcome, str):
+            failed[fault.name] = f"failed: {outcome}"
+            print(f"{fault.name}: {outcome}", flush=True)
+            continue
         outcomes.append(outcome)
         print(
             f"{outcome.fault.name}: flows again after {outcome.flows_after_s:.2f} s; "
             + ("; ".join(outcome.complaints()) or "every frame accounted for"),
             flush=True,
         )
+    others = failed | {name: f"not tried: {why}" for name, why in skipped.items()}
     if options.out is None:
-        print(tables(outcomes, skipped))
+        print(tables(outcomes, others))
     else:
-        write_tables(options.out, outcomes, skipped, vars(options))
-    sys.exit(any(outcome.complaints() for outcome in outcomes))
+        write_tables(options.out, outcomes, others, vars(options))
+    sys.exit(bool(failed) or any(outcome.complaints() for outcome in outcomes))
 
 
 if __name__ == "__main__":

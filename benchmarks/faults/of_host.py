@@ -44,10 +44,10 @@ def _worker_hung(rig: FaultRig, long_s: float) -> int:
 
 
 def _out_of_memory(rig: FaultRig, long_s: float) -> int:
-    """What the worker holds it may keep; anything more is refused, which deeper frames need."""
+    """What the worker holds it may keep; anything more is refused, which frames eight times as deep need."""
     worker = rig.worker()
     worker.rlimit(psutil.RLIMIT_AS, (2**20, 2**20))
-    rig.scanner.tell(depth=rig.rf_format.n_samples * 2)
+    rig.scanner.tell(depth=rig.rf_format.n_samples * 8)
     rig.wait_until(lambda: not worker.is_running(), "the worker lives on without memory")
     ended_ns = monotonic_ns()
     rig.scanner.tell(depth=rig.rf_format.n_samples)
@@ -217,11 +217,14 @@ def _recorder_killed(rig: FaultRig, long_s: float) -> int:
         for child in psutil.Process(rig.run.pid).children()
         if child.pid != rig.worker().pid and "spawn_main" in " ".join(child.cmdline())
     ]
-    for recorder in recorders:
-        recorder.kill()
     if not recorders:
         raise RuntimeError("there is no recorder to kill")
-    return monotonic_ns()
+    mark = len(rig.log())
+    for recorder in recorders:
+        recorder.kill()
+    killed_ns = monotonic_ns()
+    rig.wait_until(lambda: "recorder has ended" in rig.log(mark), "nobody says so")
+    return killed_ns
 
 
 def _replaced_file(rig: FaultRig, long_s: float, *, in_place: bool) -> int:

@@ -13,7 +13,7 @@ from benchmarks.measured import when_and_where, write_measured
 _DULL = ("unread", "connected", "statuses", "unheard")
 
 
-def tables(outcomes: Sequence[Outcome], skipped: Mapping[str, str]) -> str:
+def tables(outcomes: Sequence[Outcome], others: Mapping[str, str]) -> str:
     """Frames of each fault, then what was counted and said."""
     lines = [
         "| fault | what is done | sent | received | strain | unaccounted | flows again after, s | longest "
@@ -28,7 +28,7 @@ def tables(outcomes: Sequence[Outcome], skipped: Mapping[str, str]) -> str:
             f"{outcome.strain} | {outcome.unaccounted} | {outcome.flows_after_s:.2f} | "
             f"{outcome.longest_pause_s:.2f} | {outcome.stale} |"
         )
-    lines += [f"| {name} | not tried: {why} | | | | | | | |" for name, why in skipped.items()]
+    lines += [f"| {name} | {why} | | | | | | | |" for name, why in others.items()]
     lines += ["", "| fault | counted | said |", "| --- | --- | --- |"]
     for outcome in outcomes:
         counted = ", ".join(
@@ -40,7 +40,7 @@ def tables(outcomes: Sequence[Outcome], skipped: Mapping[str, str]) -> str:
 
 
 def write_tables(
-    path: Path, outcomes: Sequence[Outcome], skipped: Mapping[str, str], options: Mapping[str, Any]
+    path: Path, outcomes: Sequence[Outcome], others: Mapping[str, str], options: Mapping[str, Any]
 ) -> None:
     """Put the tables, and what they were made with, between the marks in ``path``."""
     worst = max(outcome.flows_after_s for outcome in outcomes)
@@ -55,7 +55,7 @@ def write_tables(
             else "Every frame was accounted for."
         )
     )
-    write_measured(path, "faults", f"{summary}\n\n{tables(outcomes, skipped)}")
+    write_measured(path, "faults", f"{summary}\n\n{tables(outcomes, others)}")
 
 
 def _cell(line: str) -> str:

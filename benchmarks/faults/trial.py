@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from time import monotonic_ns
 
 from benchmarks.faults.fault import Fault
@@ -14,6 +15,8 @@ from rtelasto.counters import unaccounted
 
 # Of the run's lines only what was said: no time, no level, no name of a module.
 _PREFIX = re.compile(r"^\S+ \S+ (?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+: ")
+# Colours, and what a traceback has beside its last line.
+_DULL = re.compile(r"\x1b\[[0-9;]*m|^(?:Traceback .*|File .*|\^+|~.*)$")
 _ENDPOINT = re.compile(r"tcp://127\.0\.0\.1:\d+")
 _LOSSES = ("gaps", "lost_on_wire", "missed_at_join", "restarts", "worker.lost")
 # In columns of their own, and status messages.
@@ -127,11 +130,14 @@ def try_fault(fault: Fault, rig: FaultRig, long_s: float) -> Outcome:
         flows_after_s=(flows_ns - over_ns) / 1e9,
         longest_pause_s=max(pauses_ns) / 1e9,
         stale=sum(arrival.stale for arrival in arrivals),
-        said=tuple(_said(rig.log()[mark:])) + tuple(rig.others_said),
+        said=tuple(_said(rig.log()[mark:], rig.folder)) + tuple(rig.others_said),
     )
 
 
-def _said(log: str) -> list[str]:
+def _said(log: str, folder: Path) -> list[str]:
     """Lines of a log, each once, without what differs from run to run."""
-    lines = (_ENDPOINT.sub("…", _PREFIX.sub("", line.strip())) for line in log.splitlines())
-    return list(dict.fromkeys(line for line in lines if line))
+    # Code in a traceback is indented; lines of a log are not.
+    lines = (line for line in log.splitlines() if not line.startswith("    "))
+    lines = (_DULL.sub("", line.strip()) for line in lines)
+    lines = (_ENDPOINT.sub("…", _PREFIX.sub("", line)) for line in lines)
+    return list(dict.fromkeys(line.replace(f"{folder}/", "") for line in lines if line))

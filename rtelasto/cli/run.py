@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +21,27 @@ from rtelasto.supervise import Supervisor
 if TYPE_CHECKING:
     from rtelasto.sidecar import Sidecar
 
+log = logging.getLogger(__name__)
+
 
 def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> None:
     """Live: RF frames in over ZeroMQ, strain frames out, until SIGINT or SIGTERM."""
     settings = settings or RunSettings()
     say(NOT_A_MEDICAL_DEVICE)
+    parts: list[Sidecar] = []
+    gone: set[str] = set()
+
+    def look(counts: Mapping[str, int], applied_strain: float, quality: float) -> None:
+        status.update(
+            _line(counts, applied_strain, quality)
+            if counts.get("strain.out")
+            else f"waiting for RF frames from {settings.rf}"
+        )
+        for part in parts:
+            if part.name not in gone and not part.is_alive:
+                gone.add(part.name)
+                log.error("the %s has ended by itself; the run goes on without it", part.name)
+
     with (
         stop_on_signals() as stop,
         notes.status("loading the engine …") as status,
@@ -34,15 +51,10 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
             on_building=lambda done, phase: status.update(
                 f"compiling for the GPU, {100 * done:.0f} %: {phase}"
             ),
-            on_look=lambda counts, applied_strain, quality: status.update(
-                _line(counts, applied_strain, quality)
-                if counts.get("strain.out")
-                else f"waiting for RF frames from {settings.rf}"
-            ),
+            on_look=look,
         ) as pipeline,
         ExitStack() as beside,
     ):
-        parts: list[Sidecar] = []
         failure = None
         if pipeline.wait_until_ready():
             assert pipeline.addresses is not None
