@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.__main__ import FAULTS
-from benchmarks.faults.fault import Fault
+from benchmarks.faults.fault import Fault, rig_of
 from benchmarks.faults.rig import FaultRig
 from benchmarks.faults.trial import try_fault
 from rtelasto.domain import RfFormat
@@ -42,16 +42,5 @@ def test_strain_flows_again_and_every_frame_is_accounted_for(
     if fault.setting is None:
         assert not complaints(fault, request.getfixturevalue("shared_rig"))
         return
-    with (
-        fault.setting(tmp_path) as setting,
-        FaultRig(
-            tmp_path,
-            rf_format=FORMAT,
-            fps=FPS,
-            engine="ncc",
-            options=setting.options,
-            environment=setting.environment,
-            remote=setting.remote,
-        ) as rig,
-    ):
+    with rig_of(fault, tmp_path, rf_format=FORMAT, fps=FPS, engine="ncc") as rig:
         assert not complaints(fault, rig)

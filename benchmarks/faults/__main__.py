@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.faults import of_host, of_link, of_network, of_scanner
-from benchmarks.faults.fault import Fault, Setting
+from benchmarks.faults.fault import Fault, rig_of
 from benchmarks.faults.rig import PUBLISHED, FaultRig
 from benchmarks.faults.table import tables, write_tables
 from benchmarks.faults.trial import Outcome, try_fault
@@ -38,20 +38,8 @@ def try_faults(
                 if rig is None:
                     scope = stack if fault.setting is None else own
                     folder = Path(scope.enter_context(tempfile.TemporaryDirectory()))
-                    setting = Setting()
-                    if fault.setting is not None:
-                        setting = scope.enter_context(fault.setting(folder))
-                    rig = scope.enter_context(
-                        FaultRig(
-                            folder,
-                            rf_format=rf_format,
-                            fps=fps,
-                            engine=engine,
-                            options=setting.options,
-                            environment=setting.environment,
-                            remote=setting.remote,
-                        )
-                    )
+                    usual = {"rf_format": rf_format, "fps": fps, "engine": engine}
+                    rig = scope.enter_context(rig_of(fault, folder, **usual))
                 if fault.setting is None:
                     shared = rig
                 try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.faults.rig import FaultRig, Remote
 
@@ -62,6 +63,24 @@ class Fault:
     lossless: bool = False
     kills_sender: bool = False
     kills_run: bool = False
+
+
+@contextmanager
+def rig_of(fault: Fault, folder: Path, **usual: Any) -> Iterator[FaultRig]:
+    """A rig as the fault wants it, and for the rest as `FaultRig` is told by ``usual``."""
+    with ExitStack() as stack:
+        setting = Setting()
+        if fault.setting is not None:
+            setting = stack.enter_context(fault.setting(folder))
+        yield stack.enter_context(
+            FaultRig(
+                folder,
+                options=setting.options,
+                environment=setting.environment,
+                remote=setting.remote,
+                **usual,
+            )
+        )
 
 
 def needs_posix() -> str:
