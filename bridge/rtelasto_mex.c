@@ -7,8 +7,8 @@
  *   stats = rtelasto_mex('stats')                       counts and times of the calls
  *
  * rtelasto_mex.m documents meta. No call waits: frames are copied and handed to ZeroMQ's own thread,
- * which also answers heartbeats, because MATLAB's timers are not served while VSX runs. Every argument
- * is checked before anything is allocated, since an error leaves a MEX by longjmp.
+ * because MATLAB's timers are not served while VSX runs. Every argument is checked before anything is
+ * allocated, since an error leaves a MEX by longjmp.
  */
 #include <time.h>
 #ifdef _WIN32
@@ -158,9 +158,12 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
     }
     set_option(ZMQ_LINGER, 1000); /* close waits so long, at most, for what is still to be sent */
     set_option(ZMQ_SNDHWM, (int)hwm);
-    set_option(ZMQ_HEARTBEAT_IVL, 500);
-    set_option(ZMQ_HEARTBEAT_TIMEOUT, 2000);
-    set_option(ZMQ_HEARTBEAT_TTL, 2000);
+    /* As in rtelasto/sockets.py, where it says why ZeroMQ's own heartbeats are not used. */
+    set_option(ZMQ_TCP_KEEPALIVE, 1);
+    set_option(ZMQ_TCP_KEEPALIVE_IDLE, 1);
+    set_option(ZMQ_TCP_KEEPALIVE_INTVL, 1);
+    set_option(ZMQ_TCP_KEEPALIVE_CNT, 1);
+    set_option(ZMQ_TCP_MAXRT, 30000);
     set_option(ZMQ_HANDSHAKE_IVL, 3000);
     set_option(ZMQ_XPUB_VERBOSER, 1); /* every subscriber is told of, not only the first to a topic */
     if (folder && strncmp(endpoint, "tcp://", 6) == 0

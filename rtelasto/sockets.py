@@ -20,11 +20,15 @@ from rtelasto.errors import RtelastoError
 from rtelasto.keys import KeyFolder
 from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 
-# A peer that sends nothing for HEARTBEAT_TIMEOUT_MS, not even an answer to a ping, is taken for
-# dead and its connection is made anew: soon enough for an operator, and long enough for one frame
-# on a slow link (0.7 MB at 3 Mbit/s).
-HEARTBEAT_IVL_MS = 500
-HEARTBEAT_TIMEOUT_MS = 2000
+# A machine from which nothing has come for KEEPALIVE_IDLE_S is asked, once, whether it is there; if it has
+# not answered KEEPALIVE_INTERVAL_S later, the connection is made anew. TCP asks, not ZeroMQ: its heartbeats
+# end the whole process (libzmq 4.3.5: "Assertion failed: !_io_error", "_input_stopped") when a connection is
+# lost while its queue is full, which is what a process that was stopped for a while wakes up to (libzmq
+# issues 3937, 4364 and 4767).
+KEEPALIVE_IDLE_S = 1
+KEEPALIVE_INTERVAL_S = 1
+# A subscriber that has taken nothing for so long, be it stopped or gone, is let go with what waits for it.
+UNTAKEN_MS = 30_000
 RECONNECT_IVL_MS = 50
 CONNECT_TIMEOUT_MS = 1000
 HANDSHAKE_IVL_MS = 3000
@@ -68,9 +72,10 @@ def _keys_for(endpoint: str, folder: Path | None, open_to_whom: str) -> KeyFolde
 
 def _common(socket: zmq.Socket, linger_ms: int) -> None:
     socket.setsockopt(zmq.LINGER, linger_ms)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 1)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_IVL_MS)
 
 
@@ -199,6 +204,7 @@ class PublishingSocket:
         self._socket: zmq.Socket = self._context.socket(zmq.XPUB)
         _common(self._socket, linger_ms)
         self._socket.setsockopt(zmq.SNDHWM, send_hwm)
+        self._socket.setsockopt(zmq.TCP_MAXRT, UNTAKEN_MS)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
         self._topics: set[bytes] = set()
         self._allow_list = None if own is None else self._guard(own, counters)

@@ -15,7 +15,7 @@ from rtelasto.domain import RfFormat
 
 FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
 FPS = 20.0
-# A little longer than a dead peer is borne.
+# A little longer than a machine that does not answer is borne.
 LONG_S = 2.5
 
 

@@ -24,7 +24,7 @@ def _held(rig: FaultRig, long_s: float) -> int:
 
 
 def _briefly_held(rig: FaultRig, long_s: float) -> int:
-    """Shorter than a dead peer is borne, so that the connection lives on."""
+    """Shorter than a frame is still of use."""
     return _held(rig, 1.0)
 
 
@@ -47,7 +47,7 @@ def _throttled(rig: FaultRig, long_s: float) -> int:
 
 FAULTS = (
     Fault("link cut", "connections closed, new ones refused", _cut, ("disconnected", "gaps")),
-    Fault("link dead", "nothing moves, connections stay open", _held, ("disconnected",)),
+    Fault("link dead", "nothing moves, connections stay open", _held, ("strain.stale",)),
     Fault("link stalls", "nothing moves for a second", _briefly_held),
     Fault("link slow to deliver", "everything 0.4 s late", _delayed, ("strain.stale",)),
     Fault(

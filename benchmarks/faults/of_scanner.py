@@ -126,9 +126,8 @@ FAULTS = (
     Fault("sender restarted", "ends in order, then another", _restarted, ("restarts",)),
     Fault(
         "sender paused",
-        "SIGSTOP, longer than a dead peer is borne",
+        "SIGSTOP, connection kept",
         _paused,
-        ("disconnected",),
         needs=needs_posix,
     ),
     Fault(

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from rtelasto.counters import Counters
 from rtelasto.view.access import refusal
@@ -116,8 +116,13 @@ class Page:
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
             for job in done:
-                with suppress(WebSocketDisconnect):
-                    job.result()
+                try:
+                    with suppress(WebSocketDisconnect):
+                        job.result()
+                except RuntimeError:
+                    # Of two that send to a page that is gone, the second is told off for it in other words.
+                    if self._socket.application_state is not WebSocketState.DISCONNECTED:
+                        raise
         finally:
             for job in jobs:
                 job.cancel()
