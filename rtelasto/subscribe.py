@@ -15,6 +15,7 @@ import zmq
 
 from rtelasto.counters import Counters
 from rtelasto.logs import RateLimit, more
+from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
 from rtelasto.sockets import RECONNECT_IVL_MS, SubscribingSocket
 from rtelasto.wire import MAX_PARTS, WireFault
 
@@ -28,6 +29,9 @@ _BATCH = 64
 # Whoever is refused tries again after RECONNECT_IVL_MS, then after twice that, up to this: strain has to flow
 # within a second of the moment when a sender is there after all.
 _REFUSED_IVL_MS = 400
+_TOO_MANY = (
+    f"over {MOST_MALFORMED_PER_S} bad ones in this second, and not of the size of a good one"
+)
 # get() wakes up this often while it waits without limit, so that Ctrl-C is seen on Windows too.
 _WAKE_S = 0.5
 
@@ -44,7 +48,8 @@ class Subscription(Generic[Item]):
     accept
         Called on the reading thread with each message's parts; returns the item to hand out, or
         None. A WireFault that it raises is counted as ``malformed.<cause>`` and logged, one line
-        for each cause in ten seconds.
+        for each cause in ten seconds; where there are too many, see `RubbishLimit`, messages are
+        counted as ``malformed.rate`` without being looked into.
     counters
         Where to count; see below.
     policy
@@ -92,6 +97,7 @@ class Subscription(Generic[Item]):
         self._stopping = False
         self._failure: BaseException | None = None
         self._told = RateLimit()
+        self._rubbish = RubbishLimit()
         self._context = zmq.Context()
         self._open = partial(
             SubscribingSocket,
@@ -223,12 +229,17 @@ class Subscription(Generic[Item]):
                 parts = self._receive()
             except zmq.Again:
                 break
+            if not self._rubbish.admits(parts):
+                self._note_malformed("rate", _TOO_MANY)
+                continue
             try:
                 item = self._accept(parts)
             except WireFault as fault:
-                self._note_fault(fault)
+                self._rubbish.malformed()
+                self._note_malformed(fault.cause, fault)
                 continue
             if item is not None:
+                self._rubbish.well_formed(parts)
                 batch.append(item)
                 if self._policy == "latest" and len(batch) > self._queue_items:
                     batch.popleft()
@@ -255,8 +266,8 @@ class Subscription(Generic[Item]):
                 parts.append(frame)
         return parts
 
-    def _note_fault(self, fault: WireFault) -> None:
-        name = f"malformed.{fault.cause}"
+    def _note_malformed(self, cause: str, what: object) -> None:
+        name = f"malformed.{cause}"
         self._counters.add(name)
         # Asked here and not only where lines are written: a flood must not cost a log record each.
         held = self._told.take(name)
@@ -264,7 +275,7 @@ class Subscription(Generic[Item]):
             log.warning(
                 "dropped a message from %s: %s; counted as %s%s",
                 self.endpoint,
-                fault,
+                what,
                 name,
                 more(held),
                 extra={"cause": (self.endpoint, name), "fields": {"counter": name}},

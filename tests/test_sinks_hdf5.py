@@ -15,6 +15,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.protocols import StrainSink
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sources import open_recording
+from rtelasto.sources.strain_file import StrainFile
 from rtelasto_engines.simulate.motion import DisplacementField, truth_between
 
 # 250/7 MHz and the rest are not single-precision numbers: zea's own places would round them.
@@ -181,6 +182,10 @@ def test_strain_is_stored_in_percent_with_its_grid_and_provenance(tmp_path):
         assert custom["provenance/rtelasto_version"].asstr()[()] == version("rtelasto")
         assert custom["engine"].asstr()[()] == "ncc"
         assert custom["drops/pair_gap"][()] == 2
+    with StrainFile(tmp_path / "out.h5") as written:
+        assert [(frame.age_ns, frame.stale) for frame in written] == [
+            (frame.age_ns, frame.stale) for frame in frames
+        ]
 
 
 def test_a_strain_file_is_not_taken_for_a_recording(tmp_path):

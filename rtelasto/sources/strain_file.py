@@ -38,6 +38,10 @@ class StrainFile(Closing):
         int64 (n_frames, 2): pre- and post-compression frame.
     acquired_ns
         int64 (n_frames,).
+    age_ns
+        int64 (n_frames,): age when published, −1 where not known.
+    stale
+        uint8 (n_frames,): 1 where a frame was published too old to be called live.
     quality, applied_strain
         float32 (n_frames,).
 
@@ -63,6 +67,8 @@ class StrainFile(Closing):
             self.frame_ids: NDArray[np.int64] = _series(custom["frame_ids"], np.int64)
             self.n_frames = len(self.frame_ids)
             self.acquired_ns: NDArray[np.int64] = _series(custom["acquired_ns"], np.int64)
+            self.age_ns: NDArray[np.int64] = _series(custom["age_ns"], np.int64)
+            self.stale: NDArray[np.uint8] = _series(custom["stale"], np.uint8)
             self.quality: NDArray[np.float32] = _series(custom["quality"], np.float32)
             self.applied_strain: NDArray[np.float32] = _series(custom["applied_strain"], np.float32)
             self.engine = str(scalar(custom["engine"]))
@@ -92,6 +98,8 @@ class StrainFile(Closing):
             grid=self.grid,
             frame_ids=(pre, post),
             acquired_ns=int(self.acquired_ns[i]),
+            age_ns=None if self.age_ns[i] < 0 else int(self.age_ns[i]),
+            stale=bool(self.stale[i]),
             engine=self.engine,
             quality=float(self.quality[i]),
             applied_strain=float(self.applied_strain[i]),
@@ -110,7 +118,7 @@ class StrainFile(Closing):
                 raise RtelastoError(f"{dataset.name} holds {dataset.dtype} {dataset.shape}")
         if self.grid.n_depths * self.grid.n_lines > MAX_STRAIN_PIXELS:
             raise RtelastoError(f"its frames of {shape[1:]} pixels are too large")
-        for name in ("frame_ids", "acquired_ns", "quality", "applied_strain"):
+        for name in ("frame_ids", "acquired_ns", "age_ns", "stale", "quality", "applied_strain"):
             expected = (self.n_frames, 2) if name == "frame_ids" else (self.n_frames,)
             if getattr(self, name).shape != expected:
                 raise RtelastoError(f"{name} has shape {getattr(self, name).shape}")
