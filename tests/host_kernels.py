@@ -45,7 +45,7 @@ class HostGpu:
 
     def __init__(self, library: ctypes.CDLL, layout: Layout, *, reverse: bool = False) -> None:
         assert layout.unsupported() == ""
-        self.library, self.layout, self.reverse = library, layout, reverse
+        self.kernels, self.layout, self.reverse = library, layout, reverse
         self.ring = Ring(np, layout, slots=3)  # type: ignore[arg-type]
         self.workspace = Workspace(np, layout, self.ring)  # type: ignore[arg-type]
         self.launched: list[str] = []
@@ -53,9 +53,9 @@ class HostGpu:
     def launch(self, name: str, grid: tuple[int, ...], step: int = 0, *, threads: int) -> None:
         assert 0 < threads <= 512
         self.launched.append(name)
-        self.library.set_reverse(int(self.reverse))
+        self.kernels.set_reverse(int(self.reverse))
         nx, ny, nz = (*grid, 1, 1)[:3]
-        getattr(self.library, name)(ctypes.c_void_p(self.workspace.address), step, nx, ny, nz)
+        getattr(self.kernels, name)(ctypes.c_void_p(self.workspace.address), step, nx, ny, nz)
 
     def upload(self, samples: np.ndarray, pre_slot: int, post_slot: int) -> None:
         header = self.workspace.upload[: HEADER.itemsize].view(HEADER)

@@ -212,8 +212,8 @@ def never() -> bytes:
     ("field", "value"),
     [
         ("onnx_sha256", "1" * 64),
-        ("library", "tensorrt_rtx"),
-        ("library_version", "10.13"),
+        ("runtime", "tensorrt_rtx"),
+        ("runtime_version", "10.13"),
         ("gpu", "Another GPU"),
         ("driver", "12.9"),
         ("precision", "fp32"),

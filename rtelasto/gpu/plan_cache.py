@@ -26,8 +26,8 @@ class PlanKey:
 
     network: str
     onnx_sha256: str
-    library: str
-    library_version: str
+    runtime: str
+    runtime_version: str
     gpu: str
     driver: str
     precision: str
@@ -41,7 +41,7 @@ class PlanKey:
     def file_name(self) -> str:
         n_lines, n_depths = self.shape
         size = f"{n_lines}x{n_depths}"
-        return f"{self.network}-{self.precision}-{size}-{self.library}-{self.digest[:12]}.plan"
+        return f"{self.network}-{self.precision}-{size}-{self.runtime}-{self.digest[:12]}.plan"
 
 
 def cache_folder() -> Path:

@@ -131,7 +131,7 @@ def plan_for(
 
     def build() -> bytes:
         _log.info("building a plan of %s for %s × %s with %s", path.stem, *shape[::-1], library)
-        timings = f"timings-{library}-{key.library_version}-{major}{minor}.cache"
+        timings = f"timings-{library}-{key.runtime_version}-{major}{minor}.cache"
         return build_plan(
             onnx_model, shape, library, timing_cache=cache_folder() / timings, progress=progress
         )
