@@ -7,6 +7,7 @@ frames of one scan are equally large, and to compare a size costs a hundredth of
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence, Sized
 from typing import Final
@@ -38,17 +39,16 @@ class RubbishLimit:
         self._most_per_s = most_per_s
         self._clock = clock
         self._good_bytes: int | None = None
+        # How many there were in the second that began then.
         self._malformed = 0
-        # When the second began that is being counted, and whether it has had enough.
-        self._begun_s = -1.0
-        self._flooded = False
+        self._begun_s = -math.inf
 
     def admits(self, parts: Sequence[Sized]) -> bool:
         """Whether to look into a message."""
-        if not self._flooded:
+        if self._malformed < self._most_per_s or self._good_bytes is None:
             return True
         if self._clock() >= self._begun_s + 1.0:
-            self._flooded = False
+            self._malformed = 0
             return True
         return len(parts[-1]) == self._good_bytes
 
@@ -62,4 +62,3 @@ class RubbishLimit:
         if now_s >= self._begun_s + 1.0:
             self._begun_s, self._malformed = now_s, 0
         self._malformed += 1
-        self._flooded = self._good_bytes is not None and self._malformed >= self._most_per_s

@@ -10,19 +10,13 @@ import socket
 import processes
 import pytest
 import zmq
+from clock import Clock
 
 from rtelasto.errors import RtelastoError
 from rtelasto.logs import JsonLines, LimitedHandler, RateLimit, TextLines, set_up
 from rtelasto.receive import StrainReceiver
 
 WAIT_S = 60.0
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_cause_is_told_once_in_its_time_and_again_later() -> None:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import processes
 import pytest
+from clock import Clock
 
 pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 
@@ -132,15 +133,6 @@ def test_every_frame_is_recorded_or_counted_as_lost(
     assert missing >= counts.get("rf.lost_on_wire", 0)
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def segments(folder: Path, counters: Counters, clock: Clock) -> Segments[RfFrame]:
     return Segments(
         folder,
@@ -157,7 +149,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_segment_is_a_second_and_a_take_is_of_one_kind(tmp_path: Path):
-    counters, clock = Counters(), Clock()
+    counters, clock = Counters(), Clock(100.0)
     rf = segments(tmp_path, counters, clock)
     for number in range(10):
         rf.write(rf_frame(number))
@@ -181,7 +173,7 @@ def test_a_segment_is_a_second_and_a_take_is_of_one_kind(tmp_path: Path):
 
 
 def test_a_segment_that_cannot_be_written_is_counted_and_tried_again(tmp_path: Path):
-    counters, clock = Counters(), Clock()
+    counters, clock = Counters(), Clock(100.0)
     folder = tmp_path / "gone"
     folder.mkdir()
     rf = segments(folder, counters, clock)

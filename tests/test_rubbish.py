@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +17,6 @@ PATIENCE_S = 60.0
 SAMPLES = np.ones((4, 256), np.int16)
 FRAMES = 90
 BAD_BETWEEN = 100
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @given(

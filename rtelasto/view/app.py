@@ -117,8 +117,9 @@ class Page:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
             for job in done:
                 try:
-                    with suppress(WebSocketDisconnect):
-                        job.result()
+                    job.result()
+                except WebSocketDisconnect:
+                    pass
                 except RuntimeError:
                     # Of two that send to a page that is gone, the second is told off for it in other words.
                     if self._socket.application_state is not WebSocketState.DISCONNECTED:
