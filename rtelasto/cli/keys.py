@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from rtelasto.cli.terminal import console
 from rtelasto.keys import KeyFolder
+from rtelasto.names import printable_name
 
 
 def keys(
@@ -31,9 +32,9 @@ def keys(
     """
     made = KeyFolder.make(folder)
     for file in allow:
-        console.print(f"may connect: {made.allow(file)}")
+        console.print(f"may connect: {printable_name(made.allow(file))}")
     if server is not None:
-        console.print(f"is connected to: {made.trust(*server)}")
+        console.print(f"is connected to: {printable_name(made.trust(*server))}")
     if not allow and server is None:
         _explain(made)
 
@@ -53,4 +54,4 @@ def _explain(made: KeyFolder) -> None:
         "The same the other way round with its own.key, then --keys on both sides, here:",
         f"    rtelasto run --keys {made.path}",
     ):
-        console.print(line, soft_wrap=True)
+        console.print(printable_name(line), soft_wrap=True)

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.names import printable_name
 from rtelasto.sinks.latched_file import LatchedFile
 from rtelasto.sinks.output_file import OutputFile
 
@@ -193,7 +194,7 @@ class ZeaFile:
 
     def _put(self, name: str, value: str | int | float, unit: str = "–", text: str = "") -> None:
         """One value under ``custom/``."""
-        self._custom[name] = value
+        self._custom[name] = printable_name(value) if isinstance(value, str) else value
         self._custom[name].attrs["unit"] = unit
         self._custom[name].attrs["description"] = text
 

@@ -53,7 +53,8 @@ def look_first(path: Path) -> None:
     Raises
     ------
     RtelastoError
-        If the HDF5 library does not survive the file, or does not come to an end with it.
+        If the HDF5 library does not survive the file, or does not come to an end with it, or the other
+        process does not start.
     """
     with _lock:
         started = time.monotonic()
@@ -111,14 +112,20 @@ def _running() -> subprocess.Popen[str]:
     if _process is None:
         _owner = os.getpid()
         _process = subprocess.Popen(
-            [sys.executable, "-m", "rtelasto.sources.first_look"],
+            # Warnings that the user wants as errors are not the file's fault.
+            [sys.executable, "-W", "ignore", "-m", "rtelasto.sources.first_look"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             encoding="utf-8",
         )
         assert _process.stdout is not None
-        _process.stdout.readline()  # says that it is ready, so that its start counts for no file
+        # It says that it is ready, so that neither its start nor a failure of it counts for a file.
+        if not _process.stdout.readline():
+            raise RtelastoError(
+                "cannot be looked at: the process that opens HDF5 files first does not start (exit code "
+                f"{_end()}); `python -m rtelasto.sources.first_look` says why"
+            )
     return _process
 
 
