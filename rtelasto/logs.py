@@ -39,7 +39,10 @@ def set_up() -> None:
         raise RtelastoError(f"{FORMAT_VARIABLE} must be text or json, got {name!r}")
     handler = LimitedHandler()
     handler.setFormatter(JsonLines() if as_json() else TextLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # What libraries tell of their work is not for users; their warnings are.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("rtelasto", "rtelasto_engines"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def as_json() -> bool:
