@@ -1,7 +1,8 @@
 """Replays a recording over the wire at its true frame times, as if a scanner sent it.
 
 Every frame has an absolute deadline, counted from the first: a frame that is late is sent at once
-and counted, and the ones after it are on time again, so that a replay never drifts.
+and counted, and the ones after it are on time again, so that a replay never drifts. A pause in the
+recording is waited out up to a limit.
 """
 
 from __future__ import annotations
@@ -32,8 +33,16 @@ _LOOK_S = 0.1
 Stamp = Literal["monotonic", "unix", "recording"]
 
 
+MAX_PAUSE_S = 10.0
+"""The longest pause that is waited out unless another is asked for: longer than between two presses of one
+examination, shorter than a user waits before taking the replay for dead."""
+
+
 class Replayable(Protocol):
-    """What a replay needs of a recording, such as `rtelasto.sources.open_recording` gives."""
+    """What a replay needs of a recording, such as `rtelasto.sources.open_recording` gives.
+
+    Where it has ``frame_ids`` too, int64 (n_frames,) and never falling, these are sent.
+    """
 
     @property
     def format(self) -> RfFormat: ...
@@ -108,6 +117,36 @@ def frame_times_ns(
     return times, int(times[-1] + np.median(intervals))
 
 
+def shorten_pauses(times_ns: NDArray[np.int64], max_pause_s: float) -> NDArray[np.int64]:
+    """Frame times with no step longer than a limit.
+
+    Parameters
+    ----------
+    times_ns
+        When each frame is due, shape (n_frames,), rising.
+    max_pause_s
+        The longest step to be left; infinity leaves all.
+
+    Returns
+    -------
+    ndarray
+        Shape (n_frames,), from the same start.
+
+    Raises
+    ------
+    RtelastoError
+        If ``max_pause_s`` is not above 0.
+    """
+    if not max_pause_s > 0.0:
+        raise RtelastoError(
+            f"max_pause_s must be above 0, or inf for no limit, got {max_pause_s:g}"
+        )
+    if not max_pause_s * 1e9 < 2.0**62:
+        return times_ns
+    steps = np.minimum(np.diff(times_ns), max(1, round(max_pause_s * 1e9)))
+    return np.concatenate([times_ns[:1], times_ns[0] + np.cumsum(steps)])
+
+
 class Replayer(Closing):
     """A sender that replays a recording.
 
@@ -123,6 +162,9 @@ class Replayer(Closing):
         How many times to replay it; True for ever. Frame ids and times go on over the loops.
     fps
         Frames per second instead of the recording's own times.
+    max_pause_s
+        The longest pause between two frames, of the recording's own times, that is waited out; longer
+        ones are shortened to it.
     stamp
         What ``acquired_ns`` is to be: the time of sending on the "monotonic" clock (so that a
         receiver on this machine can tell the latency) or on the "unix" clock, or the time in the
@@ -133,6 +175,11 @@ class Replayer(Closing):
         Frames kept for a subscriber that does not keep up.
     keys
         Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+
+    Attributes
+    ----------
+    pauses_ns
+        How long the pauses between frames of the recording are that are over `MAX_PAUSE_S` or shortened.
 
     Raises
     ------
@@ -148,6 +195,7 @@ class Replayer(Closing):
         speed: float = 1.0,
         loop: bool | int = False,
         fps: float | None = None,
+        max_pause_s: float = MAX_PAUSE_S,
         stamp: Stamp = "monotonic",
         wait_s: float = 5.0,
         send_hwm: int = 16,
@@ -160,6 +208,14 @@ class Replayer(Closing):
         self._times_ns, self._period_ns = frame_times_ns(
             recording.timestamps_ns, recording.n_frames, fps
         )
+        if fps is not None:
+            max_pause_s = np.inf
+        self._due_ns = shorten_pauses(self._times_ns, max_pause_s)
+        steps = np.diff(self._times_ns)
+        limit_ns = 1e9 * min(max_pause_s, MAX_PAUSE_S)
+        self.pauses_ns = steps[steps > limit_ns] if fps is None else steps[:0]
+        ids = getattr(recording, "frame_ids", None)
+        self._ids: NDArray[np.int64] = np.arange(recording.n_frames) if ids is None else ids
         self._speed = speed
         self._stamp = stamp
         self._wait_s = wait_s
@@ -185,17 +241,19 @@ class Replayer(Closing):
         self._wait_for_subscriber(stop)
         sent = late = worst_ns = 0
         start_ns = 0
-        for index, recorded_ns in self._frames():
+        for loop, index in self._frames():
             samples = self._recording.read(index)
             start_ns = start_ns or monotonic_ns()
-            deadline_ns = start_ns + round(recorded_ns / self._speed)
+            due_ns = loop * self._due_period_ns + int(self._due_ns[index])
+            deadline_ns = start_ns + round(due_ns / self._speed)
             if not _wait_until(deadline_ns, stop):
                 break
             lateness_ns = monotonic_ns() - deadline_ns
             self._sender.send(
                 samples,
                 self._recording.format,
-                acquired_ns=self._recorded_ns(recorded_ns) if self._stamp == "recording" else None,
+                frame_id=loop * self._ids_period + int(self._ids[index]),
+                acquired_ns=self._recorded_ns(loop, index) if self._stamp == "recording" else None,
             )
             sent += 1
             late += lateness_ns > LATE_NS
@@ -221,15 +279,25 @@ class Replayer(Closing):
         self._sender.close()
 
     def _frames(self) -> Iterator[tuple[int, int]]:
-        """Index of each frame to be sent and its time since the first at speed 1, in ns."""
+        """The loop and index of each frame to be sent."""
         loops = itertools.count() if self._loops is None else range(self._loops)
         for loop in loops:
-            for index, time_ns in enumerate(self._times_ns):
-                yield index, loop * self._period_ns + int(time_ns)
+            for index in range(self._recording.n_frames):
+                yield loop, index
 
-    def _recorded_ns(self, since_first_ns: int) -> int:
+    @property
+    def _due_period_ns(self) -> int:
+        """From the first frame to the first of the next loop; the last frame lasts as long as recorded."""
+        return self._period_ns + int(self._due_ns[-1] - self._times_ns[-1])
+
+    @property
+    def _ids_period(self) -> int:
+        return int(self._ids[-1] - self._ids[0]) + 1
+
+    def _recorded_ns(self, loop: int, index: int) -> int:
         timestamps_ns = self._recording.timestamps_ns
-        return since_first_ns + (0 if timestamps_ns is None else int(timestamps_ns[0]))
+        first_ns = 0 if timestamps_ns is None else int(timestamps_ns[0])
+        return first_ns + loop * self._period_ns + int(self._times_ns[index])
 
     def _wait_for_subscriber(self, stop: threading.Event) -> None:
         give_up_ns = monotonic_ns() + round(self._wait_s * 1e9)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from cyclopts import Parameter
+from numpy.typing import NDArray
 
 from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.errors import RtelastoError
-from rtelasto.replay import Replayer, Stamp
+from rtelasto.names import printable_name
+from rtelasto.replay import MAX_PAUSE_S, Replayer, Stamp
 
 
 def replay(
@@ -22,6 +26,7 @@ def replay(
     loop: bool = False,
     repeat: int = 1,
     fps: float | None = None,
+    max_pause_s: float = MAX_PAUSE_S,
     stamp: Stamp = "monotonic",
     wait_s: float = 5.0,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
@@ -44,6 +49,9 @@ def replay(
         Replay so many times.
     fps
         Frames per second instead of the recording's own times.
+    max_pause_s
+        The longest pause in the recording that is waited out; longer ones are shortened to it. inf
+        waits all of them out.
     stamp
         Clock of the acquisition times sent: monotonic, unix, or the recording's own.
     wait_s
@@ -59,6 +67,7 @@ def replay(
             speed=speed,
             loop=loop or repeat,
             fps=fps,
+            max_pause_s=max_pause_s,
             stamp=stamp,
             wait_s=wait_s,
             keys=keys,
@@ -66,7 +75,10 @@ def replay(
         stop_on_signals() as stop,
         notes.status("") as status,
     ):
-        notes.print(f"{file.name}: {describe(opened)}; sending from {replayer.endpoint}")
+        name = printable_name(file.name)
+        notes.print(f"{name}: {describe(opened)}; sending from {replayer.endpoint}")
+        if replayer.pauses_ns.size:
+            notes.print(f"{name}: {_pauses(replayer.pauses_ns, max_pause_s)}")
         status.update("waiting for a subscriber")
 
         def progress(sent: int, total: int | None) -> None:
@@ -88,3 +100,12 @@ def replay(
             "duration": f"{report.duration_s:.2f} s",
         },
     )
+
+
+def _pauses(pauses_ns: NDArray[np.int64], max_pause_s: float) -> str:
+    found = (
+        f"pauses between its frames: {pauses_ns.size}, the longest of {pauses_ns.max() / 1e9:.0f} s"
+    )
+    if math.isinf(max_pause_s):
+        return f"{found}; all are waited out"
+    return f"{found}; at most {max_pause_s:g} s of each are waited out (--max-pause-s)"

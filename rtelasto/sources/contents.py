@@ -34,6 +34,7 @@ PHYSICS = (
 _ASSUMED = {"start_depth_m": 0.0, "sound_speed_m_s": 1540.0}
 _FRAME_RATE_LIMITS_HZ = (1e-3, 1e5)
 _ESTIMATE_FRAMES = 3
+_MAX_FRAME_ID = 1 << 62
 _MAX_AXES = 8  # MATLAB and NumPy users leave some of length 1
 _CENTER_FREQ_LIMITS_HZ = (1e5, 1e8)
 
@@ -73,7 +74,7 @@ class Contents:
     ``array`` is anything that `FrameStack` reads; ``axes`` its axes where the file or its format
     says them. ``matlab_order`` tells that the writer showed the axes in reverse. ``values`` holds
     what the file says of `PHYSICS`, and ``axial_step_m`` where it says that instead of a sampling
-    frequency.
+    frequency. ``files`` are those that belong to it beside the one that was opened.
     """
 
     array: Any
@@ -84,6 +85,8 @@ class Contents:
     values: dict[str, float] = field(default_factory=dict)
     axial_step_m: float | None = None
     timestamps_ns: NDArray[np.int64] | None = None
+    frame_ids: NDArray[np.int64] | None = None
+    files: tuple[Path, ...] = ()
     provenance: dict[str, str | int | float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     truth: Callable[[RfFormat], RecordedTruth] | None = None
@@ -133,7 +136,8 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
             "(--center-freq-hz sets it)"
         )
     rf_format = _rf_format(stack, values)
-    timestamps_ns = _timestamps(contents, overrides, stack.n_frames, notes)
+    frame_ids = _frame_ids(contents, stack.n_frames, notes)
+    timestamps_ns = _timestamps(contents, overrides, stack.n_frames, frame_ids, notes)
     provenance = fingerprint(path) | contents.provenance
     provenance["format_from"] = "; ".join(f"{name}: {origin[name]}" for name in PHYSICS)
     return Recording(
@@ -141,6 +145,8 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
         rf_format,
         stack,
         timestamps_ns=timestamps_ns,
+        frame_ids=frame_ids,
+        files=contents.files,
         provenance=provenance,
         notes=tuple(notes),
         truth=contents.truth(rf_format) if contents.truth is not None else None,
@@ -237,11 +243,45 @@ def _physics(contents: Contents, overrides: Overrides) -> tuple[dict[str, float]
     return values, origin
 
 
+def _frame_ids(contents: Contents, n_frames: int, notes: list[str]) -> NDArray[np.int64] | None:
+    """The frame ids of the file, made to rise where the scanner counted anew; None if it has none."""
+    ids = contents.frame_ids
+    if ids is None:
+        return None
+    if ids.shape != (n_frames,) or (ids.size and not 0 <= ids.min() <= ids.max() < _MAX_FRAME_ID):
+        notes.append(f"frame ids left out: {ids.size} for {n_frames} frames, or not within 0…2^62")
+        return None
+    falls = np.flatnonzero(np.diff(ids) < 0)
+    if not falls.size:
+        return ids
+    rises = np.zeros(n_frames, np.int64)
+    # A step of 2: the frames on both sides are no neighbours.
+    rises[falls + 1] = ids[falls] - ids[falls + 1] + 2
+    if float(ids.max()) + rises.sum(dtype=np.float64) >= _MAX_FRAME_ID:
+        notes.append("frame ids left out: they fall too often")
+        return None
+    notes.append(
+        f"frame ids start anew at frame {falls[0] + 1}"
+        + (f" and {falls.size - 1} more times" if falls.size > 1 else "")
+        + ": raised from there on, so that they go on rising"
+    )
+    return ids + np.cumsum(rises)
+
+
 def _timestamps(
-    contents: Contents, overrides: Overrides, n_frames: int, notes: list[str]
+    contents: Contents,
+    overrides: Overrides,
+    n_frames: int,
+    frame_ids: NDArray[np.int64] | None,
+    notes: list[str],
 ) -> NDArray[np.int64] | None:
     if overrides.frame_rate_hz is not None:
-        return np.rint(np.arange(n_frames) * (1e9 / overrides.frame_rate_hz)).astype(np.int64)
+        places = np.arange(n_frames, dtype=np.float64)
+        steps = np.diff(frame_ids) if frame_ids is not None else np.zeros(0)
+        if frame_ids is not None and steps.size and steps.min() > 0:
+            # Time passes where frames are missing, too.
+            places = (frame_ids - frame_ids[0]) / np.median(steps)
+        return np.rint(places * (1e9 / overrides.frame_rate_hz)).astype(np.int64)
     times = contents.timestamps_ns
     if times is None:
         return None

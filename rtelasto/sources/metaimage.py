@@ -84,6 +84,7 @@ def read_metaimage(path: Path, overrides: Overrides) -> Contents:
     contents = Contents(array=array, close=close)
     if data_path != path:
         contents.provenance = fingerprint(data_path, prefix="source_data")
+        contents.files = (data_path,)
     _orient(contents, header)
     contents.timestamps_ns = _timestamps(header, shape[0] if len(shape) == 3 else 1)
     return contents

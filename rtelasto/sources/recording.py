@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rtelasto.closing import Closing
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.names import printable_name
 
 if TYPE_CHECKING:
     from rtelasto.sources.axes import FrameStack
@@ -36,6 +37,11 @@ class Recording(Closing):
         Type of the samples that `read` returns.
     timestamps_ns
         int64 (n_frames,), strictly increasing, from any start; None where the file does not say.
+    frame_ids
+        int64 (n_frames,): the scanner's acquisition count, never falling; where ids are missing, frames
+        are. 0, 1, 2 … where the file does not say.
+    files
+        All files that the recording consists of, the folder first where it is one.
     provenance
         What is known of where the data come from: name, size and SHA-256 of the first MiB of the
         file, and ``format_from``, which says for each value of the format whether the file said it,
@@ -53,6 +59,8 @@ class Recording(Closing):
         stack: FrameStack,
         *,
         timestamps_ns: NDArray[np.int64] | None = None,
+        frame_ids: NDArray[np.int64] | None = None,
+        files: tuple[Path, ...] = (),
         provenance: Mapping[str, str | int | float] | None = None,
         notes: tuple[str, ...] = (),
         truth: RecordedTruth | None = None,
@@ -61,6 +69,10 @@ class Recording(Closing):
         self.path = path
         self.format = rf_format
         self.timestamps_ns = timestamps_ns
+        self.frame_ids: NDArray[np.int64] = (
+            np.arange(stack.n_frames) if frame_ids is None else frame_ids
+        )
+        self.files = (path, *files)
         self.provenance: dict[str, str | int | float] = dict(provenance or {})
         self.notes = notes
         self.truth = truth
@@ -112,17 +124,40 @@ class Recording(Closing):
             )
 
     def frame(self, i: int) -> RfFrame:
-        """Frame ``i``; its ``frame_id`` is ``i`` and its ``acquired_ns`` the timestamp, or 0."""
+        """Frame ``i`` with its id of `frame_ids`; its ``acquired_ns`` is the timestamp, or 0."""
         samples = self.read(i)
         i %= self.n_frames
         acquired_ns = 0 if self.timestamps_ns is None else int(self.timestamps_ns[i])
         return RfFrame(
             samples,
             self.format,
-            frame_id=i,
+            frame_id=int(self.frame_ids[i]),
             acquired_ns=acquired_ns,
-            stream=self.path.name,
+            stream=printable_name(self.path.name),
         )
+
+    def index_of(self, frame_id: int) -> int:
+        """The place of the frame with an id, such as one in the ``frame_ids`` of a strain frame.
+
+        Raises
+        ------
+        IndexError
+            If there is none.
+        """
+        i = int(np.searchsorted(self.frame_ids, frame_id))
+        if i == self.n_frames or self.frame_ids[i] != frame_id:
+            raise IndexError(f"{self.path} has no frame with the id {frame_id}")
+        return i
+
+    def frame_with_id(self, frame_id: int) -> RfFrame:
+        """The frame with an id of `frame_ids`; raises IndexError if there is none."""
+        return self.frame(self.index_of(frame_id))
+
+    @property
+    def n_missing(self) -> int:
+        """How many frames are missing between the first and the last, as the frame ids show."""
+        steps = np.diff(self.frame_ids)
+        return int((steps[steps > 1] - 1).sum())
 
     def frames(self) -> Iterator[RfFrame]:
         """All frames in order."""

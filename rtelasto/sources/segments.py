@@ -45,12 +45,14 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
 
     first: Contents | None = None
     times: list[NDArray[np.int64] | None] = []
+    ids: list[NDArray[np.int64] | None] = []
     lengths: list[int] = []
     for path in paths:
         look_first(path)
         contents = open_segment(path)
         array = contents.array
         times.append(contents.timestamps_ns)
+        ids.append(contents.frame_ids)
         lengths.append(array.shape[0])
         alike = (contents.values, contents.dtype, array.shape[1:], array.dtype)
         if first is None:
@@ -61,13 +63,20 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
             raise RtelastoError(f"{path.name} holds other frames than {paths[0].name}")
     assert first is not None, "a take has at least one segment"
     joined = _Joined(paths, lengths, expected[2], dtype, open_segment)
-    known = [part for part in times if part is not None]
     return replace(
         first,
         array=joined,
-        timestamps_ns=np.concatenate(known) if len(known) == len(times) else None,
+        timestamps_ns=_concatenated(times),
+        frame_ids=_concatenated(ids),
+        files=tuple(path for path in folder.iterdir() if path.suffix.lower() == ".h5"),
         close=joined.close,
     )
+
+
+def _concatenated(parts: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+    """All parts as one array; None where one is missing."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def _take(folder: Path, wanted: str | None) -> list[Path]:

@@ -50,6 +50,8 @@ def read_verasonics(path: Path, file: h5py.File, overrides: Overrides) -> Conten
         notes.append("no TX in the file: its one transmit taken as a plane wave straight down")
     contents = beamformed_contents(frames, provenance={"source_dataset": "RcvData"})
     contents.notes += notes
+    if isinstance(buffer, np.memmap):
+        contents.files = (path.with_suffix(".bin"),)
     return contents
 
 

@@ -173,6 +173,9 @@ def _read_custom(custom: h5py.Group, contents: Contents) -> None:
         acquired_ns = numbers(acquired, MAX_FRAMES).astype(np.int64)
         if acquired_ns.any():
             contents.timestamps_ns = acquired_ns
+    ids = custom.get("frame_id")
+    if isinstance(ids, h5py.Dataset) and ids.ndim == 1 and ids.dtype.kind == "i":
+        contents.frame_ids = numbers(ids, MAX_FRAMES).astype(np.int64)
     provenance = custom.get("provenance")
     if isinstance(provenance, h5py.Group):
         for name, item in provenance.items():
