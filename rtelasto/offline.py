@@ -14,9 +14,12 @@ from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.names import printable_name
 from rtelasto.pipeline import Pipeline
+from rtelasto.sequence import SequenceCheck
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
+from rtelasto.sinks.outputs import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 
@@ -40,25 +43,36 @@ def process_recording(
     *,
     png: Path | None = None,
     mp4: Path | None = None,
+    force: bool = False,
     on_frame: Callable[[], None] | None = None,
 ) -> OfflineSummary:
     """Write the strain of every pair of a recording to ``out``.
 
-    If asked, also draw the pair that strains most as a picture and all of them as a video.
+    If asked, also draw the pair that strains most as a picture and all of them as a video. Frames that
+    the recording's frame ids show to be missing are counted as ``gaps``, as in a live run; no pair spans
+    them.
 
     Raises
     ------
+    MissingExtraError
+        If a picture or video is asked for and what draws it is not installed.
     RtelastoError
-        If no pair can be made, or a file cannot be written; ``out`` is then left as it was.
+        If no pair can be made, or a file cannot be written or, without ``force``, must not be replaced
+        (`rtelasto.sinks.outputs.check_outputs`); ``out`` is then left as it was.
     """
+    check_outputs(
+        ("--out", out, STRAIN),
+        ("--png", png, PICTURE),
+        ("--mp4", mp4, VIDEO),
+        inputs=recording.files,
+        force=force,
+    )
     counters = Counters()
     policy = settings.policy()
     if recording.n_frames < 2:
         raise RtelastoError(
             f"{recording.path}: {recording.n_frames} frame makes no pair, at least 2 are needed"
         )
-    if out.exists() and out.samefile(recording.path):
-        raise RtelastoError(f"{out}: is the recording itself; name another file for the strain")
     estimator = open_estimator(
         settings.engine,
         device=settings.device,
@@ -68,15 +82,18 @@ def process_recording(
     )
     estimator.warm_up()
     pipeline = Pipeline(estimator, policy, counters)
+    # The frames' places stand for a sender's seq: what is missing was lost before the recording.
+    sequence = SequenceCheck(counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}
     qualities: list[float] = []
     strains: list[float] = []
     times = Latencies()
     best: StrainFrame | None = None
     with StrainWriter(out, recording.format, provenance=provenance) as writer:
-        for frame in recording:
+        for index, frame in enumerate(recording):
             started = time.perf_counter_ns()
-            strain = pipeline.process(frame)
+            new = sequence.accept(frame.stream, index, frame.frame_id)
+            strain = pipeline.process(frame) if new else None
             if strain is not None:
                 times.add(time.perf_counter_ns() - started)
                 writer.write(strain)
@@ -97,14 +114,14 @@ def process_recording(
         save_picture(
             png,
             best,
-            recording.frame(best.frame_ids[0]),
-            title=f"{recording.path.name} · {best.engine}",
+            recording.frame_with_id(best.frame_ids[0]),
+            title=printable_name(f"{recording.path.name} · {best.engine}"),
         )
     if mp4 is not None:
         from rtelasto.sinks.video import save_video
 
         with StrainFile(out) as strain_file:
-            save_video(mp4, strain_file, recording.frame)
+            save_video(mp4, strain_file, recording.frame_with_id)
     counts = counters.snapshot()
     counts.pop("strain.out", None)
     return OfflineSummary(

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from rtelasto.accuracy.metrics import SAMPLE_M, displacement_snr_db, rmse
 from rtelasto.accuracy.regions import judged_pixels
-from rtelasto.errors import MissingExtraError
+from rtelasto.names import printable_name
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_file import OutputFile
+from rtelasto.sinks.outputs import PAGE, check_outputs
 from rtelasto.sinks.picture import Drawing
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
@@ -45,6 +46,7 @@ def write_report(
     out: Path,
     settings: EstimateSettings,
     *,
+    force: bool = False,
     on_frame: Callable[[], None] | None = None,
 ) -> None:
     """Process a recording and write what came of it as a page that needs nothing beside it.
@@ -54,12 +56,10 @@ def write_report(
     MissingExtraError
         If matplotlib is not installed.
     RtelastoError
-        If no pair can be made or the page cannot be written.
+        If no pair can be made, or the page cannot be written or, without ``force``, must not replace
+        what is there (`rtelasto.sinks.outputs.check_outputs`).
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("a report", "plot") from None
+    check_outputs(("--out", out, PAGE), inputs=recording.files, force=force)
     output = OutputFile(out)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,8 @@ def errors_against_truth(recording: Recording, strain: StrainFile) -> Errors | N
     wavelength_m = recording.format.sound_speed_m_s / recording.format.center_freq_hz
     rows = []
     for frame in strain:
-        truth = recording.truth.between(*frame.frame_ids, grid=strain.grid)
+        pre, post = (recording.index_of(frame_id) for frame_id in frame.frame_ids)
+        truth = recording.truth.between(pre, post, grid=strain.grid)
         judged = judged_pixels(truth, wavelength_m)
         found, true = frame.axial_displacement_m[judged], truth.axial_displacement_m[judged]
         rows.append(
@@ -125,7 +126,7 @@ def _page(
         "pictures": "".join(_picture(recording, strain, i) for i in chosen_pairs(strain)),
     }
     template = files("rtelasto").joinpath("report.html").read_text(encoding="utf-8")
-    return string.Template(template).substitute(parts)
+    return printable_name(string.Template(template).substitute(parts))
 
 
 def chosen_pairs(strain: StrainFile) -> list[int]:
@@ -140,7 +141,7 @@ def chosen_pairs(strain: StrainFile) -> list[int]:
 
 def _picture(recording: Recording, strain: StrainFile, i: int) -> str:
     frame = strain.frame(i)
-    drawing = Drawing(frame, recording.frame(frame.frame_ids[0]))
+    drawing = Drawing(frame, recording.frame_with_id(frame.frame_ids[0]))
     return _image(drawing.png(_PICTURE_PER_INCH), f"strain of pair {i}", "png")
 
 

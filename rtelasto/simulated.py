@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.outputs import SIMULATION, check_outputs
 from rtelasto_engines.simulate.hand import HandMotion
 from rtelasto_engines.simulate.scene import L12_5_FORMAT, PUBLISHED_FORMAT
 from rtelasto_engines.simulate.sequence import simulate_sequence
@@ -25,6 +26,7 @@ def write_sequence(
     peak_strain: float = 0.02,
     motion: Literal["fem", "ideal"] = "fem",
     truth: bool = True,
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Simulate a hand-held press of layered tissue, 2608 × 128 int16, and write it to ``path``.
@@ -35,10 +37,12 @@ def write_sequence(
     Raises
     ------
     RtelastoError
-        If a parameter is out of range or the file cannot be written.
+        If a parameter is out of range, or the file cannot be written or, without ``force``, something
+        other than a simulated recording is there.
     MissingExtraError
         If ``motion`` is ``fem`` and scikit-fem is not installed.
     """
+    check_outputs(("recording", path, SIMULATION), force=force)
     rf_format = _FORMATS[probe]
     provenance: dict[str, str | int | float] = {
         "source": "rtelasto simulate",

@@ -118,7 +118,7 @@ def test_a_release_is_turned_over():
 
 
 def test_a_video_of_another_kind_is_refused(strain_path: Path, tmp_path: Path):
-    with StrainFile(strain_path) as strain, pytest.raises(RtelastoError, match=r"is an \.mp4"):
+    with StrainFile(strain_path) as strain, pytest.raises(RtelastoError, match=r"is one of \.mp4"):
         save_video(tmp_path / "strain.avi", strain, rf_frame)
 
 

@@ -11,8 +11,7 @@ from rtelasto.accuracy.agreement_plots import draw_agreement
 from rtelasto.accuracy.compare import TRUTH, Column, Comparison, Example
 from rtelasto.accuracy.summary import Shown, spread
 from rtelasto.domain import Grid
-from rtelasto.errors import MissingExtraError
-from rtelasto.sinks.output_file import OutputFile
+from rtelasto.sinks.outputs import load_matplotlib, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,33 +37,23 @@ def save_comparison(path: Path, comparison: Comparison, shown: Shown) -> None:
     MissingExtraError
         If matplotlib is not installed.
     RtelastoError
-        If the file cannot be written.
+        If the file cannot be written or is none of a picture.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("a picture", "plot") from None
+    load_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     labels = [column.label for column in shown.columns]
-    output = OutputFile(path)
-    try:
-        height = _PANEL_INCH * 7.4
-        figure = Figure(figsize=(_PANEL_INCH * (len(labels) + 1), height), layout="constrained")
-        FigureCanvasAgg(figure)
-        strips: Any = figure.subfigures(3, 1, height_ratios=(1.7, 1.4, 4.3))
-        top, middle, bottom = strips
-        if comparison.example is not None:
-            _draw_example(top, comparison.example, labels)
-            _draw_trade_off(middle, comparison, shown)
-        draw_agreement(bottom, comparison, labels)
-        figure.savefig(output.temporary, format="png", dpi=_PIXELS_PER_INCH, facecolor="white")
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    except BaseException:
-        output.discard()
-        raise
-    output.commit()
+    height = _PANEL_INCH * 7.4
+    figure = Figure(figsize=(_PANEL_INCH * (len(labels) + 1), height), layout="constrained")
+    FigureCanvasAgg(figure)
+    strips: Any = figure.subfigures(3, 1, height_ratios=(1.7, 1.4, 4.3))
+    top, middle, bottom = strips
+    if comparison.example is not None:
+        _draw_example(top, comparison.example, labels)
+        _draw_trade_off(middle, comparison, shown)
+    draw_agreement(bottom, comparison, labels)
+    save_figure(figure, path, per_inch=_PIXELS_PER_INCH)
 
 
 def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:

@@ -21,6 +21,7 @@ from rtelasto.accuracy import metrics
 from rtelasto.accuracy.compare import Column, Competitor
 from rtelasto.domain import FramePair, Grid, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.names import printable_name
 from rtelasto.sources import open_recording
 
 Mask = NDArray[np.bool_]
@@ -56,7 +57,9 @@ def score_recording(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> list[RecordingScore]:
-    """Run every competitor on every consecutive pair of a recording.
+    """Run every competitor on every pair of neighbouring frames of a recording.
+
+    Frames between which the frame ids show others to be missing are no neighbours.
 
     The windows of SNRe, 5 × 5 mm, are the same for all: of those that tile the recorded part and in
     which every engine's correlation is above 0.9, the five where the mean over engines and pairs of
@@ -65,13 +68,17 @@ def score_recording(
     Raises
     ------
     RtelastoError
-        If the recording cannot be read or holds fewer than two frames.
+        If the recording cannot be read or holds no two neighbouring frames.
     """
     with open_recording(path) as recording:
         frames = list(recording)
     if len(frames) < 2:
         raise RtelastoError(f"{path}: {len(frames)} frame makes no pair, at least 2 are needed")
-    pairs = [FramePair(pre, post) for pre, post in pairwise(frames)]
+    pairs = [
+        FramePair(pre, post) for pre, post in pairwise(frames) if post.frame_id == pre.frame_id + 1
+    ]
+    if not pairs:
+        raise RtelastoError(f"{path}: its frame ids say that no two of its frames are neighbours")
     found: list[list[tuple[Column, StrainFrame]]] = []
     for done, pair in enumerate(pairs, 1):
         found.append([result for competitor in competitors for result in competitor.strains(pair)])
@@ -99,7 +106,7 @@ def score_recording(
                 else _alike(previous.axial_strain[recorded], frame.axial_strain[recorded]),
             }
             before[column] = frame
-            scores.append(RecordingScore(path.name, index, column, values))
+            scores.append(RecordingScore(printable_name(path.name), index, column, values))
     return scores
 
 

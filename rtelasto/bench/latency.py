@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from rtelasto.bench.rig import Arrival, Burst, Rig
 from rtelasto.domain import RfFormat
-from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.errors import RtelastoError
 from rtelasto.latency import LatencySummary
+from rtelasto.sinks.outputs import load_matplotlib, save_figure
 
 # In the order of the path; those that a back-end does not have are left out. On a GPU everything from upload
 # to download is one stage, ``gpu``.
@@ -166,11 +167,10 @@ def draw_histogram(report: LatencyReport, path: Path) -> None:
     RtelastoError
         If the picture cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("a picture", "plot") from None
+    load_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.0, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -184,7 +184,4 @@ def draw_histogram(report: LatencyReport, path: Path) -> None:
     axes.set_title(
         f"{report.engine}, {report.strain_frames} of {report.frames_sent} frames at {report.fps:g} frames/s"
     )
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise RtelastoError(f"{path}: cannot be written ({error})") from None
+    save_figure(figure, path, per_inch=120)

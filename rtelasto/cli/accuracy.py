@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import json
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from rtelasto.cli.bench import write_json
 from rtelasto.cli.terminal import console, notes
-from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.errors import RtelastoError
+from rtelasto.names import printable_name
+from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
+from rtelasto.sources import open_recording
 
 # Columns of text that the tables need with quartiles.
 _WITH_QUARTILES = 110
@@ -29,6 +31,7 @@ def accuracy(
     threads: int | None = None,
     json_file: Path | None = None,
     png: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Score the engines on held-out simulated tissue whose motion is known.
 
@@ -66,6 +69,8 @@ def accuracy(
         Also write every figure of every pair here.
     png
         Also draw an example and the agreement with the truth here.
+    force
+        Replace what is there even if rtelasto did not write it; never a file of a recording.
     """
     from rtelasto.accuracy.compare import Competitor, compare
     from rtelasto.accuracy.recordings import (
@@ -90,12 +95,13 @@ def accuracy(
     names = [name.strip() for name in listed if name.strip()]
     if not names or len(set(names)) < len(names):
         raise RtelastoError(f"engines must name each engine once, got {engines!r}")
-    for path in (json_file, png):
-        # Found out now rather than after minutes of simulation.
-        if path is not None and not path.parent.is_dir():
-            raise RtelastoError(f"{path}: the folder does not exist")
-    if png is not None and importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("a picture", "plot")
+    inputs: list[Path] = []
+    for path in recordings:
+        with open_recording(path) as opened:
+            inputs += opened.files
+    check_outputs(
+        ("--json-file", json_file, FIGURES), ("--png", png, PICTURE), inputs=inputs, force=force
+    )
     competitors = [Competitor(open_engine(name, threads=threads), name) for name in names]
     with notes.status(f"tissue 1 of {total}") as status:
         result = compare(
@@ -121,7 +127,7 @@ def accuracy(
         out.print()
     recorded: list[RecordingScore] = []
     for path in recordings:
-        with notes.status(f"recording {path.name}"):
+        with notes.status(f"recording {printable_name(path.name)}"):
             recorded += score_recording(path, competitors)
     if recorded:
         columns = shown.columns or tuple(
@@ -132,10 +138,7 @@ def accuracy(
         lead = lowest_lead(recorded, first, "correlation")
         out.print(f"{first} over the best other engine, post-warp correlation, least: {lead:+.4f}")
     if json_file is not None:
-        try:
-            json_file.write_text(json.dumps(as_json(result, shown, recorded), indent=1) + "\n")
-        except OSError as error:
-            raise RtelastoError(f"{json_file}: cannot be written ({error.strerror})") from None
+        write_json(json_file, as_json(result, shown, recorded))
     if png is not None:
         from rtelasto.accuracy.picture import save_comparison
 

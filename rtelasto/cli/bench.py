@@ -14,6 +14,8 @@ from rich.table import Table
 from rtelasto.cli.terminal import console, examples, notes
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import LatencySummary
+from rtelasto.sinks.output_file import OutputFile
+from rtelasto.sinks.outputs import FIGURES, WRITTEN_BY, check_outputs
 
 app = App(
     name="bench",
@@ -42,6 +44,7 @@ def bench(
     cpu_runtime: str = "onnxruntime",
     device: str = "cpu",
     json_file: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Time the stages of the pipeline on simulated 2608 × 128 int16 frames.
 
@@ -61,12 +64,15 @@ def bench(
         Where it runs, as `rtelasto run` takes it: cpu, gpu, auto, …
     json_file
         Also write the figures here.
+    force
+        Replace what is there even if rtelasto did not write it.
     """
     # Not at the top: the list of commands imports this module.
     from rtelasto.timing import time_stages
 
     if pairs < 1:
         raise RtelastoError(f"pairs must be at least 1, got {pairs}")
+    check_outputs(("--json-file", json_file, FIGURES), force=force)
     with notes.status(f"timing {pairs} pairs with {engine}"):
         stages = time_stages(
             engine, pairs=pairs, threads=threads, cpu_runtime=cpu_runtime, device=device
@@ -89,8 +95,15 @@ def print_stages(title: str, stages: Mapping[str, LatencySummary]) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write figures to a file, or say why not."""
+    """Write figures to a file, with ``written_by`` in front; raises RtelastoError if it cannot be written."""
+    output = OutputFile(path)
     try:
-        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        text = json.dumps({"written_by": WRITTEN_BY, **content}, indent=1)
+        output.temporary.write_text(text + "\n", "utf-8")
     except OSError as error:
-        raise RtelastoError(f"{path}: cannot be written ({error.strerror})") from None
+        output.discard()
+        raise output.failure(error) from error
+    except BaseException:
+        output.discard()
+        raise
+    output.commit()

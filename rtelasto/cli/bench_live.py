@@ -9,6 +9,7 @@ from pathlib import Path
 from rtelasto.cli.bench import print_stages, write_json
 from rtelasto.cli.terminal import console, notes, print_table
 from rtelasto.latency import LatencySummary
+from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
 
 
 def latency(
@@ -24,6 +25,7 @@ def latency(
     device: str = "auto",
     json_file: Path | None = None,
     png: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Latency of a live run: 2608 × 128 int16 frames sent → strain received, end to end and by stage.
 
@@ -61,9 +63,12 @@ def latency(
         Also write the figures here.
     png
         Also draw a histogram of the end-to-end latency here.
+    force
+        Replace what is there even if rtelasto did not write it.
     """
     from rtelasto.bench.latency import draw_histogram, measure_latency
 
+    check_outputs(("--json-file", json_file, FIGURES), ("--png", png, PICTURE), force=force)
     with notes.status(f"timing {frames} frames at {fps:g} frames/s with {engine}"):
         report = measure_latency(
             engine,
@@ -110,6 +115,7 @@ def throughput(
     cpu_runtime: str = "onnxruntime",
     device: str = "auto",
     json_file: Path | None = None,
+    force: bool = False,
 ) -> None:
     """The highest rate of 2608 × 128 int16 frames turned into strain with none dropped, and the floor.
 
@@ -140,9 +146,13 @@ def throughput(
         Where it runs, as `rtelasto run` takes it: auto, cpu, gpu, …
     json_file
         Also write the figures here.
+    force
+        Replace what is there even if rtelasto did not write it.
     """
     from rtelasto.bench.floor import describe_floor, engine_floor, rates_of
     from rtelasto.bench.throughput import Trial, measure_throughput
+
+    check_outputs(("--json-file", json_file, FIGURES), force=force)
 
     def say(trial: Trial) -> None:
         found = "held" if trial.sustained else f"{trial.lost} lost, sent in {trial.seconds:.1f} s"

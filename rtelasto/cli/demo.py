@@ -17,8 +17,10 @@ from rtelasto.cli.terminal import console, notes, print_table
 from rtelasto.counters import is_loss
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import Latencies
+from rtelasto.names import printable_name
 from rtelasto.receive import StrainReceiver
 from rtelasto.simulated import write_sequence
+from rtelasto.sinks.outputs import PICTURE, SIMULATION, check_outputs
 from rtelasto.sinks.picture import save_picture
 from rtelasto.sources import open_recording
 from rtelasto.wire_strain import StrainMessage
@@ -37,6 +39,7 @@ def demo(
     fps: float = 10.0,
     rf: str = "tcp://127.0.0.1:5655",
     strain: str = "tcp://127.0.0.1:5656",
+    force: bool = False,
 ) -> None:
     """Simulate a hand-held press, replay it over ZeroMQ, run the pipeline, receive and draw the strain.
 
@@ -52,6 +55,8 @@ def demo(
         Rate at which they are replayed.
     rf, strain
         Loopback endpoints to use.
+    force
+        Replace files of these names in the folder even if no demo wrote them.
     """
     if frames < 2:
         raise RtelastoError(f"frames must be at least 2, got {frames}")
@@ -60,7 +65,8 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RtelastoError(f"{out}: cannot be made ({error.strerror})") from None
-    recording = out / "press.h5"
+    recording, picture = out / "press.h5", out / "strain.png"
+    check_outputs(("recording", recording, SIMULATION), ("picture", picture, PICTURE), force=force)
     messages: list[StrainMessage] = []
     with (
         StrainReceiver(strain, policy="every") as receiver,
@@ -73,6 +79,7 @@ def demo(
             recording,
             n_frames=frames,
             frame_rate_hz=20.0,
+            force=force,
             progress=lambda done, _: bar.update(simulating, completed=done),
         )
         receiving = bar.add_task("live strain", total=frames - 1)
@@ -88,9 +95,9 @@ def demo(
         raise RtelastoError(
             f"no strain frame arrived at {strain}: run again with other --rf and --strain ports"
         )
-    picture = _draw(recording, messages, out / "strain.png")
+    _draw(recording, messages, picture)
     _print_summary(messages, first_s, frames, time.monotonic() - started)
-    console.print(f"\nrecording {recording}\npicture   {picture}")
+    console.print(f"\nrecording {printable_name(recording)}\npicture   {printable_name(picture)}")
 
 
 class _Child:
@@ -151,16 +158,15 @@ def _strain(receiver: StrainReceiver, runner: _Child, sender: _Child) -> Iterato
             return
 
 
-def _draw(recording: Path, messages: list[StrainMessage], path: Path) -> Path:
+def _draw(recording: Path, messages: list[StrainMessage], path: Path) -> None:
     strongest = max(messages, key=lambda message: abs(message.frame.applied_strain)).frame
     with open_recording(recording) as opened:
         save_picture(
             path,
             strongest,
-            opened.frame(strongest.frame_ids[0]),
+            opened.frame_with_id(strongest.frame_ids[0]),
             title=f"simulated press · {strongest.engine}",
         )
-    return path
 
 
 def _print_summary(

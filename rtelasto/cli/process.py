@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import notes, print_table
+from rtelasto.names import printable_name
 from rtelasto.offline import process_recording
 from rtelasto.settings import EstimateSettings
 
@@ -20,6 +21,7 @@ def process(
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     png: Path | None = None,
     mp4: Path | None = None,
+    force: bool = False,
     settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
 ) -> None:
@@ -35,14 +37,22 @@ def process(
         Also draw the pair that strains most as a picture.
     mp4
         Also draw all pairs as a video.
+    force
+        Replace what is there even if it is not such a file of rtelasto's; never a file of the recording.
     """
     settings = settings or EstimateSettings()
     with (recording or RecordingFlags()).open(file) as opened:
-        notes.print(f"{file.name}: {describe(opened)}")
+        notes.print(f"{printable_name(file.name)}: {describe(opened)}")
         with Progress(console=notes, transient=True) as bar:
-            task = bar.add_task(settings.engine, total=opened.n_frames)
+            task = bar.add_task(printable_name(settings.engine), total=opened.n_frames)
             summary = process_recording(
-                opened, out, settings, png=png, mp4=mp4, on_frame=lambda: bar.advance(task)
+                opened,
+                out,
+                settings,
+                png=png,
+                mp4=mp4,
+                force=force,
+                on_frame=lambda: bar.advance(task),
             )
     rows: dict[str, object] = {
         "strain frames": summary.pairs,
@@ -51,4 +61,4 @@ def process(
         "time per pair": summary.time_per_pair,
     }
     rows |= summary.counters
-    print_table(str(out), rows)
+    print_table(printable_name(out), rows)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rtelasto.cli.terminal import notes
+from rtelasto.names import printable_name
 from rtelasto.sources import open_recording
 from rtelasto.sources.recording import Recording
 
@@ -48,7 +49,7 @@ class RecordingFlags:
         """Open a recording and print what was assumed about it."""
         recording = open_recording(path, **asdict(self))
         for note in recording.notes:
-            notes.print(f"{path.name}: {note}", style="dim")
+            notes.print(f"{printable_name(path.name)}: {note}", style="dim")
         return recording
 
 
@@ -62,9 +63,10 @@ def describe(recording: Recording) -> str:
     if times is not None and len(times) > 1:
         seconds = float(times[-1] - times[0]) / 1e9
         if math.isfinite(seconds) and seconds > 0:
-            rate = f", {(len(times) - 1) / seconds:.1f} frames/s"
+            rate = f", {(len(times) - 1 + recording.n_missing) / seconds:.1f} frames/s"
+    missing = f"; {recording.n_missing} frames are missing" if recording.n_missing else ""
     return (
         f"{recording.n_frames} frames of {f.n_samples} × {f.n_lines} {recording.dtype}, "
         f"{depth_mm:.1f} × {width_mm:.1f} mm, {f.sampling_freq_hz / 1e6:.4g} MHz sampling, "
-        f"{f.center_freq_hz / 1e6:.3g} MHz centre{rate}"
+        f"{f.center_freq_hz / 1e6:.3g} MHz centre{rate}{missing}"
     )

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import console, notes
+from rtelasto.names import printable_name
 from rtelasto.report import write_report
 from rtelasto.settings import EstimateSettings
 
@@ -18,6 +19,7 @@ def report(
     file: Path,
     *,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    force: bool = False,
     settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
 ) -> None:
@@ -29,12 +31,14 @@ def report(
         HDF5 (zea), MetaImage, MATLAB or NumPy recording, or a folder of `rtelasto record`.
     out
         The page; by default the recording's name with .html, in the current folder.
+    force
+        Replace what is there even if it is not a report of rtelasto's; never a file of the recording.
     """
     settings = settings or EstimateSettings()
     out = out or Path(f"{file.stem}.html")
     with (recording or RecordingFlags()).open(file) as opened:
-        notes.print(f"{file.name}: {describe(opened)}")
+        notes.print(f"{printable_name(file.name)}: {describe(opened)}")
         with Progress(console=notes, transient=True) as bar:
-            task = bar.add_task(settings.engine, total=opened.n_frames)
-            write_report(opened, out, settings, on_frame=lambda: bar.advance(task))
-    console.print(f"report    {out}")
+            task = bar.add_task(printable_name(settings.engine), total=opened.n_frames)
+            write_report(opened, out, settings, force=force, on_frame=lambda: bar.advance(task))
+    console.print(f"report    {printable_name(out)}")

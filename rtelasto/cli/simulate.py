@@ -7,6 +7,7 @@ from typing import Literal
 
 from rtelasto.cli.terminal import notes
 from rtelasto.errors import RtelastoError
+from rtelasto.names import printable_name
 from rtelasto.simulated import Probe, write_sequence
 
 
@@ -20,6 +21,7 @@ def simulate(
     motion: Literal["fem", "ideal"] = "fem",
     truth: bool = True,
     seed: int = 1,
+    force: bool = False,
 ) -> None:
     """Write a simulated recording with exact truth: a hand-held press of layered tissue.
 
@@ -41,6 +43,8 @@ def simulate(
         Write displacement and strain truth too.
     seed
         The same seed gives the same recording.
+    force
+        Replace what is there even if it is not a simulated recording.
     """
     if not 1e-4 <= strain <= 0.1:
         raise RtelastoError(f"strain must lie in 0.0001…0.1, got {strain:g}")
@@ -58,6 +62,9 @@ def simulate(
             peak_strain=strain,
             motion=motion,
             truth=truth,
+            force=force,
             progress=progress,
         )
-    notes.print(f"{file}: {frames} frames at {frame_rate_hz:g} frames/s, seed {seed}")
+    notes.print(
+        f"{printable_name(file)}: {frames} frames at {frame_rate_hz:g} frames/s, seed {seed}"
+    )

@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.domain import Grid, RfFrame, StrainFrame
-from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
-from rtelasto.sinks.output_file import OutputFile
+from rtelasto.sinks.outputs import PICTURE, check_suffix, load_matplotlib, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DYNAMIC_RANGE_DB = 60.0
-_FORMATS = (".png", ".pdf", ".svg")
 _IMAGE_HEIGHT_INCH, _IMAGE_WIDTH_INCH = 5.0, 7.0
 _PIXELS_PER_INCH = 150
 
@@ -59,24 +57,9 @@ def save_picture(
         If the picture cannot be written or is of another kind.
     """
     path = Path(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise RtelastoError(f"cannot write {path}: a picture is one of {', '.join(_FORMATS)}")
+    check_suffix(path, PICTURE)
     drawing = Drawing(frame, rf, mask_below=mask_below, title=title)
-    output = OutputFile(path)
-    try:
-        drawing.figure.savefig(
-            output.temporary,
-            format=path.suffix.lower()[1:],
-            dpi=_PIXELS_PER_INCH,
-            facecolor="white",
-        )
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    except BaseException:
-        output.discard()
-        raise
-    output.commit()
+    save_figure(drawing.figure, path, per_inch=_PIXELS_PER_INCH)
 
 
 class Drawing:
@@ -97,6 +80,8 @@ class Drawing:
     ------
     MissingExtraError
         If matplotlib is not installed.
+    RtelastoError
+        If matplotlib cannot be loaded.
     """
 
     def __init__(
@@ -108,11 +93,10 @@ class Drawing:
         title: str | None = None,
         limits_percent: tuple[float, float] | None = None,
     ) -> None:
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise MissingExtraError("a picture", "plot") from None
+        load_matplotlib()
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         self.figure = Figure(layout="constrained")
         self._canvas = FigureCanvasAgg(self.figure)
         self._mask_below = mask_below

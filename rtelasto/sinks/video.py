@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rtelasto.domain import RfFrame, StrainFrame
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sinks.output_file import OutputFile
+from rtelasto.sinks.outputs import VIDEO, WRITTEN_BY, check_suffix
 from rtelasto.sinks.picture import Drawing
 
 _PIXELS_PER_INCH = 110
@@ -55,8 +56,7 @@ def save_video(
     RtelastoError
         If the video cannot be written or is not to be an .mp4.
     """
-    if path.suffix.lower() != ".mp4":
-        raise RtelastoError(f"cannot write {path}: a video is an .mp4")
+    check_suffix(path, VIDEO)
     try:
         import imageio_ffmpeg
     except ImportError:
@@ -85,7 +85,10 @@ def save_video(
                     quality=_QUALITY,
                     macro_block_size=2,
                     # The temporary name has no suffix to tell by.
-                    output_params=["-f", "mp4", "-movflags", "+faststart"],
+                    output_params=[
+                        *("-f", "mp4", "-movflags", "+faststart"),
+                        *("-metadata", f"comment={WRITTEN_BY}"),
+                    ],
                 )
                 writer.send(None)
             writer.send(pixels)
