@@ -210,7 +210,9 @@ class Replayer(Closing):
         )
         if fps is not None:
             max_pause_s = np.inf
-        self._due_ns = shorten_pauses(self._times_ns, max_pause_s)
+        # With the first frame of the next loop, which a pause may precede as well.
+        due_ns = shorten_pauses(np.append(self._times_ns, self._period_ns), max_pause_s)
+        self._due_ns, self._due_period_ns = due_ns[:-1], int(due_ns[-1])
         steps = np.diff(self._times_ns)
         limit_ns = 1e9 * min(max_pause_s, MAX_PAUSE_S)
         self.pauses_ns = steps[steps > limit_ns] if fps is None else steps[:0]
@@ -284,11 +286,6 @@ class Replayer(Closing):
         for loop in loops:
             for index in range(self._recording.n_frames):
                 yield loop, index
-
-    @property
-    def _due_period_ns(self) -> int:
-        """From the first frame to the first of the next loop; the last frame lasts as long as recorded."""
-        return self._period_ns + int(self._due_ns[-1] - self._times_ns[-1])
 
     @property
     def _ids_period(self) -> int:
