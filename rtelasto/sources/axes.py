@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 
-SAMPLES_PER_LINE_COUNT = 3
-"""An RF frame has at least this many times more samples than lines, or its axes must be named."""
+MAX_AXES = 8
+"""Of an array; MATLAB and NumPy users leave some of length 1."""
 
 _NAMES = ("frame", "line", "sample")
 
@@ -53,33 +53,20 @@ def parse_axes(text: str, shape: tuple[int, ...], *, reverse: bool = False) -> t
     return tuple(reversed(names)) if reverse else names
 
 
-def guess_axes(shape: tuple[int, ...]) -> tuple[str, ...] | None:
-    """The axes of a bare array in C order, or None where its shape does not settle them.
+def holds_lines(shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape can hold RF lines: two or three axes, and more of length 1."""
+    return 2 <= sum(length != 1 for length in shape) <= 3 and len(shape) <= MAX_AXES
 
-    Frames lie along the first of three axes. The sample axis is the longest of all and at least
-    `SAMPLES_PER_LINE_COUNT` times as long as the line axis. Of more than three axes, those of
-    length 1 are left out.
-    """
-    if len(shape) > 3:
-        kept = [axis for axis, length in enumerate(shape) if length != 1]
-        if len(kept) > 3:
-            return None
-        inner = guess_axes(tuple(shape[axis] for axis in kept))
-        if inner is None:
-            return None
-        names = ["1"] * len(shape)
-        for axis, name in zip(kept, inner, strict=True):
-            names[axis] = name
-        return tuple(names)
-    if len(shape) < 2:
-        return None
-    first, second = shape[-2:]
-    if max(first, second) < max(shape) or max(first, second) < SAMPLES_PER_LINE_COUNT * min(
-        first, second
-    ):
-        return None
-    inner = ("line", "sample") if second > first else ("sample", "line")
-    return inner if len(shape) == 2 else ("frame", *inner)
+
+def check_real(dtype: np.dtype[Any]) -> None:
+    """Raise `RtelastoError` unless values of this type can be RF lines."""
+    if dtype.kind == "c":
+        raise RtelastoError(
+            f"holds complex (IQ) data, dtype {dtype}: RF lines are real; "
+            "modulate them back to the carrier or record RF"
+        )
+    if dtype.kind not in "iuf":
+        raise RtelastoError(f"holds dtype {dtype}: RF lines are integers or floating point")
 
 
 class FrameStack:
@@ -112,13 +99,7 @@ class FrameStack:
         dtype: np.dtype[Any] | None = None,
     ) -> None:
         stored = np.dtype(array.dtype)
-        if stored.kind == "c":
-            raise RtelastoError(
-                f"holds complex (IQ) data, dtype {stored}: RF lines are real; "
-                "modulate them back to the carrier or record RF"
-            )
-        if stored.kind not in "iuf":
-            raise RtelastoError(f"holds dtype {stored}: RF lines are integers or floating point")
+        check_real(stored)
         self._array = array
         self._axes = axes
         self._dtype = (np.dtype(dtype) if dtype is not None else stored).newbyteorder("=")

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
-from rtelasto.sources.axes import FrameStack, guess_axes, parse_axes
+from rtelasto.sources.axes import MAX_AXES, FrameStack, check_real, parse_axes
+from rtelasto.sources.axis_evidence import guess_axes
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.spectrum import estimate_center_freq_hz
+from rtelasto.sources.times import TIMES
 
 if TYPE_CHECKING:
     from rtelasto.sources.truth import RecordedTruth
@@ -31,11 +33,13 @@ PHYSICS = (
 )
 """The values of `RfFormat` that a file may say or a user may give."""
 
+BESIDE = (*PHYSICS, *TIMES)
+"""What a file may hold beside the array of RF lines, under these names."""
+
 _ASSUMED = {"start_depth_m": 0.0, "sound_speed_m_s": 1540.0}
 _FRAME_RATE_LIMITS_HZ = (1e-3, 1e5)
 _ESTIMATE_FRAMES = 3
 _MAX_FRAME_ID = 1 << 62
-_MAX_AXES = 8  # MATLAB and NumPy users leave some of length 1
 _CENTER_FREQ_LIMITS_HZ = (1e5, 1e8)
 
 
@@ -102,6 +106,7 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
         If something is still missing, all of it in one line, or does not fit an RF recording.
     """
     notes = contents.notes
+    check_real(np.dtype(contents.array.dtype))
     axes = _axes(contents, overrides)
     values, origin = _physics(contents, overrides)
     missing = [] if axes is not None else ["axes"]
@@ -182,33 +187,9 @@ def scalar_values(found: Mapping[str, Any]) -> dict[str, float]:
     return values
 
 
-def timestamps_from(found: Mapping[str, Any]) -> NDArray[np.int64] | None:
-    """Acquisition times from an entry ``timestamps_ns`` (integers) or ``timestamps_s``."""
-    if "timestamps_ns" in found:
-        return _whole_ns(np.ravel(found["timestamps_ns"]))
-    if "timestamps_s" in found:
-        return seconds_to_ns(np.ravel(found["timestamps_s"]))
-    return None
-
-
-def seconds_to_ns(seconds: NDArray[np.generic]) -> NDArray[np.int64] | None:
-    """Times in s as int64 ns, or None where one is not a finite number of plausible size."""
-    if seconds.dtype.kind not in "iuf":
-        return None
-    return _whole_ns(seconds.astype(np.float64) * 1e9)
-
-
-def _whole_ns(times: NDArray[np.generic]) -> NDArray[np.int64] | None:
-    if times.dtype.kind in "iu":
-        return times.astype(np.int64)
-    if times.dtype.kind != "f" or not np.all(np.abs(times) < 2.0**63):
-        return None
-    return np.rint(times.astype(np.float64)).astype(np.int64)
-
-
 def _axes(contents: Contents, overrides: Overrides) -> tuple[str, ...] | None:
     shape = tuple(contents.array.shape)
-    if len(shape) > _MAX_AXES:
+    if len(shape) > MAX_AXES:
         raise RtelastoError(f"has {len(shape)} axes: RF lines have 2 to 4")
     if overrides.axes is not None:
         return parse_axes(overrides.axes, shape, reverse=contents.matlab_order)
@@ -216,7 +197,7 @@ def _axes(contents: Contents, overrides: Overrides) -> tuple[str, ...] | None:
         return contents.axes
     if 0 in shape:
         raise RtelastoError(f"has shape {shape}: it holds no RF lines")
-    axes = guess_axes(shape)
+    axes = guess_axes(contents.array)
     if axes is not None:
         shown = tuple(reversed(axes)) if contents.matlab_order else axes
         contents.notes.append(f"axes taken as {','.join(shown)} (--axes sets them)")

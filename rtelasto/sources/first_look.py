@@ -1,13 +1,15 @@
-"""An HDF5 file opened by another process first, because damage in it can end the process that opens it.
+"""Files opened by another process first, because damage in them can end the process that opens them.
 
 libhdf5 is not hardened: a few changed bytes or an unexpected type can make it read where it must not, or
 loop for ever, and no check of ours comes before its own parsing (tests/corpus/files/hdf5 holds such files).
 So a small process opens the file before we do: every object, every attribute, the first and
 the last values of every dataset. If it ends, or takes longer or more memory than it may, the file is
-refused with a line that says so, and whoever asked goes on.
+refused with a line that says so, and the asking process goes on. SciPy's reader of MATLAB files is no more
+hardened, so it runs in that process alone, which hands over what was asked for (`matlab_elements`).
 
 The process is started with the first file (about 0.3 s), serves the next ones, and ends by itself when it
-has had nothing to do for a while or whoever started it is gone. Questions and answers are lines of text.
+has had nothing to do for a while or the process that started it has ended. A question is a line of JSON; so
+is an answer, which the bytes of an array may follow.
 """
 
 from __future__ import annotations
@@ -22,33 +24,39 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.sources.hdf5_storage import check_storage
 from rtelasto.sources.limits import (
+    LOAD_WALL_S_PER_BYTE,
     LOOK_CPU_S,
     LOOK_CPU_S_PER_BYTE,
     LOOK_MEMORY_BYTES,
     LOOK_WALL_S,
     MAX_CHUNK_BYTES,
 )
+from rtelasto.sources.spool import spool
 
 _LINGER_S = 10.0
 _WHOLE_BYTES = 1 << 20  # datasets up to here are read whole
-_DONE, _MEMORY = "done", "memory"
+_PIECE_BYTES = 1 << 20
 
 _lock = threading.Lock()
-_process: subprocess.Popen[str] | None = None
+_process: subprocess.Popen[bytes] | None = None
 _owner = 0
 
 
 def look_first(path: Path) -> None:
     """Have an HDF5 file opened elsewhere before it is opened here.
 
-    Whatever is wrong with the file but does not harm who opens it is for the reader to find.
+    What is wrong with the file but does no harm to the process that opens it is for the reader to find.
 
     Raises
     ------
@@ -56,22 +64,82 @@ def look_first(path: Path) -> None:
         If the HDF5 library does not survive the file, or does not come to an end with it, or the other
         process does not start.
     """
+    _ask(path, "the HDF5 library", {"kind": "hdf5"})
+
+
+def list_matlab(path: Path) -> list[dict[str, Any]]:
+    """The variables of a MATLAB file of version 4 or 5, as `matlab_elements.listed` describes them.
+
+    Raises
+    ------
+    RtelastoError
+        If it is no such file, or SciPy does not survive it.
+    """
+    answer = _ask(path, "SciPy", {"kind": "matlab_list"})[0]
+    return list(answer["variables"])
+
+
+def load_matlab(path: Path, variable: dict[str, Any]) -> tuple[NDArray[Any], Callable[[], None]]:
+    """A numeric variable with its axes reversed (C order), in a temporary file; and what gives that back.
+
+    Parameters
+    ----------
+    path
+        The MATLAB file.
+    variable
+        An entry of `list_matlab`.
+
+    Raises
+    ------
+    RtelastoError
+        If the variable is damaged or there is no room for it.
+    """
+    n_bytes = int(variable["n_bytes"])
+    question = {"kind": "matlab_load", "variable": variable, "n_bytes": n_bytes}
+    answer, (flat, close) = _ask(path, "SciPy", question, wall_s=n_bytes * LOAD_WALL_S_PER_BYTE)
+    return flat.view(np.dtype(answer["dtype"])).reshape(answer["shape"]), close
+
+
+def _ask(
+    path: Path, library: str, question: dict[str, Any], *, wall_s: float = 0.0
+) -> tuple[dict[str, Any], tuple[NDArray[np.uint8], Callable[[], None]]]:
+    """What the other process answers, and the bytes that follow the answer."""
+    question = question | {"path": str(path.absolute())}
+    wall_s += LOOK_WALL_S
     with _lock:
         started = time.monotonic()
-        answer, ended = _ask(path)
-        if not answer and ended == 0:  # it had just gone home
-            answer, ended = _ask(path)
-    if answer == _MEMORY:
-        raise RtelastoError(
-            f"is damaged or made to harm: opening it takes more than {LOOK_MEMORY_BYTES >> 20} MiB"
-        )
-    if not answer:
+        answer, ended = _answer(question, wall_s)
+        if answer is None and ended == 0:  # it had just ended by itself, having had nothing to do
+            answer, ended = _answer(question, wall_s)
+        took_s = time.monotonic() - started
+        if answer is not None and "n_bytes" in answer:
+            assert _process is not None
+            assert _process.stdout is not None
+            n_bytes = int(answer["n_bytes"])
+            try:
+                return answer, spool(_pieces(_process.stdout, n_bytes), n_bytes)
+            except BaseException:
+                _process.kill()  # what it still has to say is of no use
+                _end()
+                raise
+    if answer is None:
         how = f"ended with {_ending(ended)}"
-        if -ended in (_number("SIGPROF"), _number("SIGXCPU")) or (
-            time.monotonic() - started > LOOK_WALL_S
-        ):
+        if -ended in (_number("SIGPROF"), _number("SIGXCPU")) or took_s > wall_s:
             how = "did not come to an end"
-        raise RtelastoError(f"is damaged or made to harm: the HDF5 library {how} on opening it")
+        raise RtelastoError(f"is damaged or hostile: {library} {how} on opening it")
+    if "error" in answer:
+        raise RtelastoError(answer["error"])
+    if "memory" in answer:
+        raise RtelastoError(
+            f"is damaged or hostile: opening it takes more than {answer['memory'] >> 20} MiB"
+        )
+    return answer, (np.zeros(0, np.uint8), lambda: None)
+
+
+def _pieces(stream: IO[bytes], n_bytes: int) -> Iterator[bytes]:
+    while n_bytes and (piece := stream.read(min(n_bytes, _PIECE_BYTES))):
+        n_bytes -= len(piece)
+        yield piece
 
 
 def _number(name: str) -> int:
@@ -84,28 +152,28 @@ def _ending(code: int) -> str:
     return f"exit code {code}"
 
 
-def _ask(path: Path) -> tuple[str, int]:
-    """What the other process says of the file; nothing, and its exit code, if it is gone."""
+def _answer(question: dict[str, Any], wall_s: float) -> tuple[dict[str, Any] | None, int]:
+    """What the other process says of the file; None, and its exit code, if it has ended."""
     process = _running()
     assert process.stdin is not None
     assert process.stdout is not None
-    deadline = threading.Timer(LOOK_WALL_S, process.kill)
+    deadline = threading.Timer(wall_s, process.kill)
     deadline.daemon = True
     deadline.start()
     try:
-        process.stdin.write(json.dumps(str(path.absolute())) + "\n")
+        process.stdin.write(json.dumps(question).encode() + b"\n")
         process.stdin.flush()
-        answer = process.stdout.readline().strip()
+        line = process.stdout.readline()
     except OSError:
-        answer = ""
+        line = b""
     finally:
         deadline.cancel()
-    if answer:
-        return answer, 0
-    return "", _end()
+    if line.endswith(b"\n"):
+        return json.loads(line), 0
+    return None, _end()
 
 
-def _running() -> subprocess.Popen[str]:
+def _running() -> subprocess.Popen[bytes]:
     global _process, _owner
     if _owner != os.getpid():  # after a fork it is the parent's
         _process = None
@@ -117,7 +185,6 @@ def _running() -> subprocess.Popen[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            encoding="utf-8",
         )
         assert _process.stdout is not None
         # It says that it is ready, so that neither its start nor a failure of it counts for a file.
@@ -171,12 +238,21 @@ def _touch(file: h5py.File, name: str) -> None:
             item[i]
 
 
-def _bound_resources() -> None:
-    """Memory, and no core dumps; where the system has such limits."""
+def _bound_memory(n_bytes: int = 0) -> int:
+    """Bound what this process may take, beside what was asked of it twice over; the bound in bytes."""
+    bound = LOOK_MEMORY_BYTES + 2 * n_bytes
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (LOOK_MEMORY_BYTES, LOOK_MEMORY_BYTES))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
+    return bound
+
+
+def _no_core_dumps() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -188,28 +264,51 @@ def _bound_time(path: str | None) -> None:
         signal.setitimer(signal.ITIMER_PROF, budget_s)
 
 
+def _work(question: dict[str, Any]) -> tuple[dict[str, Any], NDArray[Any] | None]:
+    """The answer to a question, and the array that follows it."""
+    path = question["path"]
+    if question["kind"] == "hdf5":
+        _bound_time(path)
+        _open_everything(path)
+        return {}, None
+    from rtelasto.sources import matlab_elements  # before the clock runs: it brings SciPy
+
+    _bound_time(path)
+    if question["kind"] == "matlab_list":
+        return {"variables": matlab_elements.listed(path)}, None
+    array = matlab_elements.loaded(path, question["variable"])
+    return {"dtype": array.dtype.str, "shape": array.shape, "n_bytes": array.nbytes}, array
+
+
 def _serve() -> None:
-    """Answer one line for each line with a path, until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks is told and closes the pipe
-    _bound_resources()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints is no answer
-    answer = "ready"
+    """Answer one line for each line with a question, until there are no more."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the asking process gets it too and closes the pipe
+    _no_core_dumps()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    answer: dict[str, Any] = {"ready": True}
+    array: NDArray[Any] | None = None
     while True:
-        answers.write(answer + "\n")
+        answers.write(json.dumps(answer).encode() + b"\n")
+        if array is not None:
+            answers.write(memoryview(array).cast("B") if array.size else b"")
+            array = None
         answers.flush()
         if os.name == "posix" and not select.select([sys.stdin], [], [], _LINGER_S)[0]:
             return
         line = sys.stdin.readline()
         if not line:
             return
-        path = json.loads(line)
-        _bound_time(path)
+        question = json.loads(line)
+        bound = _bound_memory(question.get("n_bytes", 0))
         try:
-            _open_everything(path)
-            answer = _DONE
+            answer, array = _work(question)
         except MemoryError:
-            answer = _MEMORY
+            answer = {"memory": bound}
+        except RtelastoError as error:
+            answer = {"error": str(error)}
         _bound_time(None)
 
 

@@ -13,10 +13,11 @@ from rtelasto.sources.contents import (
     Contents,
     Overrides,
     scalar_values,
-    timestamps_from,
 )
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers
 from rtelasto.sources.limits import MAX_FRAMES
+from rtelasto.sources.matlab import structured
+from rtelasto.sources.times import take_times
 from rtelasto.sources.uff import is_uff, read_uff
 from rtelasto.sources.verasonics import is_verasonics, read_verasonics
 from rtelasto.sources.zea import find_beamformed, is_zea, read_zea
@@ -52,17 +53,20 @@ def _read_plain(file: h5py.File, overrides: Overrides) -> Contents:
     )
     check_storage(dataset)
     found = _notes_beside(dataset)
-    return Contents(
+    contents = Contents(
         array=dataset,
         matlab_order="MATLAB_class" in dataset.attrs,
         values=scalar_values(found),
-        timestamps_ns=timestamps_from(found),
         provenance={"source_dataset": dataset.name},
     )
+    take_times(contents, found)
+    return contents
 
 
 def _named(file: h5py.File, name: str) -> h5py.Dataset:
     item = file.get(name)
+    if _matlab_class(item) in ("struct", "cell"):
+        raise RtelastoError(structured(name, _matlab_class(item)))
     if not isinstance(item, h5py.Dataset):
         raise RtelastoError(f"has no dataset {name!r}: it holds {_listing(_arrays(file))}")
     return item
@@ -72,12 +76,20 @@ def _only_candidate(file: h5py.File) -> h5py.Dataset:
     arrays = _arrays(file)
     candidates = [item for item in arrays if 2 <= item.ndim <= 4 and min(item.shape) != 1]
     candidates = candidates or [item for item in arrays if 3 <= item.ndim <= 4]
+    cells = [item.name.strip("/") for item in arrays if _matlab_class(item) == "cell"]
+    if cells and not candidates:
+        raise RtelastoError(structured(cells[0], "cell"))
     if len(candidates) != 1:
         which = "several arrays that could be RF lines" if candidates else "no array of RF lines"
         raise RtelastoError(
             f"holds {which} ({_listing(candidates or arrays)}): name it with --dataset"
         )
     return candidates[0]
+
+
+def _matlab_class(item: Any) -> str:
+    kind = item.attrs.get("MATLAB_class", b"") if item is not None else b""
+    return kind.decode("ascii", errors="replace") if isinstance(kind, bytes) else str(kind)
 
 
 def _arrays(file: h5py.File) -> list[h5py.Dataset]:

@@ -37,11 +37,18 @@ MAX_SCATTERED_BYTES = 1 << 18
 
 LOOK_CPU_S = 0.4
 LOOK_CPU_S_PER_BYTE = 1.0 / 5e6
-"""Processor time that opening all objects of an HDF5 file may take, and more for a larger one: 70 s for
-a workspace of 350 MB in which each of 100 000 values is an object of its own."""
+"""Processor time that opening all objects of an HDF5 file, or loading a MATLAB variable, may take, and more
+for a larger file: 70 s for a workspace of 350 MB in which each of 100 000 values is an object of its own."""
 
 LOOK_WALL_S = 30.0
 LOOK_MEMORY_BYTES = 2 << 30
+LOAD_WALL_S_PER_BYTE = 1.0 / 20e6
+"""More time to load a MATLAB variable, for disks that are slow; its memory may grow by twice its size."""
+
+MAX_MATLAB_BYTES = 1 << 31
+"""Of a variable of MATLAB v5, which cannot be larger; larger ones are saved with -v7.3."""
+
+MAX_MATLAB_VARIABLES = 1 << 14
 
 
 def one_line(error: BaseException) -> str:

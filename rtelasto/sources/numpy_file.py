@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from rtelasto.errors import RtelastoError
-from rtelasto.sources.contents import PHYSICS, Contents, Overrides, scalar_values, timestamps_from
+from rtelasto.sources.axes import holds_lines
+from rtelasto.sources.contents import BESIDE, Contents, Overrides, scalar_values
+from rtelasto.sources.limits import one_line
 from rtelasto.sources.spool import check_deflate_size, spool
+from rtelasto.sources.times import take_times
 
 _SMALL_BYTES = 1 << 27
 _MAX_MEMBERS = 1024
 _MAX_HEADER_BYTES = 10_000  # what NumPy itself parses
+_SHOWN = 8
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """An array in an archive, and where in its member the first byte lies."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+    @property
+    def n_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_npy(path: Path, overrides: Overrides) -> Contents:
@@ -36,30 +58,30 @@ def read_npy(path: Path, overrides: Overrides) -> Contents:
 
 
 def read_npz(path: Path, overrides: Overrides) -> Contents:
-    """Lay out the one array of a ``.npz`` file that can be RF lines."""
+    """Lay out the one array of a ``.npz`` file that can be RF lines.
+
+    Members that cannot be read (pickles, other packings) leave the others readable.
+    """
     with zipfile.ZipFile(path) as archive:
-        arrays = dict(_arrays(archive))
-        name = _choose(arrays, overrides.dataset)
-        shape, fortran_order, dtype, offset = arrays[name]
+        members = _members(archive)
+        arrays = {name: member for name, member in members.items() if isinstance(member, _Array)}
+        name = _choose(members, overrides.dataset)
+        stored = arrays[name]
         info = archive.getinfo(name + ".npy")
-        n_bytes = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
-        check_deflate_size(n_bytes, info.compress_size)
+        check_deflate_size(stored.n_bytes, info.compress_size)
         with archive.open(info) as member:
-            member.read(offset)
-            flat, close = spool(_pieces(member), n_bytes)
-        found = {
-            key: _load_small(archive, key)
-            for key in (*PHYSICS, "timestamps_ns", "timestamps_s")
-            if key in arrays
-        }
-    array = flat.view(dtype).reshape(shape, order="F" if fortran_order else "C")
-    return Contents(
+            member.read(stored.offset)
+            flat, close = spool(_pieces(member), stored.n_bytes)
+        found = {key: _load_small(archive, key) for key in BESIDE if key in arrays}
+    array = flat.view(stored.dtype).reshape(stored.shape, order="F" if stored.fortran else "C")
+    contents = Contents(
         array=array,
         values=scalar_values(found),
-        timestamps_ns=timestamps_from(found),
         provenance={"source_dataset": name},
         close=close,
     )
+    take_times(contents, found)
+    return contents
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -98,40 +120,56 @@ def _header_only(file: IO[bytes], version: tuple[int, int]) -> IO[bytes]:
     return io.BytesIO(length + file.read(n_bytes))
 
 
-def _arrays(
-    archive: zipfile.ZipFile,
-) -> Iterator[tuple[str, tuple[tuple[int, ...], bool, np.dtype[Any], int]]]:
-    """Name, and shape, order, dtype and offset of its first byte, of every array in the archive."""
-    members = archive.infolist()
-    if len(members) > _MAX_MEMBERS:
-        raise RtelastoError(f"holds {len(members)} members, more than {_MAX_MEMBERS}")
-    for info in members:
-        if not info.filename.endswith(".npy"):
-            continue
-        if info.flag_bits & 1 or info.compress_type not in _PACKINGS:
-            raise RtelastoError(
-                f"{info.filename} is encrypted or not packed as NumPy packs: save it with np.savez"
-            )
-        with archive.open(info) as member:
-            shape, fortran_order, dtype = _header(member)
-            offset = member.tell()
-        promised = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
-        if info.file_size != offset + promised:
-            raise RtelastoError(
-                f"{info.filename} promises {promised} bytes but holds {info.file_size - offset}"
-            )
-        yield info.filename.removesuffix(".npy"), (shape, fortran_order, dtype, offset)
+def _members(archive: zipfile.ZipFile) -> dict[str, _Array | str]:
+    """Every array in the archive, or in one line why it cannot be read."""
+    infos = archive.infolist()
+    if len(infos) > _MAX_MEMBERS:
+        raise RtelastoError(f"holds {len(infos)} members, more than {_MAX_MEMBERS}")
+    members: dict[str, _Array | str] = {}
+    for info in infos:
+        if info.filename.endswith(".npy"):
+            try:
+                found: _Array | str = _member(archive, info)
+            except (RtelastoError, *_DAMAGE) as error:
+                found = one_line(error)
+            members[info.filename.removesuffix(".npy")] = found
+    return members
 
 
-def _choose(
-    arrays: dict[str, tuple[tuple[int, ...], bool, np.dtype[Any], int]], dataset: str | None
-) -> str:
-    listing = ", ".join(f"{name} {shape}" for name, (shape, *_) in arrays.items()) or "no arrays"
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Array:
+    if info.flag_bits & 1 or info.compress_type not in _PACKINGS:
+        raise RtelastoError(
+            f"{info.filename} is encrypted or not packed as NumPy packs: save it with np.savez"
+        )
+    with archive.open(info) as member:
+        shape, fortran, dtype = _header(member)
+        array = _Array(shape, fortran, dtype, member.tell())
+    if info.file_size != array.offset + array.n_bytes:
+        raise RtelastoError(
+            f"{info.filename} promises {array.n_bytes} bytes but holds {info.file_size - array.offset}"
+        )
+    return array
+
+
+def _choose(members: dict[str, _Array | str], dataset: str | None) -> str:
+    shown = [
+        f"{name} {member.shape}" if isinstance(member, _Array) else f"{name} ({member})"
+        for name, member in members.items()
+    ]
+    listing = ", ".join(shown[:_SHOWN] + ["…"] * (len(shown) > _SHOWN)) or "no arrays"
     if dataset is not None:
-        if dataset not in arrays:
+        if dataset not in members:
             raise RtelastoError(f"has no array {dataset!r}: it holds {listing}")
+        found = members[dataset]
+        if not isinstance(found, _Array):
+            raise RtelastoError(f"array {dataset!r} cannot be read: it {found}")
         return dataset
-    candidates = [name for name, (shape, *_) in arrays.items() if 2 <= len(shape) <= 4]
+    candidates = [
+        name
+        for name, member in members.items()
+        if isinstance(member, _Array) and name not in BESIDE and member.dtype.kind in "iufc"
+        and holds_lines(member.shape)
+    ]  # fmt: skip
     if len(candidates) != 1:
         which = "several arrays that could be RF lines" if candidates else "no array of RF lines"
         raise RtelastoError(f"holds {which} ({listing}): name it with --dataset")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sources.contents import Contents, Overrides, assemble
+from rtelasto.sources.file_kinds import clarius_kind, is_hdf5, is_mat4, is_mat5, is_metaimage
 from rtelasto.sources.limits import one_line
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.segments import SEGMENTS, read_segments
@@ -20,7 +21,6 @@ from rtelasto.sources.segments import SEGMENTS, read_segments
 Reader = Callable[[Path, Overrides], Contents]
 
 FORMATS = "HDF5 (zea layout or plain), MetaImage (.mhd, .mha), MATLAB (.mat), NumPy (.npy, .npz)"
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 # What the libraries say of a file that is not as it should be, and MemoryError of one that asks for more
 # than there is; anything else is a mistake of ours and keeps its traceback.
 _DAMAGE = (
@@ -35,7 +35,6 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-_METAIMAGE_TAGS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
 
 
 def open_recording(
@@ -125,17 +124,17 @@ def _reader(path: Path) -> Reader:
         head = file.read(4096)
     if not head:
         raise RtelastoError("is empty")
-    if _is_hdf5(path, head):
+    if is_hdf5(head):
         from rtelasto.sources.first_look import look_first
         from rtelasto.sources.hdf5 import read_hdf5
 
         look_first(path)
 
         return read_hdf5
-    if head.startswith(b"MATLAB 5.0"):
-        from rtelasto.sources.matlab import read_mat5
+    if is_mat5(head) or is_mat4(head):
+        from rtelasto.sources.matlab import read_matlab
 
-        return read_mat5
+        return read_matlab
     if head.startswith(b"\x93NUMPY"):
         from rtelasto.sources.numpy_file import read_npy
 
@@ -144,20 +143,35 @@ def _reader(path: Path) -> Reader:
         from rtelasto.sources.numpy_file import read_npz
 
         return read_npz
-    if head.lstrip().startswith(_METAIMAGE_TAGS) and b"=" in head:
+    if is_metaimage(head):
         from rtelasto.sources.metaimage import read_metaimage
 
         return read_metaimage
-    hint = (
-        "open the .mhd header beside it"
-        if path.suffix.lower() in (".raw", ".zraw")
-        else f"expected {FORMATS}"
+    kind = clarius_kind(head, path.stat().st_size)
+    if kind is not None:
+        raise RtelastoError(_clarius(kind))
+    raise RtelastoError(
+        f"is no recording that can be read, it starts with {head[:8]!r}: {_hint(path)}"
     )
-    raise RtelastoError(f"is no recording that can be read, it starts with {head[:8]!r}: {hint}")
 
 
-def _is_hdf5(path: Path, head: bytes) -> bool:
-    """HDF5 puts its signature at 0, 512, 1024 …; MATLAB v7.3 at 512, behind its own header."""
-    if any(head.startswith(_HDF5_MAGIC, offset) for offset in (0, 512, 1024, 2048)):
-        return True
-    return head.startswith(b"MATLAB 7.3")
+def _clarius(kind: str) -> str:
+    """What to do about a Clarius file, which does not say what is needed to read it."""
+    if kind != "RF":
+        return f"is a Clarius file of {kind} data: export RF from the scanner"
+    return (
+        "is a Clarius RF file, which is not read as it is: load it with rdataread.py of Clarius's raw "
+        "tools, save it with numpy.save, and open that with --axes, --sampling-freq-hz and --line-pitch-m "
+        "(they are in the .yml beside it)"
+    )
+
+
+def _hint(path: Path) -> str:
+    if path.suffix.lower() in (".raw", ".zraw"):
+        header = next(
+            (path.with_suffix(s) for s in (".mhd", ".MHD") if path.with_suffix(s).is_file()), None
+        )
+        if header is not None:
+            return f"open {header.name} beside it"
+        return "samples alone do not say what they are, open the header that goes with them (.mhd)"
+    return f"expected {FORMATS}"

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.sources.contents import Contents, scalar_values, seconds_to_ns
+from rtelasto.sources.contents import Contents, scalar_values
 from rtelasto.sources.hdf5_storage import check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_FRAMES, MAX_VALUES
+from rtelasto.sources.times import take_times
 from rtelasto.sources.truth import RecordedTruth
 
 _IRREGULAR = 0.05
@@ -75,7 +76,7 @@ def read_zea(file: h5py.File, within: str | None) -> Contents:
         contents.values.pop("sampling_freq_hz", None)
     seconds = group.get("timestamps")
     if isinstance(seconds, h5py.Dataset):
-        contents.timestamps_ns = seconds_to_ns(numbers(seconds, MAX_FRAMES))
+        take_times(contents, {"timestamps_s": numbers(seconds, MAX_FRAMES)})
     custom = file.get("custom")
     if isinstance(custom, h5py.Group):
         _read_custom(custom, contents)
