@@ -74,6 +74,17 @@ def guess_axes(array: Any) -> tuple[str, ...] | None:
     return tuple(names)
 
 
+def oscillates(array: Any) -> bool:
+    """Whether the values oscillate about zero along an axis, as RF does and the brightness of a B-mode
+    does not; true also of values that show nothing (constants, noise of both signs)."""
+    shape = tuple(array.shape)
+    kept = [axis for axis, length in enumerate(shape) if length != 1]
+    if any(_notch(array, shape, kept, axis) < _NOTCH for axis in kept):
+        return True
+    blocks = _blocks(array, shape, kept, dict.fromkeys(kept, 2 * _ACROSS))
+    return not blocks or any(abs(block.mean()) < 0.1 * block.std() for block in blocks)
+
+
 def _others(kept: list[int], *axes: int) -> list[int]:
     return [axis for axis in kept if axis not in axes]
 

@@ -79,6 +79,8 @@ class Contents:
     says them. ``matlab_order`` tells that the writer showed the axes in reverse. ``values`` holds
     what the file says of `PHYSICS`, and ``axial_step_m`` where it says that instead of a sampling
     frequency. ``files`` are those that belong to it beside the one that was opened.
+    frequency. ``made`` tells that the lines are made on reading and ``values`` are theirs: what the
+    user said has gone into them.
     """
 
     array: Any
@@ -86,6 +88,7 @@ class Contents:
     flipped: tuple[str, ...] = ()
     dtype: np.dtype[Any] | None = None
     matlab_order: bool = False
+    made: bool = False
     values: dict[str, float] = field(default_factory=dict)
     axial_step_m: float | None = None
     timestamps_ns: NDArray[np.int64] | None = None
@@ -208,13 +211,14 @@ def _physics(contents: Contents, overrides: Overrides) -> tuple[dict[str, float]
     values: dict[str, float] = {}
     origin: dict[str, str] = {}
     for name in PHYSICS:
-        given = getattr(overrides, name)
+        given = None if contents.made else getattr(overrides, name)
         if given == "estimate":
             continue
         if given is not None:
             values[name], origin[name] = float(given), "given"
         elif name in contents.values:
-            values[name], origin[name] = float(contents.values[name]), "file"
+            values[name] = float(contents.values[name])
+            origin[name] = "of the lines made from IQ" if contents.made else "file"
         elif name in _ASSUMED:
             values[name], origin[name] = _ASSUMED[name], "assumed"
     step = contents.axial_step_m
