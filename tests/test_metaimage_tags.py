@@ -84,7 +84,9 @@ def test_iq_that_the_tags_describe_becomes_rf_lines(tmp_path, frames, kind, orie
         assert recording.n_frames == 5
         np.testing.assert_array_equal(recording.read(3), remodulate(pixels))
         assert any("IQ at 5 MHz" in note for note in recording.notes)
-    with pytest.raises(RtelastoError, match=r"IQ and does not say at what frequency.*--center-freq"):
+    with pytest.raises(
+        RtelastoError, match=r"IQ and does not say at what frequency.*--center-freq"
+    ):
         open_recording(path)
 
 
@@ -104,7 +106,9 @@ def test_b_mode_is_refused_in_one_line(tmp_path):
 
 
 def test_rf_tagged_brightness_by_default_opens_with_a_note(tmp_path, frames, shared_data):
-    path = write(tmp_path / "a.mha", HEADER + "UltrasoundImageType = BRIGHTNESS\n", elements(frames))
+    path = write(
+        tmp_path / "a.mha", HEADER + "UltrasoundImageType = BRIGHTNESS\n", elements(frames)
+    )
     assert any("oscillate like RF" in note for note in reads(path, frames))
     with open_recording(shared_data("deepuse_forearm/rf0300_25.mhd")) as recording:
         assert any("oscillate like RF" in note for note in recording.notes)
@@ -173,7 +177,9 @@ def test_any_tag_or_a_byte_order_mark_may_come_first(tmp_path, frames, first):
     reads(write(tmp_path / "a.mha", first + HEADER, elements(frames)), frames)
 
 
-@pytest.mark.parametrize("name", ["100%.raw", "run%03d.raw", "LIST.raw", "LISTEN.raw", "List 2.raw"])
+@pytest.mark.parametrize(
+    "name", ["100%.raw", "run%03d.raw", "LIST.raw", "LISTEN.raw", "List 2.raw"]
+)
 def test_a_percent_or_list_in_the_data_files_own_name(tmp_path, frames, name):
     (tmp_path / name).write_bytes(elements(frames))
     reads(write(tmp_path / "a.mhd", HEADER, b"", name), frames)

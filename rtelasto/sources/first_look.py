@@ -293,7 +293,7 @@ def _serve() -> None:
     while True:
         answers.write(json.dumps(answer).encode() + b"\n")
         if array is not None:
-            answers.write(memoryview(array).cast("B") if array.size else b"")
+            answers.write(array.reshape(-1).view(np.uint8).data)
             array = None
         answers.flush()
         if os.name == "posix" and not select.select([sys.stdin], [], [], _LINGER_S)[0]:

@@ -1,4 +1,4 @@
-"""UFF, the file format of the UltraSound ToolBox (USTB): channel data of plane waves.
+"""UFF, the file format of the UltraSound ToolBox (USTB): channel data of plane waves, beamformed data.
 
 Read through the pyuff_ustb package; only the samples are taken from the file by hand, frame by frame,
 because the package loads them whole.
@@ -20,30 +20,38 @@ from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.hdf5_storage import check_storage
 from rtelasto.sources.limits import MAX_CHANNEL_SAMPLES, MAX_VALUES
+from rtelasto.sources.uff_beamformed import read_beamformed
 
+_CHANNELS, _BEAMFORMED = "uff.channel_data", "uff.beamformed_data"
 _STRAIGHT = 0.01  # of the pitch, that elements may lie off an even line
 
 
 def is_uff(file: h5py.File) -> bool:
-    """Whether one of the file's groups is a UFF channel-data object."""
-    return _channel_data(file) is not None
+    """Whether one of the file's groups is a UFF object with data."""
+    return any(_named(file, kind) is not None for kind in (_CHANNELS, _BEAMFORMED))
 
 
 def read_uff(path: Path, overrides: Overrides) -> Contents:
-    """The channel data of a UFF file, beamformed as they are read.
+    """The channel data of a UFF file, beamformed as they are read; or else its beamformed data.
 
     Raises
     ------
     MissingExtraError
         If pyuff_ustb is not installed.
     RtelastoError
-        If they are not RF of plane waves on a linear array.
+        If channel data are not RF of plane waves on a linear array, beamformed ones not on a linear scan.
     """
     if importlib.util.find_spec("pyuff_ustb") is None:
         raise MissingExtraError(f"{path}: reading UFF", "uff")
+    with h5py.File(path, "r", locking=False) as file:
+        name = _named(file, _CHANNELS)
+        if name is None:
+            beamformed = str(_named(file, _BEAMFORMED))
+            _check_members(file[beamformed])
+    if name is None:
+        return read_beamformed(path, beamformed, overrides)
     refuse_overrides(overrides)
     with h5py.File(path, "r", locking=False) as file:
-        name = _channel_data(file)
         samples = file[f"{name}/data"]
         if not isinstance(samples, h5py.Dataset):
             raise RtelastoError(f"{name} holds IQ channel data: only RF is read from UFF")
@@ -89,21 +97,22 @@ class _Frames:
         return np.asarray(stored).reshape(self.format.shape)
 
 
-def _channel_data(file: h5py.File) -> str | None:
+def _named(file: h5py.File, wanted: str) -> str | None:
+    """The first group that is a UFF object of this class."""
     for name, item in file.items():
         kind = item.attrs.get("class") if isinstance(item, h5py.Group) else None
-        if kind is not None and _text(kind) == "uff.channel_data":
+        if kind is not None and _text(kind) == wanted:
             return str(name)
     return None
 
 
 def _check_members(group: h5py.Group) -> None:
-    """Refuse what the package would load whole and nobody should: all but the samples must be small."""
+    """Refuse what the package would load whole and is too large for it: all but the samples must be small."""
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             check_storage(item)
-            if name != "data" and (item.size > MAX_VALUES or item.dtype.kind == "O"):
+            if name.split("/")[0] != "data" and (item.size > MAX_VALUES or item.dtype.kind == "O"):
                 raise RtelastoError(f"{item.name} holds {item.dtype} {item.shape}: too much")
 
     group.visititems(visit)

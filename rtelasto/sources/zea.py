@@ -28,13 +28,17 @@ def is_zea(file: h5py.File) -> bool:
     return bool(_tracks(file))
 
 
-def find_beamformed(file: h5py.File, within: str | None = None) -> list[h5py.Group]:
-    """The ``beamformed_data`` groups of the file, or of the part of it whose path is ``within``."""
+def find_beamformed(file: h5py.File, within: str | None = None) -> list[h5py.Group | h5py.Dataset]:
+    """The ``beamformed_data`` of the file, or of the part of it whose path is ``within``.
+
+    Groups; before zea 0.1.0, a dataset without positions and times.
+    """
     groups = []
     for track in _tracks(file):
         group = track["data"].get("beamformed_data")
-        if isinstance(group, h5py.Group) and isinstance(group.get("values"), h5py.Dataset):
-            whole = f"{group.name}/values"
+        old = isinstance(group, h5py.Dataset)
+        if old or (isinstance(group, h5py.Group) and isinstance(group.get("values"), h5py.Dataset)):
+            whole = group.name if old else f"{group.name}/values"
             if within is None or f"{whole}/".startswith("/" + within.strip("/") + "/"):
                 groups.append(group)
     return groups
@@ -52,7 +56,7 @@ def read_zea(file: h5py.File, within: str | None) -> Contents:
     if len(groups) != 1:
         raise RtelastoError(_not_one(file, groups))
     group = groups[0]
-    values = group["values"]
+    values = group if isinstance(group, h5py.Dataset) else group["values"]
     if values.ndim != 4:
         raise RtelastoError(
             f"{values.name} has shape {values.shape}, expected (frame, depth, line, 1)"
@@ -67,14 +71,15 @@ def read_zea(file: h5py.File, within: str | None) -> Contents:
     scan = group.parent.parent.get("scan")
     if isinstance(scan, h5py.Group):
         contents.values.update(_scan_values(scan))
-    coordinates = group.get("coordinates")
+    beside = group if isinstance(group, h5py.Group) else {}
+    coordinates = beside.get("coordinates")
     if isinstance(coordinates, h5py.Dataset) and coordinates.ndim >= 3:
-        geometry = _geometry(coordinates)
+        geometry, contents.flipped = _geometry(coordinates)
         contents.axial_step_m = geometry.pop("axial_step_m")
         contents.values.update(geometry)
         # The frequency in scan/ is that of the channel data; the image has its own axial step.
         contents.values.pop("sampling_freq_hz", None)
-    seconds = group.get("timestamps")
+    seconds = beside.get("timestamps")
     if isinstance(seconds, h5py.Dataset):
         take_times(contents, {"timestamps_s": numbers(seconds, MAX_FRAMES)})
     custom = file.get("custom")
@@ -124,8 +129,9 @@ def _scan_values(scan: h5py.Group) -> dict[str, float]:
     return values
 
 
-def _geometry(coordinates: h5py.Dataset) -> dict[str, float]:
-    """Axial step, first depth and line pitch from pixel positions (…, depth, line, xyz) in m."""
+def _geometry(coordinates: h5py.Dataset) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Axial step, least depth and line pitch from pixel positions (…, depth, line, xyz) in m; and the names
+    of the axes along which they fall."""
     check_storage(coordinates)
     first = (0,) * (coordinates.ndim - 3)
     if coordinates.shape[-1] != 3 or 0 in coordinates.shape or max(coordinates.shape) > MAX_VALUES:
@@ -136,27 +142,28 @@ def _geometry(coordinates: h5py.Dataset) -> dict[str, float]:
     lateral_m = [
         np.asarray(coordinates[(*first, row, slice(None), 0)], np.float64) for row in (0, -1)
     ]
-    values = {"start_depth_m": float(depth_m[0][0]), "axial_step_m": _step(depth_m, "depths")}
+    step = _step(depth_m, "depths")
+    values = {"start_depth_m": float(depth_m[0].min()), "axial_step_m": abs(step)}
+    flipped = ["sample"] if step < 0.0 else []
     if lateral_m[0].size > 1:
-        values["line_pitch_m"] = _step(lateral_m, "lines")
-    return values
+        pitch = _step(lateral_m, "lines")
+        values["line_pitch_m"] = abs(pitch)
+        flipped += ["line"] if pitch < 0.0 else []
+    return values, tuple(flipped)
 
 
 def _step(positions: list[NDArray[np.float64]], what: str) -> float:
-    """Mean step of positions that must rise evenly and alike at both edges of the image."""
+    """Mean step of positions that must rise or fall evenly and alike at both edges of the image."""
     one, other = positions
     if one.size < 2:
         raise RtelastoError(f"holds {one.size} {what}: too few for RF lines")
     step = (one[-1] - one[0]) / (one.size - 1)
     tolerance = _IRREGULAR * abs(step)
-    if not (
-        step > 0.0
-        and np.all(np.abs(np.diff(one) - step) < tolerance)
-        and np.all(np.abs(one - other) < max(tolerance, 1e-6))
-    ):
+    even = tolerance > 0.0 and bool(np.all(np.abs(np.diff(one) - step) < tolerance))
+    if not even or np.any(np.abs(one - other) >= max(tolerance, 1e-6)):
+        wrong = "the same at both edges of the image" if even else "evenly spaced"
         raise RtelastoError(
-            f"its {what} are not evenly spaced and parallel: only linear-array images on a regular "
-            "grid can be read"
+            f"its {what} are not {wrong}: only linear-array images on a regular grid can be read"
         )
     return float(step)
 
