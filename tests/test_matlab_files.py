@@ -243,7 +243,7 @@ def test_structs_and_cells_say_how_to_save_the_array(tmp_path):
     refused(path, r"'acq' is a struct: .*rf = acq\.FIELD", dataset="acq")
 
 
-def test_a_verasonics_workspace_saved_without_v73_is_told_to_be(tmp_path):
+def test_a_verasonics_workspace_saved_without_v73_says_how_to_save_it(tmp_path):
     path = tmp_path / "press.mat"
     scipy.io.savemat(
         path,
