@@ -79,7 +79,7 @@ class Contents:
     says them. ``matlab_order`` tells that the writer showed the axes in reverse. ``values`` holds
     what the file says of `PHYSICS`, and ``axial_step_m`` where it says that instead of a sampling
     frequency. ``files`` are those that belong to it beside the one that was opened.
-    frequency. ``made`` tells that the lines are made on reading and ``values`` are theirs: what the
+    ``made`` tells that the lines are made on reading and ``values`` are theirs: what the
     user said has gone into them.
     """
 
