@@ -237,8 +237,9 @@ class Elongation:
 class StretchedPair:
     """A pair on the engine's grid, the post-compression frame warped by the global elongation.
 
-    ``pre`` and ``post`` are float32 (n_lines, n_depths) of ``grid``, scaled together so that their
-    joint RMS is 1. What is left between them is the residual r: pre(z) = post(z + r(z)).
+    ``pre`` and ``post`` are float32 (n_lines, n_depths) of ``grid``, free of offset and hum, 0 where
+    nothing was recorded, scaled together so that their joint RMS is 1. What is left between them is the
+    residual r: pre(z) = post(z + r(z)).
     ``samples_per_wavelength`` is that of the grid.
     """
 

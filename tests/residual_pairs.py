@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from speckle import LocalDisplacement, speckle_pair
 
+from rtelasto.cpu.echoes import echoes
 from rtelasto.domain import Elongation, Grid, RfFormat, StretchedPair
 
 FORMAT = RfFormat(
@@ -30,6 +31,14 @@ def stretched(
         Elongation(),
         6.4,
     )
+
+
+def recorded_pair(pre: NDArray[np.generic], post: NDArray[np.generic]) -> StretchedPair:
+    """The echoes of two frames, any size, as an engine gets them."""
+    rf_format = RfFormat(
+        *pre.shape, FORMAT.sampling_freq_hz, FORMAT.center_freq_hz, FORMAT.line_pitch_m
+    )
+    return stretched(echoes(pre, rf_format), echoes(post, rf_format))
 
 
 def speckle_residual(

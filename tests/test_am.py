@@ -4,7 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from residual_pairs import FORMAT, STEP_M, inclusion, rms, speckle_residual, stretched
+from residual_pairs import (
+    FORMAT,
+    STEP_M,
+    inclusion,
+    recorded_pair,
+    rms,
+    speckle_residual,
+)
 
 from rtelasto.cpu.am import AmEngine
 from rtelasto.cpu.analytic_minimisation import Weights, gradients, minimise_line
@@ -198,7 +205,7 @@ def test_an_inclusion_and_lateral_motion_are_followed():
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_frames_without_echo_do_not_move(shape, value):
     frame = np.full(shape, value, np.float32)
-    motion = AmEngine().estimate(stretched(frame, frame))
+    motion = AmEngine().estimate(recorded_pair(frame, frame))
     assert motion.grid.shape == (shape[0], -(-shape[1] // 4))
     assert not motion.axial_displacement_m.any()
     assert not motion.axial_strain.any()
@@ -209,7 +216,7 @@ def test_unrelated_frames_give_finite_images_within_reach(shape):
     rng = np.random.default_rng(9)
     pre, post = rng.standard_normal((2, *shape))
     pre[0, 0] = np.inf
-    motion = AmEngine().estimate(stretched(pre, post))
+    motion = AmEngine().estimate(recorded_pair(pre, post))
     assert motion.axial_displacement_m.dtype == motion.axial_strain.dtype == np.float32
     assert np.abs(motion.axial_displacement_m).max() <= 17.01 * STEP_M
     assert np.isfinite(motion.axial_strain).all()

@@ -105,7 +105,8 @@ def assert_same(got: StrainFrame, wanted: StrainFrame) -> None:
         wanted.stream,
     )
     np.testing.assert_allclose(got.axial_strain, wanted.axial_strain, atol=2e-6)
-    np.testing.assert_allclose(got.axial_displacement_m, wanted.axial_displacement_m, atol=2e-9)
+    # 1e-4 of a sample, to which both refine the global motion.
+    np.testing.assert_allclose(got.axial_displacement_m, wanted.axial_displacement_m, atol=2.5e-9)
     assert np.quantile(np.abs(got.correlation - wanted.correlation), 0.99) < 1e-4
     assert got.quality == pytest.approx(wanted.quality, abs=1e-4)
     assert got.applied_strain == pytest.approx(wanted.applied_strain, abs=2e-6)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.resample import engine_grid, resample_frame
 from rtelasto.domain import Elongation, Grid
 from rtelasto_engines.simulate.pair import Kind, SimulatedPair, simulate_pair
@@ -109,8 +110,9 @@ def make_example(seed: int, kind: Kind) -> Example:
     pair = simulate_pair(rng, kind, truth_stride=AXIAL_STRIDE)
     grid = engine_grid(pair.format, SAMPLES_PER_WAVELENGTH)
     elongation = _jittered(global_fit(pair, grid), grid, rng)
-    pre, energy_pre = resample_frame(pair.pre, pair.format, grid)
-    post, energy_post = resample_frame(pair.post, pair.format, grid, elongation)
+    before, after = echoes(pair.pre, pair.format), echoes(pair.post, pair.format)
+    pre, energy_pre = resample_frame(before, pair.format, grid)
+    post, energy_post = resample_frame(after, pair.format, grid, elongation)
     scale = _COUNTS_PER_RMS / np.sqrt((energy_pre + energy_post) / (2.0 * pre.size) + 1e-30)
     displacement, strain = residual_truth(pair, grid, elongation)
     return Example(

@@ -11,12 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtelasto.cpu.analytic_minimisation import Weights, minimise_image
-from rtelasto.cpu.classical import (
-    output_grid,
-    remove_line_means,
-    require_positive,
-    require_whole_number,
-)
+from rtelasto.cpu.classical import output_grid, require_positive, require_whole_number
 from rtelasto.cpu.dynamic_programming import seed_displacement
 from rtelasto.cpu.kalman import kalman_smooth
 from rtelasto.cpu.least_squares import least_squares_strain, window_points
@@ -125,9 +120,7 @@ class AmEngine:
 
     def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
         """Residual displacement, axial in samples and lateral in lines, on the output grid."""
-        pre, post = np.empty_like(pair.pre), np.empty_like(pair.post)
-        remove_line_means(pair.pre, pre)
-        remove_line_means(pair.post, post)
+        pre, post = pair.pre, pair.post
         n_lines = pre.shape[0]
         starts = {
             line: seed_displacement(

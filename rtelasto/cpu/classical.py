@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from rtelasto.domain import Grid
 from rtelasto.errors import RtelastoError
@@ -32,26 +31,3 @@ def require_positive(name: str, value: float) -> None:
         raise RtelastoError(f"{name} must be a number, got {value!r}")
     if not (np.isfinite(value) and value > 0.0):
         raise RtelastoError(f"{name} must be above 0, got {value:g}")
-
-
-@njit(cache=True, nogil=True)
-def remove_line_means(samples, out):  # type: ignore[no-untyped-def]
-    """out = samples less the mean of each line; what is not finite counts as 0.
-
-    Echoes have no mean, so that one is an offset of the receiver, which would correlate at any lag.
-    Samples of exactly 0 lie outside what was recorded (sector corners, beyond the end of the frame);
-    they stay 0, or they would become an offset themselves.
-    """
-    n_lines, n_samples = samples.shape
-    for line in range(n_lines):
-        total, count = 0.0, 0
-        for i in range(n_samples):
-            value = samples[line, i]
-            if np.isfinite(value) and value != 0.0:
-                total += value
-                count += 1
-        mean = np.float32(total / max(count, 1))
-        for i in range(n_samples):
-            value = samples[line, i]
-            recorded = np.isfinite(value) and value != 0.0
-            out[line, i] = value - mean if recorded else 0.0

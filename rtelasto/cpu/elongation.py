@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.baseband import Baseband, baseband
+from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.global_motion import at_rest
 from rtelasto.cpu.refine import Refinement, Refiner
 from rtelasto.cpu.texture import Texture, texture
 from rtelasto.cpu.wide_search import wide_search
-from rtelasto.domain import Elongation, FramePair, RfFormat, RfFrame
+from rtelasto.domain import Elongation, Float32Image, FramePair, RfFormat, RfFrame
 
 # Refinement from rest is believed when this fraction of the blocks correlates at least so well.
 BELIEVED_CORRELATION = 0.45
@@ -50,6 +51,7 @@ class ElongationFit:
 @dataclass(slots=True)
 class _Analysed:
     frame: RfFrame
+    echoes: Float32Image
     baseband: Baseband
     texture: Texture | None = None
 
@@ -63,8 +65,8 @@ class ElongationEstimator:
     Parameters
     ----------
     n_cached_frames
-        How many analysed frames to keep; a fixed lag needs its lag + 1. About 1 MB each at the
-        published size, the samples included.
+        How many analysed frames to keep; a fixed lag needs its lag + 1. About 2.5 MB each at
+        the published size, the samples included.
     """
 
     def __init__(self, *, n_cached_frames: int = 12) -> None:
@@ -92,6 +94,10 @@ class ElongationEstimator:
             elongation = Elongation()
         return ElongationFit(elongation, correlation, widely)
 
+    def echoes(self, frame: RfFrame) -> Float32Image:
+        """The echoes of a frame, float32 (n_lines, n_samples), not to be written to."""
+        return self._analysed(frame).echoes
+
     def _search_widely(
         self, refine: Refiner, pre: _Analysed, post: _Analysed, result: Refinement
     ) -> Refinement:
@@ -107,7 +113,8 @@ class ElongationEstimator:
         if entry is not None:  # holding the frame keeps its id from being given to another
             self._frames.move_to_end(id(frame))
             return entry
-        entry = _Analysed(frame, baseband(frame.samples, frame.format))
+        free = echoes(frame.samples, frame.format)
+        entry = _Analysed(frame, free, baseband(free, frame.format))
         self._frames[id(frame)] = entry
         while len(self._frames) > self._n_cached:
             self._frames.popitem(last=False)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from rtelasto.cpu.classical import output_grid, remove_line_means, require_whole_number
+from rtelasto.cpu.classical import output_grid, require_whole_number
 from rtelasto.cpu.correlation_peak import lateral_motion, peak_displacement
 from rtelasto.cpu.kalman import kalman_smooth
 from rtelasto.cpu.least_squares import least_squares_strain, window_points
@@ -180,9 +180,7 @@ class NccEngine:
 
     def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
         """Residual displacement in samples, and its weight in the strain fit, on the output grid."""
-        pre, post = np.empty_like(pair.pre), np.empty_like(pair.post)
-        remove_line_means(pair.pre, pre)
-        remove_line_means(pair.post, post)
+        pre, post = pair.pre, pair.post
         half_wavelength = max(2, round(pair.samples_per_wavelength / 2))
         coverage = echo_coverage(
             pre, post, (self.window_lines, self.window_samples), self.axial_stride

@@ -21,7 +21,7 @@ def _scale(image, factor):  # type: ignore[no-untyped-def]
 
 
 class Stretch:
-    """Estimates the global elongation of a pair and resamples the pair by it onto an engine's grid.
+    """Estimates the global elongation of a pair and resamples its echoes by it onto an engine's grid.
 
     The grid has the recording's lines and depth span and an axial step of
     wavelength / (2 samples_per_wavelength); with the published format (40 MHz, 6.25 MHz) and 6.4
@@ -58,8 +58,10 @@ class Stretch:
             self._grid = (rf_format, engine_grid(rf_format, self.samples_per_wavelength))
         grid = self._grid[1]
         self.last_fit = fit = self.estimator(pair)
-        pre, pre_energy = resample_frame(pair.pre.samples, rf_format, grid)
-        post, post_energy = resample_frame(pair.post.samples, rf_format, grid, fit.elongation)
+        pre, pre_energy = resample_frame(self.estimator.echoes(pair.pre), rf_format, grid)
+        post, post_energy = resample_frame(
+            self.estimator.echoes(pair.post), rf_format, grid, fit.elongation
+        )
         mean_square = (pre_energy + post_energy) / (pre.size + post.size)
         if mean_square > 0.0:
             factor = np.float32(1.0 / math.sqrt(mean_square))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu import (
     block_motion,
+    echoes,
     elongation,
     global_motion,
     interpolation,
@@ -76,6 +77,11 @@ class Layout:
     def sample_dtype(self) -> np.dtype:
         return np.dtype(np.float32 if self.sample_is_float else np.int16)
 
+    @property
+    def frame_bytes(self) -> int:
+        """Size of an uploaded frame."""
+        return self.rf_format.n_lines * self.rf_format.n_samples * self.sample_dtype.itemsize
+
     def unsupported(self) -> str:
         """Why the kernels cannot take this recording; empty where they can."""
         if self.integers["n_blocks"] > MAX_BLOCKS:
@@ -102,8 +108,8 @@ class Layout:
         self.integers.update(
             n_lines=n_lines,
             n_samples=rf_format.n_samples,
-            frame_bytes=rf_format.n_lines * rf_format.n_samples * self.sample_dtype.itemsize,
             sample_is_float=int(self.sample_is_float),
+            mean_samples=echoes.mean_samples(rf_format.samples_per_wavelength),
             decimation=decimation,
             n_points=n_points,
             n_taps=FILTER_SPANS * decimation,

@@ -33,7 +33,7 @@ N_CANDIDATES = 1 + wide_search.N_HYPOTHESES
 _POINTERS = {
     "header": "Header",
     "upload_samples": "void",
-    "ring_samples": "void",
+    "ring_echoes": "float",
     "ring_baseband": "float",
     "ring_statistics": "FrameStatistics",
     "demodulator": "float",
@@ -81,8 +81,8 @@ _POINTERS = {
 _INTEGERS = (
     "n_lines",
     "n_samples",
-    "frame_bytes",
     "sample_is_float",
+    "mean_samples",
     "decimation",
     "n_points",
     "n_taps",
@@ -166,6 +166,7 @@ _C_TYPES = {"float32": "float", "float64": "double", "int64": "long long"}
 _SOURCES = (
     "block.cuh",
     "samples.cuh",
+    "echoes.cuh",
     "baseband.cuh",
     "motion.cuh",
     "correlate.cuh",

@@ -22,8 +22,9 @@ def _parts(size: int, part: int) -> int:
 
 
 def enqueue_ingest(launch: Launch, layout: Layout) -> None:
-    """An uploaded frame into the ring, with its baseband."""
+    """The echoes of an uploaded frame into the ring, with their baseband."""
     sizes = layout.integers
+    launch("echoes", (_parts(sizes["n_samples"], CHUNK), sizes["n_lines"]), threads=256)
     launch("demodulate", (_parts(sizes["n_points"], CHUNK), sizes["n_lines"]), threads=256)
     launch("block_energy", (sizes["n_axial"], sizes["n_lateral"]), threads=256)
     launch("frame_statistics", (1,), threads=512)

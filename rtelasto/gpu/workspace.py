@@ -33,14 +33,14 @@ def address(array: Any) -> int:
 
 
 class Ring:
-    """Frames that are on the device: samples, baseband, and what is known of their strength."""
+    """Frames that are on the device: echoes, baseband, and what is known of their strength."""
 
     def __init__(self, xp: ModuleType, layout: Layout, slots: int) -> None:
         sizes = layout.integers
         shape = (slots, 2, sizes["n_lines"], sizes["n_points"])
         self.slots = slots
         self.arrays = {
-            "ring_samples": xp.zeros((slots, sizes["frame_bytes"]), np.uint8),
+            "ring_echoes": xp.zeros((slots, sizes["n_lines"], sizes["n_samples"]), np.float32),
             "ring_baseband": xp.zeros(shape, np.float32),
             "ring_statistics": xp.zeros(slots * STATISTICS.itemsize, np.uint8),
         }
@@ -80,7 +80,7 @@ class Workspace:
         wide = (sizes["wide_lateral"], sizes["wide_axial"])
         lags = (2 * sizes["lateral_lags"] + 1, 2 * sizes["axial_lags"] + 1)
         fit = (N_CANDIDATES, 2, max(n_blocks, wide[0] * wide[1]))
-        self.upload = xp.zeros(HEADER_BYTES + sizes["frame_bytes"], np.uint8)
+        self.upload = xp.zeros(HEADER_BYTES + layout.frame_bytes, np.uint8)
         self.output = xp.zeros(output_bytes(layout), np.uint8)
         self.arrays: dict[str, Any] = {
             **ring.arrays,

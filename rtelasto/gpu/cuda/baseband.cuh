@@ -1,4 +1,4 @@
-// Ingest of a frame: into the ring, and its decimated complex baseband (rtelasto/cpu/baseband.py).
+// The decimated complex baseband of a frame that has come into the ring (rtelasto/cpu/baseband.py).
 
 struct DemodulateScratch {
     float p[CHUNK], q[CHUNK];
@@ -6,13 +6,13 @@ struct DemodulateScratch {
 };
 
 // The filtered, mixed and decimated point n of one line.
-HD void demodulated_point(const Work& w, const void* samples, int line, int n, float* p, float* q) {
+HD void demodulated_point(const Work& w, const float* samples, int line, int n, float* p, float* q) {
     const int n_taps = (int)w.n_taps, n_samples = (int)w.n_samples;
     const int first = (int)w.decimation * n - (n_taps - (int)w.decimation) / 2;
     const long long start = (long long)line * n_samples;
     float in_phase = 0.0f, quadrature = 0.0f;
     for (int k = most(0, -first); k < least(n_taps, n_samples - first); ++k) {
-        const float sample = raw_sample(w, samples, start + first + k);
+        const float sample = samples[start + first + k];
         in_phase += sample * w.demodulator[k];
         quadrature += sample * w.demodulator[n_taps + k];
     }
@@ -29,26 +29,15 @@ HD void demodulate_block(Block b, const Work& w, int, DemodulateScratch& s) {
     float* real = w.ring_baseband + slot * 2 * w.n_lines * n_points + (long long)line * n_points;
     float* imag = real + w.n_lines * n_points;
     each(n, [&](int i) {
-        demodulated_point(w, w.upload_samples, line, first + i, &s.p[i], &s.q[i]);
+        demodulated_point(w, ring_echoes(w, slot), line, first + i, &s.p[i], &s.q[i]);
         real[first + i] = s.p[i];
         imag[first + i] = s.q[i];
     });
     sum_of(n, s.partial, [&](int i) {
         return (double)s.p[i] * s.p[i] + (double)s.q[i] * s.q[i];
     });
-    // The frame's samples go into the ring with it; the chunks share them out evenly.
-    const int n_chunks = (n_points + CHUNK - 1) / CHUNK, n_samples = (int)w.n_samples;
-    const int begin = (int)((long long)n_samples * b.x / n_chunks);
-    const int end = (int)((long long)n_samples * (b.x + 1) / n_chunks);
-    const long long at = (long long)line * n_samples + begin;
-    char* ring = (char*)w.ring_samples + slot * w.frame_bytes;
-    each(end - begin, [&](int i) {
-        if (w.sample_is_float)
-            ((float*)ring)[at + i] = ((const float*)w.upload_samples)[at + i];
-        else
-            ((short*)ring)[at + i] = ((const short*)w.upload_samples)[at + i];
-        if (i == 0) w.power[line * n_chunks + b.x] = s.partial[0];
-    });
+    const int n_chunks = (n_points + CHUNK - 1) / CHUNK;
+    each(1, [&](int) { w.power[line * n_chunks + b.x] = s.partial[0]; });
 }
 
 struct EnergyScratch {

@@ -1,5 +1,6 @@
 // Every kernel, in the order in which a frame meets them.
 
+KERNEL(echoes, EchoScratch)
 KERNEL(demodulate, DemodulateScratch)
 KERNEL(block_energy, EnergyScratch)
 KERNEL(frame_statistics, StatisticsScratch)

@@ -34,11 +34,11 @@ HD void read_line(const Work& w, const double* elongation, int i, ResampleScratc
     s.whole = s.weight[LATERAL_TAPS / 2 - 1] == 1.0f;
 }
 
-HD float gathered_sample(const Work& w, const void* frame, const ResampleScratch& s, int j) {
+HD float gathered_sample(const Work& w, const float* frame, const ResampleScratch& s, int j) {
     if (j < 0 || j >= w.n_samples) return 0.0f;
-    if (s.whole) return raw_sample(w, frame, s.line[LATERAL_TAPS / 2 - 1] + j);
+    if (s.whole) return frame[s.line[LATERAL_TAPS / 2 - 1] + j];
     float tap[LATERAL_TAPS];
-    for (int k = 0; k < LATERAL_TAPS; ++k) tap[k] = raw_sample(w, frame, s.line[k] + j);
+    for (int k = 0; k < LATERAL_TAPS; ++k) tap[k] = frame[s.line[k] + j];
     const float inner = s.weight[2] * tap[2] + s.weight[3] * tap[3];
     const float outer = s.weight[1] * tap[1] + s.weight[4] * tap[4];
     return inner + outer + (s.weight[0] * tap[0] + s.weight[5] * tap[5]);
@@ -74,7 +74,7 @@ HD void resample_block(Block b, const Work& w, int, ResampleScratch& s) {
     const int n = least((int)w.out_chunk, (int)w.n_depths - first);
     const double none[6] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
     const double* elongation = b.z == 0 ? none : w.summary->elongation;
-    const void* frame = ring_frame(w, b.z == 0 ? w.header->pre_slot : w.header->post_slot);
+    const float* frame = ring_echoes(w, b.z == 0 ? w.header->pre_slot : w.header->post_slot);
     float* out = (b.z == 0 ? w.pre : w.post) + (long long)line * w.n_depths + first;
     const bool untouched = b.z == 0 && w.own_grid;
     each(1, [&](int) { read_line(w, elongation, line, s); });
@@ -88,7 +88,7 @@ HD void resample_block(Block b, const Work& w, int, ResampleScratch& s) {
         float value = 0.0f;
         const double position = s.start + s.increment * (first + j);
         if (untouched) {
-            value = raw_sample(w, frame, (long long)line * w.n_samples + first + j);
+            value = frame[(long long)line * w.n_samples + first + j];
         } else if (!s.outside && position >= -0.5 && position <= w.n_samples - 0.5) {
             const int base = (int)floor(position);
             const double fraction = position - base;
