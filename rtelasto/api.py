@@ -34,7 +34,8 @@ def estimate(
     Parameters
     ----------
     pre, post
-        RF frames of shape (n_lines, n_samples), any real dtype.
+        RF frames of shape (n_lines, n_samples), any real dtype. Samples that are not finite lie outside
+        the field of view: correlation is 0 there.
     rf_format
         What the frames are; its ``n_lines`` and ``n_samples`` must match.
     engine
@@ -52,7 +53,7 @@ def estimate(
     Raises
     ------
     RtelastoError
-        If a frame has another shape than the format says, is not real, holds NaN or infinity, or is
+        If a frame has another shape than the format says, is not real, holds no finite sample, or is
         constant; or if there is no such engine or device.
     """
     pair = FramePair(_frame("pre", pre, rf_format, 0), _frame("post", post, rf_format, 1))

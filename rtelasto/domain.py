@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,6 +264,25 @@ class ResidualMotion:
     grid: Grid
 
 
+class ReadOnlyCounts(dict[str, int]):
+    """Numbers by name that cannot be changed; otherwise a dict, for all that copies, sends or prints one.
+
+    Raises
+    ------
+    TypeError
+        On every attempt to change it.
+    """
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the counts of a strain frame are read-only: use StrainFrame.replace")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[ReadOnlyCounts], tuple[dict[str, int]]]:
+        return type(self), (dict(self),)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StrainFrame:
     """Axial strain and displacement of one pair.
@@ -270,11 +291,15 @@ class StrainFrame:
     compression negative), ``axial_displacement_m`` = u at pre-compression points, positive away from
     the probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames
     after warping by u. ``quality`` is the median of ``correlation`` and ``applied_strain`` the median
-    of ``axial_strain``. ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of
-    everything lost so far, by cause. ``age_ns`` is the time from acquisition to publishing, None where the
-    scanner's clock cannot tell it, and ``stale`` says that it was published too old to be called live.
-    ``bmode``, where it was asked for, is the brightness of the
-    pre-compression frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
+    of ``axial_strain``, over every pixel that is a number and lies in the field of view. Dead lines lie
+    in it: their correlation is 0 and counts, so that quality falls to 0 when half of the lines are dead.
+    Where the pre-compression frame is NaN is outside; correlation is 0 there and does not count.
+
+    ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of everything lost so far, by
+    cause; both are read-only copies of what they are made from. ``age_ns`` is the time from acquisition
+    to publishing, None where the scanner's clock cannot tell it, and ``stale`` says that it was published
+    too old to be called live. ``bmode``, where it was asked for, is the brightness of the pre-compression
+    frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
     """
 
     axial_strain: Float32Image
@@ -290,9 +315,13 @@ class StrainFrame:
     engine: str = ""
     quality: float = math.nan
     applied_strain: float = math.nan
-    stage_ns: dict[str, int] = field(default_factory=dict)
-    drops: dict[str, int] = field(default_factory=dict)
+    stage_ns: Mapping[str, int] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
     bmode: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("stage_ns", "drops"):
+            object.__setattr__(self, name, ReadOnlyCounts(getattr(self, name)))
 
     def replace(self, **changes: object) -> StrainFrame:
         """A copy with some fields changed."""

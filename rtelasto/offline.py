@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
@@ -81,7 +83,7 @@ def process_recording(
         history=policy.history,
     )
     estimator.warm_up()
-    pipeline = Pipeline(estimator, policy, counters)
+    pipeline = Pipeline(estimator, policy, counters, drop_copies=True)
     # The frames' places stand for a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}
@@ -98,8 +100,8 @@ def process_recording(
                 times.add(time.perf_counter_ns() - started)
                 writer.write(strain)
                 qualities.append(strain.quality)
-                strains.append(float(strain.axial_strain.mean(dtype=np.float64)))
-                if best is None or abs(strain.applied_strain) > abs(best.applied_strain):
+                strains.append(_mean(strain.axial_strain))
+                if best is None or _pressed(strain) > _pressed(best):
                     best = strain
             if on_frame is not None:
                 on_frame()
@@ -126,8 +128,24 @@ def process_recording(
     counts.pop("strain.out", None)
     return OfflineSummary(
         len(qualities),
-        float(np.median(qualities)),
-        float(np.mean(strains)),
+        _median(qualities),
+        _mean(np.array(strains)),
         times.summary(),
         counts,
     )
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    """Mean of those that are numbers; NaN where none is."""
+    numbers = values[np.isfinite(values)]
+    return float(numbers.mean(dtype=np.float64)) if numbers.size else math.nan
+
+
+def _median(values: list[float]) -> float:
+    numbers = [value for value in values if math.isfinite(value)]
+    return float(np.median(numbers)) if numbers else math.nan
+
+
+def _pressed(strain: StrainFrame) -> float:
+    """How far a pair was pressed, for finding the one that strains most."""
+    return abs(strain.applied_strain) if math.isfinite(strain.applied_strain) else -1.0

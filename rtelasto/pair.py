@@ -12,6 +12,9 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rtelasto.counters import Counters
 from rtelasto.domain import FramePair, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
@@ -86,20 +89,21 @@ class Pairing:
 
     Counts into ``counters``: ``pair.first`` (frames that had no partner yet), ``pair.reset.gap``,
     ``pair.reset.stream``, ``pair.reset.format`` (why a sequence ended), ``pair.decorrelated`` (pairs
-    that :meth:`observe` refused).
+    that :meth:`observe` refused), ``repeated`` (frames that were passed over).
     """
 
     def __init__(self, policy: PairPolicy, counters: Counters | None = None) -> None:
         self.policy = policy
         self.counters = counters if counters is not None else Counters()
         self._frames: deque[RfFrame] = deque(maxlen=policy.history)
+        self._newest: RfFrame | None = None
         self._strain_per_frame = math.nan
         self._largest_lag = policy.history
 
     def push(self, frame: RfFrame) -> FramePair | None:
         """Take the next frame; return the pair that it completes, if any."""
-        if self._frames:
-            broken = _break(self._frames[-1], frame)
+        if self._newest is not None:
+            broken = _break(self._newest, frame)
             if broken:
                 self.counters.add(f"pair.reset.{broken}")
                 self._frames.clear()
@@ -110,7 +114,26 @@ class Pairing:
         else:
             self.counters.add("pair.first")
         self._frames.append(frame)
+        self._newest = frame
         return pair
+
+    def is_copy(self, frame: RfFrame) -> bool:
+        """Whether the next frame has the samples, or the id, of the one before it in its stream."""
+        last = self._newest
+        if last is None or frame.stream != last.stream or frame.format != last.format:
+            return False
+        if frame.frame_id == last.frame_id:
+            return True
+        middle = frame.format.n_lines // 2
+        # Other frames differ in any line.
+        return _alike(last.samples[middle], frame.samples[middle]) and _alike(
+            last.samples, frame.samples
+        )
+
+    def pass_over(self, frame: RfFrame) -> None:
+        """Count the next frame as ``repeated``; the one after it goes on from here."""
+        self.counters.add("repeated")
+        self._newest = frame
 
     @property
     def lag(self) -> int:
@@ -138,6 +161,10 @@ class Pairing:
         else:
             self._strain_per_frame += _MEMORY * (rate - self._strain_per_frame)
         return True
+
+
+def _alike(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def _break(last: RfFrame, new: RfFrame) -> str:

@@ -64,6 +64,10 @@ class Pipeline:
     (frames without an image in them, dropped before pairing), ``rf_lines.refused`` (frames that cannot
     become RF lines) and ``strain.out``.
 
+    With ``drop_copies``, a frame whose samples are those of the frame before counts as ``repeated`` and is
+    dropped: recordings number their frames anew, so that one which was stored twice cannot be told by
+    its id, as it is on the wire.
+
     With ``bmode``, strain frames carry the B-mode of their pre-compression frame.
 
     :meth:`process` takes a frame and gives what comes of it. Where the estimator overlaps its work with
@@ -79,9 +83,11 @@ class Pipeline:
         beamform: BeamformSettings | None = None,
         *,
         bmode: bool = False,
+        drop_copies: bool = False,
     ) -> None:
         self.estimator = estimator
         self.bmode = bmode
+        self.drop_copies = drop_copies
         self.counters = counters if counters is not None else Counters()
         self._rf_lines = RfLines(beamform, self.counters, on_gpu=estimator.device != "cpu")
         self._pairing = Pairing(policy, self.counters)
@@ -113,6 +119,9 @@ class Pipeline:
         if fault:
             self.counters.add(f"frame.{fault}")
             return False
+        if self.drop_copies and self._pairing.is_copy(frame):
+            self._pairing.pass_over(frame)
+            return False
         pair = self._pairing.push(frame)
         if pair is None:
             return False
@@ -139,27 +148,34 @@ class Pipeline:
             strain = self.estimator.collect()
         if not self._pairing.observe(pair, strain):
             return None
+        stage_ns, bmode = dict(strain.stage_ns), strain.bmode
         if self.bmode:
             before_ns = time.perf_counter_ns()
-            strain = strain.replace(bmode=bmode_on_grid(pair.pre, strain.grid))
-            strain.stage_ns["bmode"] = time.perf_counter_ns() - before_ns
+            bmode = bmode_on_grid(pair.pre, strain.grid)
+            stage_ns["bmode"] = time.perf_counter_ns() - before_ns
         self.counters.add("strain.out")
-        strain.stage_ns["pair"] = started.paired_ns - started.started_ns - started.rf_lines_ns
+        stage_ns["pair"] = started.paired_ns - started.started_ns - started.rf_lines_ns
         if started.rf_lines_ns:
-            strain.stage_ns["rf_lines"] = started.rf_lines_ns
+            stage_ns["rf_lines"] = started.rf_lines_ns
         frame = pair.post
         if frame.received_ns:
-            strain.stage_ns["decode"] = frame.decoded_ns - frame.received_ns
-            strain.stage_ns["queue"] = started.started_ns - frame.decoded_ns
-            strain.stage_ns["total"] = time.monotonic_ns() - frame.received_ns
-        strain.drops.update(self.counters.snapshot())
-        return strain
+            stage_ns["decode"] = frame.decoded_ns - frame.received_ns
+            stage_ns["queue"] = started.started_ns - frame.decoded_ns
+            stage_ns["total"] = time.monotonic_ns() - frame.received_ns
+        return strain.replace(stage_ns=stage_ns, drops=self.counters.snapshot(), bmode=bmode)
 
 
 def image_fault(samples: np.ndarray) -> str:
-    """Why a frame holds no image: ``nonfinite``, ``constant``, or empty where it does hold one."""
+    """Why a frame holds no image: ``nonfinite``, ``constant``, or empty where it does hold one.
+
+    Samples that are not finite lie outside the field of view: a frame holds none where no sample is
+    finite, and it is constant where all that are finite are alike.
+    """
     low, high = samples.min(), samples.max()
     # A NaN anywhere makes both extremes NaN and an infinity shows as one, so two passes settle it.
     if not (np.isfinite(low) and np.isfinite(high)):
-        return "nonfinite"
+        finite = samples[np.isfinite(samples)]
+        if finite.size == 0:
+            return "nonfinite"
+        low, high = finite.min(), finite.max()
     return "constant" if low == high else ""

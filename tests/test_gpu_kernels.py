@@ -179,9 +179,8 @@ def test_add_back_and_quality_are_those_of_the_cpu(
     difference = np.abs(images["correlation"] - correlation)
     assert rms(difference) < 1e-4
     assert np.quantile(difference, 0.999) < 1e-4
-    sample = (slice(None, None, 2), slice(None, None, 4))
-    assert summary["quality"] == pytest.approx(np.median(correlation[sample]), abs=1e-5)
-    assert summary["applied_strain"] == pytest.approx(np.median(total_strain[sample]), abs=1e-7)
+    assert summary["quality"] == pytest.approx(np.median(correlation), abs=1e-5)
+    assert summary["applied_strain"] == pytest.approx(np.median(total_strain), abs=1e-7)
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (3, 9), (4, 7), (33, 251)])
@@ -195,7 +194,7 @@ def test_medians_of_odd_and_even_counts_with_ties(
         gpu["correlation"][:], gpu["strain"][:] = values, -values
         gpu.launch("medians", (2,), threads=512)
         _, summary = gpu.output()
-        wanted = np.median(values[::2, ::4].astype(np.float32))
+        wanted = np.median(values.astype(np.float32))
         assert summary["quality"] == pytest.approx(wanted, abs=1e-7)
         assert summary["applied_strain"] == pytest.approx(-wanted, abs=1e-7)
 

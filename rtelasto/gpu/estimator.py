@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rtelasto.cpu.field_of_view import outside_view, summarise
 from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
 from rtelasto.gpu.engine import GpuEngine
 from rtelasto.gpu.graph import Sequence, Stage
@@ -227,18 +228,23 @@ class GpuEstimator:
             return pending.finished
         pending.lane.done.synchronize()
         images, summary = pending.lane.transfer.results()
-        pair = pending.pair
+        pair, rows = pending.pair, pending.lane.workspace.layout.rows
+        quality, applied_strain = float(summary["quality"]), float(summary["applied_strain"])
+        # Rare, and not known to the device, which takes what is not finite for silence.
+        outside = outside_view(pair.pre, rows)
+        if outside is not None:
+            quality, applied_strain = summarise(images["correlation"], images["strain"], outside)
         return StrainFrame(
             axial_strain=images["strain"],
             axial_displacement_m=images["displacement_m"],
             correlation=images["correlation"],
-            grid=pending.lane.workspace.layout.rows,
+            grid=rows,
             frame_ids=(pair.pre.frame_id, pair.post.frame_id),
             acquired_ns=pair.post.acquired_ns,
             stream=pair.post.stream,
             engine=self.name,
-            quality=float(summary["quality"]),
-            applied_strain=float(summary["applied_strain"]),
+            quality=quality,
+            applied_strain=applied_strain,
             stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
         )
 

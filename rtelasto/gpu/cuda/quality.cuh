@@ -112,30 +112,47 @@ HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
 
 struct MedianScratch {
     unsigned bins[256];
-    unsigned prefix, rank, target;
+    unsigned missing;
+    unsigned prefix, rank;
     unsigned up_to, next;
     unsigned above[SUM_PARTS];
 };
 
-// Median over every fourth pixel of every other line: of the correlation in block 0, of the strain in
-// block 1, by radix selection. Grid: 2.
+// So many pixels an item, for their reads to overlap.
+constexpr int MEDIAN_PIXELS = 8;
+
+// Median over the pixels that are numbers: of the correlation in block 0, of the strain in block 1, by
+// radix selection. NaN where there are none. Grid: 2.
 HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
     const float* image = b.x == 0 ? w.correlation : w.strain;
-    const int n_rows = (int)w.n_rows, across = (n_rows + 3) / 4;
-    const int n = (int)((w.n_lines + 1) / 2) * across;
+    const int n = (int)(w.n_lines * w.n_rows), items = (n + MEDIAN_PIXELS - 1) / MEDIAN_PIXELS;
+    // NaN comes after everything else.
     const auto value = [&](int i) {
-        return order_of(image[(long long)(2 * (i / across)) * n_rows + 4 * (i % across)]);
+        const float pixel = image[i];
+        return pixel == pixel ? order_of(pixel) : 0xffffffffu;
     };
+    each(1, [&](int) { s.missing = 0; });
+    each(items, [&](int item) {
+        for (int k = 0; k < MEDIAN_PIXELS; ++k) {
+            const int i = item + k * items;
+            if (i < n && value(i) == 0xffffffffu) count(&s.missing);
+        }
+    });
+    const unsigned missing = s.missing, n_numbers = (unsigned)n - missing;
     each(1, [&](int) {
         s.prefix = 0;
-        s.rank = (unsigned)(n - 1) / 2;
+        s.rank = n_numbers > 0 ? (n_numbers - 1) / 2 : 0;
     });
     for (int shift = 24; shift >= 0; shift -= 8) {
         each(256, [&](int bin) { s.bins[bin] = 0; });
-        each(n, [&](int i) {
-            const unsigned order = value(i);
-            const bool alike = shift == 24 || order >> (shift + 8) == s.prefix >> (shift + 8);
-            if (alike) count(&s.bins[order >> shift & 255u]);
+        each(items, [&](int item) {
+            for (int k = 0; k < MEDIAN_PIXELS; ++k) {
+                const int i = item + k * items;
+                if (i >= n) continue;
+                const unsigned order = value(i);
+                const bool alike = shift == 24 || order >> (shift + 8) == s.prefix >> (shift + 8);
+                if (alike) count(&s.bins[order >> shift & 255u]);
+            }
         });
         each(1, [&](int) {
             unsigned bin = 0;
@@ -156,13 +173,13 @@ HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
     each(1, [&](int) {
         const float lower = from_order(s.prefix);
         float upper = lower;
-        if (n % 2 == 0 && s.up_to == 0) {
+        if (n_numbers % 2 == 0 && s.up_to == 0) {
             unsigned next = s.above[0];
             for (int part = 1; part < SUM_PARTS; ++part)
                 if (s.above[part] < next) next = s.above[part];
             upper = from_order(next);
         }
-        const double median = 0.5 * ((double)lower + (double)upper);
+        const double median = n_numbers > 0 ? 0.5 * ((double)lower + (double)upper) : nan("");
         if (b.x == 0) w.summary->quality = median;
         else w.summary->applied_strain = median;
     });
