@@ -25,7 +25,8 @@ from rtelasto.bench.latency import measure_latency
 from rtelasto.bench.throughput import measure_throughput
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import LatencySummary
-from rtelasto.machine import default_threads, describe_gpu
+from rtelasto.machine import describe_gpu
+from rtelasto.threads import available_cores
 from rtelasto.timing import time_stages
 
 README = Path(__file__).with_name("README.md")
@@ -50,7 +51,7 @@ def machine(quick: bool) -> str:
     memory = psutil.virtual_memory().total / 2**30
     load = " / ".join(f"{value:.1f}" for value in psutil.getloadavg())
     return (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {processor()}, {default_threads()} cores, "
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {processor()}, {available_cores()} cores, "
         f"{memory:.0f} GiB, Python {platform.python_version()}. GPU: {describe_gpu()}. Load averages over "
         f"1, 5 and 15 minutes when the run began: {load}."
     )
@@ -165,7 +166,7 @@ SECTIONS: dict[str, tuple[str, Callable[[bool], str]]] = {
     "peers": (
         "Peers (`python -m benchmarks.peers`)",
         lambda quick: compare.table(
-            compare.compare_peers(list(compare.PEERS), 1 if quick else 7, default_threads())
+            compare.compare_peers(list(compare.PEERS), 1 if quick else 7, available_cores())
         ),
     ),
     "memory": (f"Memory (`rtelasto bench latency --fps {_LIVE_FPS:g} --frames 10000`)", memory),

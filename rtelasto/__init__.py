@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
 
-from rtelasto.domain import Elongation, Grid, RfFormat, RfFrame, StrainFrame
-from rtelasto.errors import RtelastoError
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rtelasto.api import estimate
+    from rtelasto.domain import Elongation, Grid, RfFormat, RfFrame, StrainFrame
+    from rtelasto.errors import RtelastoError
     from rtelasto.regions import Region, measure_regions
     from rtelasto.sources import open_recording
 
@@ -28,19 +28,29 @@ __all__ = [
     "open_recording",
 ]
 
+_HOME = {
+    "Elongation": "domain",
+    "Grid": "domain",
+    "Region": "regions",
+    "RfFormat": "domain",
+    "RfFrame": "domain",
+    "RtelastoError": "errors",
+    "StrainFrame": "domain",
+    "estimate": "api",
+    "measure_regions": "regions",
+    "open_recording": "sources",
+}
+
 
 def __getattr__(name: str) -> object:
-    # On first use, so that importing the package loads neither compilers nor runtimes.
-    if name == "estimate":
-        from rtelasto.api import estimate
+    # On first use: importing the package loads neither NumPy, compilers nor runtimes, and a command has its
+    # signals in hand before it loads any of them.
+    if name not in _HOME:
+        raise AttributeError(f"module 'rtelasto' has no attribute {name!r}")
+    value = getattr(import_module(f"rtelasto.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return estimate
-    if name == "open_recording":
-        from rtelasto.sources import open_recording
 
-        return open_recording
-    if name in ("Region", "measure_regions"):
-        from rtelasto import regions
-
-        return getattr(regions, name)
-    raise AttributeError(f"module 'rtelasto' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,9 +6,12 @@ import multiprocessing
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 from rtelasto import logs
+from rtelasto.signal_mask import kept_from_children
+from rtelasto.transliterate import use_for_output
 
 
 class Child:
@@ -37,7 +40,11 @@ class Child:
         self._process = context.Process(
             target=_begin, args=(theirs, main, arguments), name=f"rtelasto {name}", daemon=True
         )
-        self._process.start()
+        # Starting it too, and it would end the mask.
+        resource_tracker.ensure_running()
+        # Until it has set its own signals, too, a Ctrl-C is for this side to answer.
+        with kept_from_children():
+            self._process.start()
         theirs.close()
         self.pid = self._process.pid
 
@@ -85,5 +92,6 @@ class Child:
 def _begin(pipe: Any, main: Callable[..., None], arguments: tuple[object, ...]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    use_for_output()
     logs.set_up()
     main(pipe, *arguments)

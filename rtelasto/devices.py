@@ -87,7 +87,7 @@ def open_estimator(
     device
         One of :data:`DEVICES`.
     threads
-        Threads of a network's runtime on the CPU.
+        Cores to use on the CPU, in kernels and in a network's runtime (`open_engine`).
     cpu_runtime
         What runs a network on the CPU, one of :data:`rtelasto.cpu.runtime.RUNTIMES`.
     history

@@ -34,13 +34,6 @@ _EXTRAS = {
 }
 
 
-def default_threads() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def describe_machine() -> dict[str, str]:
     """Name and finding, in the order to be printed."""
     memory = psutil.virtual_memory()

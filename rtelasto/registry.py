@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rtelasto.errors import RtelastoError
 from rtelasto.protocols import StrainEngine
+from rtelasto.threads import limit_threads
 
 CLASSICAL = {
     "ncc": "windowed normalized cross-correlation, least-squares strain",
@@ -32,16 +33,18 @@ def open_engine(
         A name from :func:`engine_names`, or the path of an ONNX file with this project's contract
         (``docs/engines.md``).
     threads
-        Threads for a network's runtime; None lets it use every core.
+        Cores to use, in this engine's runtime and from now on in all kernels of this process; None lets
+        them use every core, or leaves a limit that was set before.
     runtime
         What runs a network: onnxruntime, openvino or openvino-bf16 (`rtelasto.cpu.runtime`).
 
     Raises
     ------
     RtelastoError
-        If there is no such engine, or the ONNX file cannot be read or breaks the contract, or the
-        runtime cannot be used here.
+        If there is no such engine, the ONNX file cannot be read or breaks the contract, the runtime cannot
+        be used here, or ``threads`` is no number of threads.
     """
+    limit_threads(threads)
     if name == "ncc":
         from rtelasto.cpu.ncc import NccEngine
 

@@ -11,6 +11,7 @@ from rtelasto.cpu.runtime import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.pair import PairPolicy
+from rtelasto.threads import check_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,8 @@ class EstimateSettings:
     min_quality
         Adaptive pairing refuses pairs whose median post-warp correlation is lower.
     threads
-        Threads of the network's runtime on the CPU; by default one per core.
+        Cores to use, for the network's runtime and for all other computing; by default all that this
+        process may.
     cpu_runtime
         What runs a network on the CPU: onnxruntime, openvino (the same numbers), or openvino-bf16 (faster
         and less accurate, where the processor can); rtelasto doctor says what this machine has.
@@ -54,8 +56,7 @@ class EstimateSettings:
     apodization: str = "hann"
 
     def __post_init__(self) -> None:
-        if self.threads is not None and not 1 <= self.threads <= 1024:
-            raise RtelastoError(f"threads must lie in 1…1024, got {self.threads}")
+        check_threads(self.threads)
         if self.device not in DEVICES:
             raise RtelastoError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
         check_runtime(self.cpu_runtime)

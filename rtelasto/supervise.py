@@ -53,7 +53,7 @@ class Supervisor(Closing):
     stop
         Ends `wait_until_ready` and `run`.
     on_building
-        Called with the fraction done and a phase while an engine is compiled for a GPU.
+        Called with what is being done while something is compiled, for a GPU or this processor.
     on_look
         Called some ten times a second while it runs, with the counters and applied strain and quality of
         the newest strain frame.
@@ -64,7 +64,7 @@ class Supervisor(Closing):
         settings: RunSettings,
         stop: threading.Event,
         *,
-        on_building: Callable[[float, str], None] | None = None,
+        on_building: Callable[[str], None] | None = None,
         on_look: Callable[[Mapping[str, int], float, float], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -183,7 +183,7 @@ class Supervisor(Closing):
         word, what = message
         if word == "building":
             if self._on_building is not None:
-                self._on_building(*what)
+                self._on_building(what)
         elif word == "ready":
             self._ready = True
             if self.addresses is None:

@@ -34,7 +34,7 @@ class Addresses:
 def work(pipe: Connection, settings: RunSettings, shared: SharedState) -> None:
     """Run live from being told to ``go`` until told to ``stop``, as the process's last act.
 
-    Sends ``building`` (fraction done, phase), ``ready`` (`Addresses`) and in the end ``report``
+    Sends ``building`` (what it is at), ``ready`` (`Addresses`) and in the end ``report``
     (`LiveReport`), ``refused`` (why it cannot run as asked) or ``failed`` (the error's one line).
     """
     go, stop = threading.Event(), threading.Event()
@@ -67,6 +67,7 @@ def _run(
     stop: threading.Event,
 ) -> None:
     # Here, not above: the process that starts this one has no need of it.
+    from rtelasto.compiled import on_compiling
     from rtelasto.live import LiveRun
 
     counters, position, pulse = shared.open()
@@ -76,16 +77,23 @@ def _run(
 
     def on_build(done: float, phase: str) -> None:
         pulse.beat(loading=True)
-        _tell(pipe, "building", (done, phase))
+        _tell(pipe, "building", f"compiling for the GPU, {100 * done:.0f} %: {phase}")
 
-    with LiveRun(
-        settings,
-        on_strain,
-        on_build,
-        on_round=lambda slow: pulse.beat(loading=slow),
-        counters=counters,
-        position=position,
-    ) as live:
+    def on_kernel(n_kernels: int) -> None:
+        pulse.beat(loading=True)
+        _tell(pipe, "building", f"compiling for this processor, {n_kernels} kernels")
+
+    with (
+        on_compiling(on_kernel),
+        LiveRun(
+            settings,
+            on_strain,
+            on_build,
+            on_round=lambda slow: pulse.beat(loading=slow),
+            counters=counters,
+            position=position,
+        ) as live,
+    ):
         metrics = None if live.metrics is None else live.metrics.address
         pipe.send(("ready", Addresses(live.strain_endpoint, metrics)))
         go.wait()

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.domain import Elongation, FramePair, RfFormat, RfFrame
 
 # (lateral_m, depth_m) -> extra axial displacement in m, on top of the elongation
@@ -27,7 +27,7 @@ PUBLISHED_FORMAT = RfFormat(
 )
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _draw(line, sample, amplitude, cycles, axial_sigma, lateral_sigma, image):  # type: ignore[no-untyped-def]
     """Add scatterers at fractional (line, sample) positions to the image."""
     n_lines, n_samples = image.shape

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.peers import Peer, encoder_decoder, optical_flow, project, published_cnn
-from rtelasto.machine import default_threads
+from rtelasto.threads import available_cores
 from rtelasto.timing import timing_frames
 
 PEERS: dict[str, Peer] = {
@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time every peer on the same frames.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in PEERS]:

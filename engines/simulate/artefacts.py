@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.scatterers import EchoTexture, scatter
 
@@ -125,7 +125,7 @@ class Receiver:
         return frame
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _add_filtered(
     noise: Float32Image, taps: NDArray[np.float32], gain: NDArray[np.float32], out: Float32Image
 ) -> None:

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.domain import RfFormat
 from rtelasto_engines.simulate.acoustics import Acoustics, beam_at, pulse_tables
 
@@ -32,7 +32,7 @@ class Scatterers:
     amplitude: Float64Array
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _add_echoes(
     bins: NDArray[np.int16],
     x_lines: Float64Array,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rtelasto.compiled import kernel
 
 Float64Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def cubic_weights(t: float, n: int, weights: Float64Array, slopes: Float64Array) -> int:
     """The first of four nodes that the cubic at t (in grid steps) needs; fills both weight rows.
 
@@ -43,7 +44,7 @@ def cubic_weights(t: float, n: int, weights: Float64Array, slopes: Float64Array)
     return cell - 1
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def displacement_at(
     axial: Float64Array,
     lateral: Float64Array,
@@ -68,7 +69,7 @@ def displacement_at(
         out[1, p] = v_total
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def gradient_at(
     axial: Float64Array,
     lateral: Float64Array,
@@ -99,7 +100,7 @@ def gradient_at(
             out[5, p] += wx[i] * v_z
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def interpolation_rows(
     t: Float64Array, n: int
 ) -> tuple[NDArray[np.int64], Float64Array, Float64Array]:
@@ -111,7 +112,7 @@ def interpolation_rows(
     return first, weights, slopes
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def along_depth(
     columns: Float64Array, first: NDArray[np.int64], weights: Float64Array, out: NDArray[np.float32]
 ) -> None:

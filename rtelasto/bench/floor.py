@@ -23,8 +23,8 @@ import onnxruntime as ort
 from rtelasto.bench.rates import Rates, cpu_rates, gpu_rates
 from rtelasto.devices import choose
 from rtelasto.domain import RfFormat
-from rtelasto.machine import default_threads
 from rtelasto.registry import model_path
+from rtelasto.threads import available_cores
 
 _ITEM_BYTES = {"float": 4, "float16": 2, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
 # Multiplications and additions a sample of the twelve-point filter that resamples the post-compression frame.
@@ -198,7 +198,7 @@ def engine_floor(engine: str, rates: Rates) -> Floor | None:
 
 def rates_of(engine: str, device: str = "auto") -> Rates:
     """The rates, measured now, of what would run an engine: the GPU in half precision, or all cores."""
-    return gpu_rates() if choose(engine, device).device == "gpu" else cpu_rates(default_threads())
+    return gpu_rates() if choose(engine, device).device == "gpu" else cpu_rates(available_cores())
 
 
 def describe_floor(floor: Floor) -> dict[str, str]:

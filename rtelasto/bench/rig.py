@@ -25,6 +25,7 @@ from rtelasto.closing import Closing
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
 from rtelasto.receive import StrainReceiver
+from rtelasto.signal_mask import kept_from_children
 from rtelasto.wire_strain import StrainMessage
 
 # Longer than loading and compiling take on a slow machine.
@@ -87,9 +88,11 @@ def _sender_command(rf_format: RfFormat | None) -> list[str]:
 @contextmanager
 def _process(command: list[str], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A process that is told to end at the end of the block, and made to if it does not."""
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
-    ) as process:
+    with kept_from_children():
+        started = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    with started as process:
         try:
             yield process
         finally:
@@ -131,7 +134,9 @@ class Rig(Closing):
     ) -> None:
         self._sent_frames = 0
         with ExitStack() as stack:
-            self._errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            self._errors = stack.enter_context(
+                tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+            )
             self._sender = stack.enter_context(_process(_sender_command(rf_format)))
             rf, strain = str(self._sender_line()["endpoint"]), free_endpoint()
             self.receiver = stack.enter_context(StrainReceiver(strain, policy="every"))

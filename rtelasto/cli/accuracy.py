@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from rtelasto.cli.bench import write_json
-from rtelasto.cli.terminal import console, notes
+from rtelasto.cli.terminal import busy, console, notes
 from rtelasto.errors import RtelastoError
 from rtelasto.names import printable_name
 from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
 from rtelasto.sources import open_recording
+from rtelasto.threads import check_threads
 
 # Columns of text that the tables need with quartiles.
 _WITH_QUARTILES = 110
@@ -64,7 +64,7 @@ def accuracy(
     seed
         Seed of the first tissue, at least 9000000: those below are for training.
     threads
-        Threads of a network's runtime; by default one per core.
+        Cores to use; by default all that this process may.
     json_file
         Also write every figure of every pair here.
     png
@@ -84,6 +84,7 @@ def accuracy(
     from rtelasto.accuracy.tissues import KINDS, Kind, held_out_pairs
     from rtelasto.registry import engine_names, open_engine
 
+    check_threads(threads)
     counts: dict[Kind, int] = {"published": published, "random": random, "channel": channel}
     total = sum(counts.values())
     if min(counts.values()) < 0 or total + len(recordings) < 1:
@@ -103,17 +104,16 @@ def accuracy(
         ("--json-file", json_file, FIGURES), ("--png", png, PICTURE), inputs=inputs, force=force
     )
     competitors = [Competitor(open_engine(name, threads=threads), name) for name in names]
-    with notes.status(f"tissue 1 of {total}") as status:
+    with busy(f"tissue 1 of {total}") as show:
         result = compare(
             competitors,
             itertools.chain.from_iterable(
                 held_out_pairs(kind, count, first_seed=seed) for kind, count in counts.items()
             ),
-            progress=lambda done: status.update(f"tissue {min(done + 1, total)} of {total}"),
+            progress=lambda done: show(f"tissue {min(done + 1, total)} of {total}"),
         )
     shown = shown_columns(result)
-    # A pipe or a file has no width; rich would assume 80 columns and break the figures.
-    out = console if console.is_terminal else Console(width=140, highlight=False)
+    out = console
     for kind in KINDS:
         if not any(score.kind == kind for score in result.scores):
             continue

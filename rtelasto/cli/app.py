@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from cyclopts.config import Toml
+from cyclopts.config import Dict
 
-from rtelasto import logs
+from rtelasto import interrupt, logs
 from rtelasto.cli.bench import app as bench
 from rtelasto.cli.engines import app as engines
-from rtelasto.cli.terminal import examples
-from rtelasto.errors import RtelastoError
+from rtelasto.cli.settings_file import read_settings
+from rtelasto.cli.terminal import HELP_FORMAT, console, examples
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 app = App(
     name="rtelasto",
     help="Live ultrasound strain imaging: RF frames in, axial strain out.",
     version=lambda: version("rtelasto"),
-    help_format="markdown",
+    help_format=HELP_FORMAT,
+    # Panels are as wide as the terminal; what is piped goes into other programs, line by line.
+    help_formatter="default" if console.is_terminal else "plain",
+    console=console,
     help_epilogue=NOT_A_MEDICAL_DEVICE,
 )
 
@@ -118,7 +121,8 @@ def with_config(
         os.environ[logs.FORMAT_VARIABLE] = log_format
     logs.set_up()
     if config is not None:
-        if not config.is_file():
-            raise RtelastoError(f"{config}: no such configuration file")
-        app.config = (Toml(config, must_exist=True),)
-    return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        app.config = (Dict(read_settings(config, app), source=str(config)),)
+    # Loads what the command needs.
+    command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    interrupt.raise_interrupt()
+    return command(*bound.args, **bound.kwargs)

@@ -11,16 +11,17 @@ from typing import Any
 from cyclopts import App
 from rich.table import Table
 
-from rtelasto.cli.terminal import console, examples, notes
+from rtelasto.cli.terminal import HELP_FORMAT, busy, console, examples
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import LatencySummary
 from rtelasto.sinks.output_file import OutputFile
 from rtelasto.sinks.outputs import FIGURES, WRITTEN_BY, check_outputs
+from rtelasto.threads import check_threads
 
 app = App(
     name="bench",
     help="Time the pipeline on this machine, or measure the engines' accuracy.",
-    help_format="markdown",
+    help_format=HELP_FORMAT,
     help_epilogue=examples(
         "rtelasto bench",
         "rtelasto bench --engine ncc --pairs 100 --json-file bench.json",
@@ -57,7 +58,7 @@ def bench(
     pairs
         How many pairs.
     threads
-        Threads of a network's runtime; by default one per core.
+        Cores to use; by default all that this process may.
     cpu_runtime
         What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
     device
@@ -70,10 +71,11 @@ def bench(
     # Not at the top: the list of commands imports this module.
     from rtelasto.timing import time_stages
 
+    check_threads(threads)
     if pairs < 1:
         raise RtelastoError(f"pairs must be at least 1, got {pairs}")
     check_outputs(("--json-file", json_file, FIGURES), force=force)
-    with notes.status(f"timing {pairs} pairs with {engine}"):
+    with busy(f"timing {pairs} pairs with {engine}"):
         stages = time_stages(
             engine, pairs=pairs, threads=threads, cpu_runtime=cpu_runtime, device=device
         )

@@ -10,6 +10,7 @@ from rtelasto.cli.bench import print_stages, write_json
 from rtelasto.cli.terminal import console, notes, print_table
 from rtelasto.latency import LatencySummary
 from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
+from rtelasto.threads import check_threads
 
 
 def latency(
@@ -54,7 +55,7 @@ def latency(
     every
         Work on every frame, however late, instead of dropping the oldest when behind.
     threads
-        Threads of a network's runtime; by default one per core.
+        Cores to use; by default all that this process may.
     cpu_runtime
         What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
     device
@@ -139,7 +140,7 @@ def throughput(
     tolerance
         How near to each other the last rate sustained and the first one dropped have to be.
     threads
-        Threads of a network's runtime; by default one per core.
+        Cores to use; by default all that this process may.
     cpu_runtime
         What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
     device
@@ -187,6 +188,7 @@ def throughput(
 def _run_options(
     device: str, pair: str, every: bool, threads: int | None, cpu_runtime: str
 ) -> tuple[str, ...]:
+    check_threads(threads)
     options = ["--device", device, "--pair", pair, "--cpu-runtime", cpu_runtime]
     if every:
         options.append("--every")

@@ -19,10 +19,12 @@ from rtelasto.errors import RtelastoError
 from rtelasto.latency import Latencies
 from rtelasto.names import printable_name
 from rtelasto.receive import StrainReceiver
+from rtelasto.signal_mask import kept_from_children
 from rtelasto.simulated import write_sequence
 from rtelasto.sinks.outputs import PICTURE, SIMULATION, check_outputs
 from rtelasto.sinks.picture import save_picture
 from rtelasto.sources import open_recording
+from rtelasto.threads import limit_threads
 from rtelasto.wire_strain import StrainMessage
 
 # Compilation on a first run takes the most of it.
@@ -37,6 +39,7 @@ def demo(
     engine: str = "cnn",
     frames: int = 60,
     fps: float = 10.0,
+    threads: int | None = None,
     rf: str = "tcp://127.0.0.1:5655",
     strain: str = "tcp://127.0.0.1:5656",
     force: bool = False,
@@ -53,11 +56,14 @@ def demo(
         Frames to simulate, 2608 × 128 each.
     fps
         Rate at which they are replayed.
+    threads
+        Cores that each of the processes uses; by default all that they may.
     rf, strain
         Loopback endpoints to use.
     force
         Replace files of these names in the folder even if no demo wrote them.
     """
+    limit_threads(threads)
     if frames < 2:
         raise RtelastoError(f"frames must be at least 2, got {frames}")
     started = time.monotonic()
@@ -68,10 +74,13 @@ def demo(
     recording, picture = out / "press.h5", out / "strain.png"
     check_outputs(("recording", recording, SIMULATION), ("picture", picture, PICTURE), force=force)
     messages: list[StrainMessage] = []
+    run = ["run", "--rf", rf, "--strain", strain, "--engine", engine]
+    if threads is not None:
+        run += ["--threads", str(threads)]
     with (
         StrainReceiver(strain, policy="every") as receiver,
         # The pipeline first: it compiles and loads its engine while the press is simulated.
-        _Child("run", "--rf", rf, "--strain", strain, "--engine", engine) as runner,
+        _Child(*run) as runner,
         Progress(console=notes) as bar,
     ):
         simulating = bar.add_task("simulating", total=frames)
@@ -104,13 +113,14 @@ class _Child:
     """A command of this program as a process, stopped at the end of its ``with`` block."""
 
     def __init__(self, *arguments: str) -> None:
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rtelasto", *arguments],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        with kept_from_children():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rtelasto", *arguments],
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +140,9 @@ class _Child:
         if self.process.poll() in (None, 0):
             return
         self._log.seek(0)
-        lines = self._log.read().strip().splitlines() or ["no output"]
+        # Written by another process, in whatever encoding it was asked for.
+        text = self._log.read().decode("utf-8", "replace")
+        lines = text.strip().splitlines() or ["no output"]
         raise RtelastoError(f"a process of the demo failed: {lines[-1]}")
 
 

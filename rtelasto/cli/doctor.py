@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
-from rtelasto.cli.terminal import console, notes, print_table
+from rtelasto.cli.terminal import busy, console, print_table
+from rtelasto.compiled import n_compiled, where_kept
 from rtelasto.devices import Choice, choose
 from rtelasto.machine import describe_machine
+from rtelasto.threads import check_threads
 from rtelasto.timing import time_stages
 
 
-def doctor(*, pairs: int = 5) -> None:
+def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) -> None:
     """Say what this machine can run: libraries, GPU, threads, and the time a pair takes on each engine.
 
     Parameters
     ----------
     pairs
         Pairs of 2608 × 128 to time on each engine.
+    warm
+        Time nothing; compile ahead all that commands compile for this processor when they first need it.
+    threads
+        Cores to use; by default all that this process may.
     """
+    check_threads(threads)
+    if warm:
+        _warm(threads)
+        return
     from rtelasto.cpu.runtime import usable_runtimes
     from rtelasto.registry import engine_names, model_path
 
-    print_table("This machine", describe_machine())
+    print_table("This machine", describe_machine() | {"compiled code": where_kept()})
     console.print()
     rows = {}
     for name in engine_names():
@@ -30,16 +41,32 @@ def doctor(*, pairs: int = 5) -> None:
             if obstacle:
                 rows[label] = obstacle
                 continue
-            stages = time_stages(name, pairs=pairs, cpu_runtime=runtime or "onnxruntime")
+            with busy(f"timing {label}"):
+                stages = time_stages(
+                    name, pairs=pairs, threads=threads, cpu_runtime=runtime or "onnxruntime"
+                )
             rows[label] = f"{stages['total'].p50_ms:.0f} ms a pair of 2608 × 128"
     print_table("Engines on the CPU (a network's runtime: --cpu-runtime)", rows)
     console.print()
     choice = choose("cnn")
     print_table(f"Networks run on: {choice.device}", dict(enumerate_reasons(choice)))
     if choice.device == "gpu":
-        with notes.status("getting the GPU ready"):
+        with busy("getting the GPU ready"):
             stages = time_stages("cnn", pairs=max(pairs, 50), device="gpu")
         console.print(f"  cnn  {stages['total'].p50_ms:.2f} ms a pair of 2608 × 128")
+
+
+def _warm(threads: int | None) -> None:
+    from rtelasto.warm import compile_everything
+
+    begun_s = time.monotonic()
+    with busy("compiling for this processor"):
+        compile_everything(threads=threads)
+    seconds, compiled = time.monotonic() - begun_s, n_compiled()
+    done = (
+        f"{compiled} kernels compiled in {seconds:.0f} s" if compiled else "nothing left to compile"
+    )
+    console.print(f"{done}; kept in {where_kept()}")
 
 
 def enumerate_reasons(choice: Choice) -> Iterator[tuple[str, str]]:

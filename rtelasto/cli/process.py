@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import Progress
 
 from rtelasto.cli.recording import RecordingFlags, describe
-from rtelasto.cli.terminal import notes, print_table
+from rtelasto.cli.terminal import frame_bar, notes, print_table
 from rtelasto.names import printable_name
 from rtelasto.offline import process_recording
 from rtelasto.settings import EstimateSettings
@@ -43,16 +42,9 @@ def process(
     settings = settings or EstimateSettings()
     with (recording or RecordingFlags()).open(file) as opened:
         notes.print(f"{printable_name(file.name)}: {describe(opened)}")
-        with Progress(console=notes, transient=True) as bar:
-            task = bar.add_task(printable_name(settings.engine), total=opened.n_frames)
+        with frame_bar(printable_name(settings.engine), opened.n_frames) as on_frame:
             summary = process_recording(
-                opened,
-                out,
-                settings,
-                png=png,
-                mp4=mp4,
-                force=force,
-                on_frame=lambda: bar.advance(task),
+                opened, out, settings, png=png, mp4=mp4, force=force, on_frame=on_frame
             )
     rows: dict[str, object] = {
         "strain frames": summary.pairs,

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import Progress
 
 from rtelasto.cli.recording import RecordingFlags, describe
-from rtelasto.cli.terminal import console, notes
+from rtelasto.cli.terminal import console, frame_bar, notes
 from rtelasto.names import printable_name
 from rtelasto.report import write_report
 from rtelasto.settings import EstimateSettings
@@ -38,7 +37,6 @@ def report(
     out = out or Path(f"{file.stem}.html")
     with (recording or RecordingFlags()).open(file) as opened:
         notes.print(f"{printable_name(file.name)}: {describe(opened)}")
-        with Progress(console=notes, transient=True) as bar:
-            task = bar.add_task(printable_name(settings.engine), total=opened.n_frames)
-            write_report(opened, out, settings, force=force, on_frame=lambda: bar.advance(task))
+        with frame_bar(printable_name(settings.engine), opened.n_frames) as on_frame:
+            write_report(opened, out, settings, force=force, on_frame=on_frame)
     console.print(f"report    {printable_name(out)}")

@@ -48,9 +48,7 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
         Supervisor(
             settings,
             stop,
-            on_building=lambda done, phase: status.update(
-                f"compiling for the GPU, {100 * done:.0f} %: {phase}"
-            ),
+            on_building=lambda what: status.update(what),
             on_look=look,
         ) as pipeline,
         ExitStack() as beside,

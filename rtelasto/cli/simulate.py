@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from rtelasto.cli.terminal import notes
+from rtelasto.cli.terminal import busy, notes
 from rtelasto.errors import RtelastoError
 from rtelasto.names import printable_name
 from rtelasto.simulated import Probe, write_sequence
+from rtelasto.threads import limit_threads
 
 
 def simulate(
@@ -22,6 +23,7 @@ def simulate(
     truth: bool = True,
     seed: int = 1,
     force: bool = False,
+    threads: int | None = None,
 ) -> None:
     """Write a simulated recording with exact truth: a hand-held press of layered tissue.
 
@@ -45,13 +47,16 @@ def simulate(
         The same seed gives the same recording.
     force
         Replace what is there even if it is not a simulated recording.
+    threads
+        Cores to use; by default all that this process may.
     """
+    limit_threads(threads)
     if not 1e-4 <= strain <= 0.1:
         raise RtelastoError(f"strain must lie in 0.0001…0.1, got {strain:g}")
-    with notes.status("solving the tissue's motion …") as status:
+    with busy("solving the tissue's motion …") as show:
 
         def progress(done: int, total: int) -> None:
-            status.update(f"{done} of {total} frames")
+            show(f"{done} of {total} frames")
 
         write_sequence(
             file,

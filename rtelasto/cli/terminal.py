@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Literal
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from rtelasto import logs
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
-# No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
-console = Console(highlight=False, markup=False)
-notes = Console(stderr=True, highlight=False, markup=False)
+# Of a pipe or a file, which have none: rich would assume 80 columns and break lines in mid-sentence.
+_NO_WIDTH = 10_000
+
+
+def _console(*, stderr: bool = False) -> Console:
+    # No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
+    made = Console(stderr=stderr, highlight=False, markup=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _NO_WIDTH
+    return made
+
+
+console = _console()
+notes = _console(stderr=True)
+# Markdown is set in the terminal's width, with spaces up to its edge.
+HELP_FORMAT: Literal["markdown", "plaintext"] = "markdown" if console.is_terminal else "plaintext"
 
 log = logging.getLogger("rtelasto")
 
@@ -53,9 +69,50 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def frame_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr; the function that it gives moves it on by a frame.
+
+    While kernels are compiled, which comes before the first frame, it says so.
+    """
+    from rtelasto.compiled import on_compiling
+
+    with Progress(console=notes, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+
+        def compiling(n_kernels: int) -> None:
+            bar.update(task, description=f"{label}: compiling, {n_kernels} kernels")
+
+        with on_compiling(compiling):
+            yield lambda: bar.update(task, advance=1, description=label)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[Callable[[str], None]]:
+    """A line on stderr, on a terminal only; the function that it gives replaces the text.
+
+    While kernels are compiled, it says so.
+    """
+    from rtelasto.compiled import on_compiling
+
+    with notes.status(text) as status:
+        shown = text
+
+        def show(replacement: str) -> None:
+            nonlocal shown
+            shown = replacement
+            status.update(shown)
+
+        def compiling(n_kernels: int) -> None:
+            status.update(f"{shown} (compiling, {n_kernels} kernels)")
+
+        with on_compiling(compiling):
+            yield show
+
+
 def examples(*lines: str) -> str:
-    """The end of a command's help, as markdown."""
-    quoted = (f"`{line}`" for line in lines)
+    """The end of a command's help, in `HELP_FORMAT`."""
+    quoted = (f"`{line}`" if HELP_FORMAT == "markdown" else f"  {line}" for line in lines)
     return "\n\n".join(["Examples:", *quoted, NOT_A_MEDICAL_DEVICE])
 
 

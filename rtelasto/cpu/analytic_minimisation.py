@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import run_side_by_side
 from rtelasto.cpu.residual_warp import read_between, reading_tables
 from rtelasto.domain import Float32Image
@@ -27,7 +27,7 @@ class Weights(NamedTuple):
     outlier: float  # T: residual at which a sample counts half
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def gradients(image, axial, lateral):  # type: ignore[no-untyped-def]
     """Central differences: of sixth order along the lines, of second order across them."""
     n_lines, n_samples = image.shape
@@ -46,7 +46,7 @@ def gradients(image, axial, lateral):  # type: ignore[no-untyped-def]
                 axial[line, i] = (image[line, below] - image[line, above]) / max(below - above, 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _solve_line(system, right, alpha, beta, along, across):  # type: ignore[no-untyped-def]
     """Block Thomas algorithm for 2 × 2 blocks whose neighbours couple by -diag(alpha, beta).
 
@@ -77,7 +77,7 @@ def _solve_line(system, right, alpha, beta, along, across):  # type: ignore[no-u
         along[i], across[i] = next_a, next_l
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def minimise_line(  # type: ignore[no-untyped-def]
     pre,
     post,
@@ -148,7 +148,7 @@ def minimise_line(  # type: ignore[no-untyped-def]
         across[i] = min(max(across[i], -limits[1]), limits[1])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def minimise_lines(  # type: ignore[no-untyped-def]
     pre,
     post,

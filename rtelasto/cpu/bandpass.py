@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from rtelasto.channel_data import ChannelFormat
+from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH, finite
 
 SAMPLES_PER_PERIOD = 32  # of the result: reading it linearly then errs by at most 0.5 %
@@ -77,7 +77,7 @@ def upsampler(channel_format: ChannelFormat) -> Upsampler:
     )
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def upsample(samples, table, group, first_tap, out, begin, end):  # type: ignore[no-untyped-def]
     """Fine RF of channels ``begin`` to ``end``: ``out`` is float32 (n_channels, 1 + n + 2).
 

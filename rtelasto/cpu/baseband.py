@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH, finite, readable
 from rtelasto.domain import RfFormat
 
@@ -60,7 +60,7 @@ def demodulator(
     )
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _demodulate(samples, decimation, taps, rotor, real, imag):  # type: ignore[no-untyped-def]
     n_lines, n_samples = samples.shape
     n_points, n_taps = real.shape[1], taps.shape[1]
@@ -88,7 +88,7 @@ def _demodulate(samples, decimation, taps, rotor, real, imag):  # type: ignore[n
     return power
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _scale(real, imag, factor):  # type: ignore[no-untyped-def]
     for i in range(real.shape[0]):
         p, q = real[i], imag[i]

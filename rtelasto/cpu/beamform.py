@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
+from rtelasto.compiled import kernel
 from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.line_threads import over_lines
@@ -214,7 +214,7 @@ def _line_positions(channels: ChannelFormat) -> NDArray[np.float64]:
     return lines
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _delay_and_sum(  # type: ignore[no-untyped-def]
     fine, channel_x, line_x, depth, sent, rate_over_c, f_number, window, lines, begin, end
 ):
@@ -239,7 +239,7 @@ def _delay_and_sum(  # type: ignore[no-untyped-def]
                 line[j] += window[int(edge * points)] * value
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _sum_weights(channel_x, line_x, depth, f_number, window, total):  # type: ignore[no-untyped-def]
     points = np.float32(window.size - 1)
     step = depth[1] - depth[0] if depth.size > 1 else np.float32(1.0)

@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.baseband import Baseband
 from rtelasto.cpu.global_motion import Vector, half_sizes
 from rtelasto.cpu.resample import FASTMATH
@@ -51,7 +51,7 @@ def block_grid(frame: Baseband, block_lines: int, block_points: int) -> BlockGri
     return BlockGrid(lines, points, np.repeat(x, z.size), np.tile(z, x.size))
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _read_run(source, base, f, drift, out):  # type: ignore[no-untyped-def]
     """out[k] = source at base + k + (f + drift k), a run over which the base advances by one.
 
@@ -68,7 +68,7 @@ def _read_run(source, base, f, drift, out):  # type: ignore[no-untyped-def]
         out[k] = s1 + t * (c1 + t * (c2 + t * c3))
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
     """out = the plane at a fractional line, by four-point cubic convolution across the lines."""
     n_lines = plane.shape[0]
@@ -91,7 +91,7 @@ def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
 FAR = 1e9  # a drift next to nothing would take it beyond what an int holds
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def warp_baseband(  # type: ignore[no-untyped-def]
     real, imag, axial, lateral, half, decimation, first_sample, omega, negligible, out
 ):
@@ -159,7 +159,7 @@ def warp_baseband(  # type: ignore[no-untyped-def]
             p[n] = value
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def correlate_blocks(real, imag, warped, lines, points, product, energy):  # type: ignore[no-untyped-def]
     """Correlation sums of every block at every lag.
 
@@ -215,7 +215,7 @@ def correlate_blocks(real, imag, warped, lines, points, product, energy):  # typ
             energy[N_LAGS, block, m] = total
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _peak(before, middle, after):  # type: ignore[no-untyped-def]
     """Where a Gaussian through three values has its maximum, clipped to ±1."""
     a, b, c = math.log(max(before, 1e-3)), math.log(max(middle, 1e-3)), math.log(max(after, 1e-3))
@@ -225,14 +225,14 @@ def _peak(before, middle, after):  # type: ignore[no-untyped-def]
     return min(max(0.5 * (c - a) / curvature, -1.0), 1.0)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _information(correlation):  # type: ignore[no-untyped-def]
     """What a block is worth: 1 / variance of a delay estimate, ∝ ρ² / (1 - ρ²)."""
     squared = correlation * correlation
     return squared / (1.0 - squared + 0.02)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def block_corrections(product, energy, decimation, omega, floor, correlation, change, weights):  # type: ignore[no-untyped-def]
     """What every block says of the motion.
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Grid, RfFormat, RfFrame
 
@@ -93,7 +93,7 @@ def _nearest_samples(rf_format: RfFormat, grid: Grid) -> NDArray[np.int64]:
     return np.rint(position).astype(np.int64)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _envelope_power(samples, centres, in_phase, quadrature, power):  # type: ignore[no-untyped-def]
     n_lines, n_samples = samples.shape
     taps = in_phase.size
@@ -113,7 +113,7 @@ def _envelope_power(samples, centres, in_phase, quadrature, power):  # type: ign
             power[i, k] = real * real + imaginary * imaginary
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _compress(power, scale, out):  # type: ignore[no-untyped-def]
     top = np.float32(DYNAMIC_RANGE_DB / STEP_DB)
     per_log = np.float32(10.0 / math.log(10.0) / STEP_DB)

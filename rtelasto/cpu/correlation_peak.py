@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.domain import Float32Image
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _highest(correlation, centre, radius):  # type: ignore[no-untyped-def]
     """Index of the highest inner value within radius of centre; the nearest to centre among equals."""
     n_lags = correlation.size
@@ -27,7 +27,7 @@ def _highest(correlation, centre, radius):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _integer_peaks(correlation, out, begin, end):  # type: ignore[no-untyped-def]
     _, n_depths, n_lags = correlation.shape
     for line in range(begin, end):
@@ -35,7 +35,7 @@ def _integer_peaks(correlation, out, begin, end):  # type: ignore[no-untyped-def
             out[line, k] = _highest(correlation[line, k], n_lags // 2, n_lags)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _return_to_neighbours(correlation, peaks, half_lines, half_depths, radius, out, begin, end):  # type: ignore[no-untyped-def]
     """Peaks farther than radius from the median of their neighbours are searched again near it."""
     n_lines, n_depths, n_lags = correlation.shape
@@ -71,7 +71,7 @@ def _return_to_neighbours(correlation, peaks, half_lines, half_depths, radius, o
             out[line, k] = peak
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def cosine_offset(before, peak, after):  # type: ignore[no-untyped-def]
     """Where, within ±0.5 of the middle one of three samples, a cosine through them has its maximum.
 
@@ -89,7 +89,7 @@ def cosine_offset(before, peak, after):  # type: ignore[no-untyped-def]
     return min(max(offset, -0.5), 0.5)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _refine(correlation, peaks, displacement, height, begin, end):  # type: ignore[no-untyped-def]
     _, n_depths, n_lags = correlation.shape
     for line in range(begin, end):

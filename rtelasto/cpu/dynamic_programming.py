@@ -7,13 +7,13 @@ programming approach", IEEE Trans. Medical Imaging 27(10), 2008.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.domain import Float32Image
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _cheapest_path(pre, post, line, reach, lines, weight, axial, lateral):  # type: ignore[no-untyped-def]
     """Fills axial and lateral with the path of least cost; returns the cost of it per sample."""
     n_lines, n_samples = post.shape

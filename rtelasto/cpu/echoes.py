@@ -12,9 +12,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, LARGEST, readable
 from rtelasto.domain import Float32Image, RfFormat
@@ -31,7 +31,7 @@ def mean_samples(samples_per_wavelength: float) -> int:
 # The loops over a line are functions of their own: only then does numba vectorise them.
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _sums_of_four(source, apart, target):  # type: ignore[no-untyped-def]
     size = target.size
     s0, s1 = source[:size], source[apart : apart + size]
@@ -40,7 +40,7 @@ def _sums_of_four(source, apart, target):  # type: ignore[no-untyped-def]
         target[i] = (s0[i] + s1[i]) + (s2[i] + s3[i])
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _sums_of_two(source, apart, target):  # type: ignore[no-untyped-def]
     size = target.size
     s0, s1 = source[:size], source[apart : apart + size]
@@ -48,7 +48,7 @@ def _sums_of_two(source, apart, target):  # type: ignore[no-untyped-def]
         target[i] = s0[i] + s1[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _triangular_sums(values, spare, half):  # type: ignore[no-untyped-def]
     """values[i] = Σ over m of (half - |m - half + 1|) · values[i + m], m = 0 … 2 half - 2.
 
@@ -75,7 +75,7 @@ def _triangular_sums(values, spare, half):  # type: ignore[no-untyped-def]
     # Both sums take equally many steps, so that the last one ends in ``values``.
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _mark_fill(line, half, recorded):  # type: ignore[no-untyped-def]
     """recorded = 0 where ``half`` or more samples on end are equal, or all of them; whether there are any.
 
@@ -102,7 +102,7 @@ def _mark_fill(line, half, recorded):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _convert(source, line):  # type: ignore[no-untyped-def]
     """line = source; how many of them are finite."""
     n_finite = 0
@@ -113,19 +113,19 @@ def _convert(source, line):  # type: ignore[no-untyped-def]
     return n_finite
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _copy(source, target):  # type: ignore[no-untyped-def]
     for j in range(target.size):
         target[j] = source[j]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _subtract(line, sums, whole_line):  # type: ignore[no-untyped-def]
     for j in range(line.size):
         line[j] -= sums[j] * whole_line[j]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _free_with_holes(line, recorded, sums, weights, spare, half):  # type: ignore[no-untyped-def]
     """As `_subtract`, with the mean over what was recorded."""
     n, first = line.size, half - 1
@@ -142,7 +142,7 @@ def _free_with_holes(line, recorded, sums, weights, spare, half):  # type: ignor
             line[j] -= sums[j] / weights[j]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _free_lines(samples, half, whole_line, out, begin, end):  # type: ignore[no-untyped-def]
     """out = samples less their local mean, of lines begin … end.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Elongation, RfFormat
 
@@ -64,7 +64,7 @@ def axial_design(x: Vector, z: Vector) -> Vector:
     return np.stack([np.ones_like(x), x, z, x * z], axis=1)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _solve(gram, right):  # type: ignore[no-untyped-def]
     """Solves the symmetric positive definite gram·c = right in place (Cholesky); c is in right."""
     n = right.size
@@ -84,7 +84,7 @@ def _solve(gram, right):  # type: ignore[no-untyped-def]
         right[i] /= gram[i, i]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _weighted_median(values, weights):  # type: ignore[no-untyped-def]
     order = np.argsort(values)
     half = 0.5 * weights.sum()
@@ -96,7 +96,7 @@ def _weighted_median(values, weights):  # type: ignore[no-untyped-def]
     return values[order[-1]]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def robust_fit(design, values, weights, scale_floor, ridge):  # type: ignore[no-untyped-def]
     """Weighted least squares with Geman–McClure weights against outliers.
 

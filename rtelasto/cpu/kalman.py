@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import uniform_filter
 
+from rtelasto.compiled import kernel
 from rtelasto.domain import Float32Image
 
 # Lines by rows over which the local statistics are taken.
 BLOCK = (3, 3)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _smooth_rows(strain, process, noise, out):  # type: ignore[no-untyped-def]
     n_lines, n_depths = strain.shape
     for k in range(n_depths):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from rtelasto.compiled import kernel
 from rtelasto.domain import Float32Image
 
 # Where less than this part of the depths' variance carries weight, a slope would be mostly noise and
@@ -12,7 +12,7 @@ from rtelasto.domain import Float32Image
 LEAST_VARIANCE = 0.02
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _slopes(displacement, weights, half_window, step, out):  # type: ignore[no-untyped-def]
     n_lines, n_depths = displacement.shape
     for line in range(n_lines):

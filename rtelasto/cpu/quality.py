@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
@@ -18,7 +18,7 @@ WINDOW_LINES = 3
 POWER_FLOOR = 1e-10
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _spread_rows(residual, first_row, rows_per_sample, moved):  # type: ignore[no-untyped-def]
     """moved[j] = the residual (in samples) at sample j, linear between rows, constant beyond them."""
     n_rows, n_samples = residual.size, moved.size
@@ -35,7 +35,7 @@ def _spread_rows(residual, first_row, rows_per_sample, moved):  # type: ignore[n
     moved[begin:] = residual[n_rows - 1]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _read_moved(moved, padded, n_samples, values, inside):  # type: ignore[no-untyped-def]
     """values[j] = the line at j + moved[j], by four-point cubic convolution (Keys, IEEE Trans. ASSP
     29(6), 1981), and inside[j] = 1, or both 0 where that is outside or NaN.
@@ -62,7 +62,7 @@ def _read_moved(moved, padded, n_samples, values, inside):  # type: ignore[no-un
         inside[j] = np.float32(1.0) if ok else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _line_sums(  # type: ignore[no-untyped-def]
     pre, post, residual, first_row, rows_per_sample, half_window, work, running, sums
 ):
@@ -98,7 +98,7 @@ def _line_sums(  # type: ignore[no-untyped-def]
             sums[row, q] = running[high, q] - running[low, q]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _window_sums(  # type: ignore[no-untyped-def]
     pre, post, residual, first_row, rows_per_sample, half_window, sums, begin, end
 ):
@@ -120,7 +120,7 @@ def _window_sums(  # type: ignore[no-untyped-def]
         )
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _correlation(sums, floor, out, begin, end):  # type: ignore[no-untyped-def]
     """Correlation of lines begin … end from the sums of each line and its two neighbours."""
     n_lines, n_rows = out.shape

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, finite
@@ -96,7 +96,7 @@ class Remodulator:
         return lines
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _remodulate(pixels, down, up, ratio, table, lines, begin, end):  # type: ignore[no-untyped-def]
     n_pixels = pixels.shape[1]
     n_taps = table.shape[1]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.interpolation import (
     ALIAS_FREE_RATIO,
     LATERAL_TAPS,
@@ -53,13 +53,13 @@ def engine_grid(rf_format: RfFormat, samples_per_wavelength: float | None) -> Gr
     )
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def finite(value):  # type: ignore[no-untyped-def]
     single = np.float32(value)
     return single if abs(single) <= LARGEST else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-def]
     """out = the weighted sum of LATERAL_TAPS lines; what is not finite counts as 0."""
     n_lines = samples.shape[0]
@@ -82,7 +82,7 @@ def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-
         out[j] = inner + outer + (w0 * finite(l0[j]) + w5 * finite(l5[j]))
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _readable(start, increment, n_samples, n_out):  # type: ignore[no-untyped-def]
     """First and one past the last output whose position lies within half a sample of the line."""
     if not (increment > 0.0 and abs(start) < FAR):  # NaN included
@@ -92,7 +92,7 @@ def _readable(start, increment, n_samples, n_out):  # type: ignore[no-untyped-de
     return min(first, n_out), max(last + 1, min(first, n_out))
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out):  # type: ignore[no-untyped-def]
     """out[j] = the buffered line at start + increment j, for increments near 1; 0 outside it.
 
@@ -141,7 +141,7 @@ def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out)
     out[last:n_out] = 0.0
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _read_table(buffer, pad, n_samples, start, increment, table, out, n_out):  # type: ignore[no-untyped-def]
     """out[j] = the buffered line at start + increment j, for any increment; 0 outside it."""
     n_phases, n_taps = table.shape[0] - 1, table.shape[1]
@@ -161,7 +161,7 @@ def _read_table(buffer, pad, n_samples, start, increment, table, out, n_out):  #
     out[last:n_out] = 0.0
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _resample(samples, first_line, weights, inside, start, increment, table, polynomial, out):  # type: ignore[no-untyped-def]
     """Every line of out; ``polynomial`` says which kind of filters ``table`` holds."""
     n_samples, n_out = samples.shape[1], out.shape[1]
@@ -187,7 +187,7 @@ def _resample(samples, first_line, weights, inside, start, increment, table, pol
     return energy
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _convert(samples, out):  # type: ignore[no-untyped-def]
     energy = 0.0
     for i in range(out.shape[0]):

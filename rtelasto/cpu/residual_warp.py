@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.domain import Float32Image
@@ -14,7 +14,7 @@ AXIAL_TAPS, AXIAL_PHASES, AXIAL_PASS_EDGE = 8, 512, 0.35
 LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE = 6, 256, 0.30
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _between(image_line, position):  # type: ignore[no-untyped-def]
     """Linear interpolation along a line, its end values beyond it."""
     last = image_line.size - 1
@@ -24,7 +24,7 @@ def _between(image_line, position):  # type: ignore[no-untyped-def]
     return image_line[base] + fraction * (image_line[after] - image_line[base])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@kernel(fastmath={"contract", "reassoc", "nsz"})
 def _read(line, position, table):  # type: ignore[no-untyped-def]
     """The line at a fractional position; 0 outside it."""
     n_samples = line.size
@@ -43,7 +43,7 @@ def _read(line, position, table):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def read_between(image, line, shift, position, axial_table, lateral_table):  # type: ignore[no-untyped-def]
     """The image at line + shift and at a fractional position along the lines.
 
@@ -63,7 +63,7 @@ def read_between(image, line, shift, position, axial_table, lateral_table):  # t
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _warp(post, axial, lateral, stride, axial_table, lateral_table, out, begin, end):  # type: ignore[no-untyped-def]
     n_samples = post.shape[1]
     for line in range(begin, end):

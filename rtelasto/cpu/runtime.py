@@ -13,6 +13,7 @@ name               needs    what it computes
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +50,8 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, threads: int | None) -> None:
+        # Some builds report what they run to their maker, and warn where they cannot.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         options = ort.SessionOptions()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.elongation import ElongationEstimator, ElongationFit
 from rtelasto.cpu.resample import FASTMATH, engine_grid, resample_frame
 from rtelasto.domain import FramePair, Grid, RfFormat, StretchedPair
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _scale(image, factor):  # type: ignore[no-untyped-def]
     for i in range(image.shape[0]):
         line = image[i]

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.baseband import Baseband
 from rtelasto.cpu.resample import FASTMATH
 
@@ -27,7 +27,7 @@ class Texture:
     values: NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _box_sum(line, half, out):  # type: ignore[no-untyped-def]
     n = line.size
     total = 0.0
@@ -41,7 +41,7 @@ def _box_sum(line, half, out):  # type: ignore[no-untyped-def]
         out[k] = total
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _texture(real, imag, half_lines, half_points):  # type: ignore[no-untyped-def]
     n_lines, n_points = real.shape[0], real.shape[1] // 2
     values = np.empty((n_lines, n_points), np.float32)

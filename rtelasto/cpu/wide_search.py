@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.baseband import Baseband
 from rtelasto.cpu.block_motion import BlockGrid, block_grid
 from rtelasto.cpu.global_motion import GlobalMotion, Vector, axial_design, robust_fit
@@ -34,7 +34,7 @@ PEAK_RIDGE = 0.02
 MIN_POINTS = 4  # textures with fewer points are not searched
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _score_volumes(pre, post, lines, points, axial_lags, lateral_lags, scores):  # type: ignore[no-untyped-def]
     """scores[lateral block, axial block, lateral lag, axial lag] = mean product of the textures."""
     n_lines, n_points = pre.shape
@@ -60,7 +60,7 @@ def _score_volumes(pre, post, lines, points, axial_lags, lateral_lags, scores): 
                     scores[s, block, lag, a] = row[a] / count
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _spread(scores, out):  # type: ignore[no-untyped-def]
     """Maximum over three neighbouring axial lags, so that coarse hypotheses do not miss a peak."""
     n_axial = scores.shape[3]
@@ -77,7 +77,7 @@ def _spread(scores, out):  # type: ignore[no-untyped-def]
                     target[a] = best
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _vote_columns(scores, depth, axial_lags, tops, votes):  # type: ignore[no-untyped-def]
     """votes[s, lateral lag, top, bottom]: sum over depth of the scores along a straight line.
 
@@ -100,7 +100,7 @@ def _vote_columns(scores, depth, axial_lags, tops, votes):  # type: ignore[no-un
                         target[b] += row[where[b]]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _vote_tilts(votes, x, tops, max_slope, tilts, best):  # type: ignore[no-untyped-def]
     """Best of all hypotheses; tilts[k] = (top, bottom, lateral) lags by which x = ±1 differs.
 
@@ -238,7 +238,7 @@ def wide_search(
     return motions
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _peaks_near(scores, axial, lateral, axial_reach, lateral_reach, out):  # type: ignore[no-untyped-def]
     """out[block] = (score, axial lag, lateral lag) of the highest score near a prediction."""
     n_axial_blocks = scores.shape[1]

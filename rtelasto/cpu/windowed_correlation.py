@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.domain import Float32Image
 
@@ -15,14 +15,14 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 POWER_FLOOR = 1e-10
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _clear(image):  # type: ignore[no-untyped-def]
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
             image[i, j] = 0.0
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _line_products(pre_line, post_line, half_window, max_lag, stride, out):  # type: ignore[no-untyped-def]
     """out[k, t] = Σ pre[i] post[i + t - max_lag] over the window around k·stride, 0 outside the line.
 
@@ -54,7 +54,7 @@ def _line_products(pre_line, post_line, half_window, max_lag, stride, out):  # t
             out[k, t] = total[t]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _products(pre, post, line_shift, half_window, max_lag, stride, out, begin, end):  # type: ignore[no-untyped-def]
     n_lines = pre.shape[0]
     for line in range(begin, end):
@@ -66,7 +66,7 @@ def _products(pre, post, line_shift, half_window, max_lag, stride, out, begin, e
             _clear(out[line])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _cumulative_energy(samples):  # type: ignore[no-untyped-def]
     n_lines, n_samples = samples.shape
     out = np.empty((n_lines, n_samples + 1))
@@ -79,7 +79,7 @@ def _cumulative_energy(samples):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _normalise_line(products, pre_energy, post_energy, half_window, max_lag, stride, floor, out):  # type: ignore[no-untyped-def]
     """out = Σ over lines of products / √(energies over exactly the samples that were multiplied)."""
     n_samples, n_lags = pre_energy.size - 1, out.shape[1]
@@ -105,7 +105,7 @@ def _normalise_line(products, pre_energy, post_energy, half_window, max_lag, str
             out[k, t] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _normalise(  # type: ignore[no-untyped-def]
     products,
     pre_energy,

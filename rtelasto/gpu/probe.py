@@ -6,10 +6,14 @@ under ``rtelasto.gpu`` that touches a device comes here first.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
+import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from rtelasto.errors import MissingExtraError, RtelastoError
 
@@ -43,6 +47,18 @@ def installed(module: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
+def _find_cupy_a_folder() -> None:
+    """Give CuPy, which cannot do without, a folder for compiled code where the user's cannot be written."""
+    if "CUPY_CACHE_DIR" in os.environ:
+        return
+    try:
+        (Path.home() / ".cupy" / "kernel_cache").mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        folder = tempfile.mkdtemp(prefix="rtelasto-cupy-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["CUPY_CACHE_DIR"] = folder
+
+
 @lru_cache(maxsize=1)
 def find_gpu() -> Gpu:
     """The current CUDA device.
@@ -55,6 +71,7 @@ def find_gpu() -> Gpu:
     if not installed("cupy"):
         raise MissingExtraError("a GPU", "gpu")
     try:
+        _find_cupy_a_folder()
         import cupy
         from cupy.cuda import runtime
 

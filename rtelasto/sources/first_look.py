@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
+from rtelasto.signal_mask import kept_from_children
 from rtelasto.sources.hdf5_storage import check_storage
 from rtelasto.sources.limits import (
     LOAD_WALL_S_PER_BYTE,
@@ -179,13 +180,14 @@ def _running() -> subprocess.Popen[bytes]:
         _process = None
     if _process is None:
         _owner = os.getpid()
-        _process = subprocess.Popen(
-            # Warnings that the user wants as errors are not the file's fault.
-            [sys.executable, "-W", "ignore", "-m", "rtelasto.sources.first_look"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        with kept_from_children():
+            _process = subprocess.Popen(
+                # Warnings that the user wants as errors are not the file's fault.
+                [sys.executable, "-W", "ignore", "-m", "rtelasto.sources.first_look"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
         assert _process.stdout is not None
         # It says that it is ready, so that neither its start nor a failure of it counts for a file.
         if not _process.stdout.readline():

@@ -1,0 +1,46 @@
+"""How many cores a process works on: one number for its kernels and for the runtime of its network.
+
+BLAS is left alone: the pipeline multiplies no matrix that is large enough for it to share out.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rtelasto.errors import RtelastoError
+
+MAX_THREADS = 1024
+
+_limit: int | None = None
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise RtelastoError unless ``threads`` is None or a number of threads."""
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise RtelastoError(f"threads must lie in 1…{MAX_THREADS}, got {threads}")
+
+
+def limit_threads(threads: int | None) -> None:
+    """Let kernels of this process use so many cores from now on; None leaves it as it is.
+
+    Raises
+    ------
+    RtelastoError
+        If it is no number of threads.
+    """
+    global _limit
+    check_threads(threads)
+    if threads is not None:
+        _limit = threads
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def kernel_threads() -> int:
+    """How many cores a kernel is shared out to."""
+    return _limit or available_cores()

@@ -1,0 +1,61 @@
+"""Compiles ahead what commands would compile when they first need it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtelasto.channel_data import ChannelFormat
+from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.bmode import bmode_on_grid
+from rtelasto.cpu.remodulate import Remodulator
+from rtelasto.domain import FramePair, RfFormat, RfFrame
+from rtelasto.estimator import CpuEstimator
+from rtelasto.iq_data import IqFormat
+from rtelasto.registry import engine_names, open_engine
+from rtelasto.timing import timing_frames
+
+# What scanners send and files hold; another type costs its first command a few seconds.
+_SAMPLE_TYPES = (np.int16, np.uint16, np.int32, np.float32, np.float64)
+
+
+def compile_everything(*, threads: int | None = None) -> None:
+    """Have every kernel compiled that the engines, beamforming, IQ, B-mode and the simulator use.
+
+    Where compiled code is kept (`rtelasto.compiled`), later processes start at once; what is there already
+    is only loaded.
+    """
+    estimators = [CpuEstimator(open_engine(name, threads=threads)) for name in engine_names()]
+    first, second, _ = timing_frames(RfFormat(16, 1024, 40e6, 6.25e6, 2e-4))
+    for dtype in _SAMPLE_TYPES:
+        pair = FramePair(_as(first, dtype), _as(second, dtype))
+        for estimator in estimators:
+            bmode_on_grid(pair.pre, estimator(pair).grid)
+    _convert()
+
+
+def _as(frame: RfFrame, dtype: type) -> RfFrame:
+    return RfFrame(frame.samples.astype(dtype), frame.format, frame.frame_id)
+
+
+def _convert() -> None:
+    """What frames go through that are no RF lines yet."""
+    pixels = IqFormat(
+        n_lines=8,
+        n_samples=64,
+        sampling_freq_hz=6.25e6,
+        demodulation_freq_hz=6.25e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=2e-4,
+    )
+    Remodulator(pixels)(np.ones((pixels.n_lines, pixels.n_samples), np.complex64))
+    channels = ChannelFormat(
+        n_acquisitions=1,
+        n_channels=8,
+        n_samples=256,
+        sampling_freq_hz=25e6,
+        center_freq_hz=6.25e6,
+        element_pitch_m=2e-4,
+    )
+    beamform = Beamformer(channels)
+    for dtype in (np.int16, np.float32):
+        beamform(np.ones(channels.shape, dtype))
