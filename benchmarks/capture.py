@@ -37,7 +37,13 @@ from rtelasto.timing import timing_frames
 from rtelasto.wire_strain import StrainMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "security.md"
-SMALL = RfFormat(32, 1024, 31.25e6, 7.8125e6, 2.969e-4)
+SMALL = RfFormat(
+    n_lines=32,
+    n_samples=1024,
+    sampling_freq_hz=31.25e6,
+    center_freq_hz=7.8125e6,
+    line_pitch_m=2.969e-4,
+)
 FPS = 20.0
 START_S = 120.0
 # ZMTP's greeting is 64 bytes; CURVE's WELCOME is a command of 168, its ERROR one of 10 here, each after

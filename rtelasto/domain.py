@@ -54,7 +54,7 @@ def check_physics(name: str, value: object, *, called: str = "") -> float:
     return number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RfFormat:
     """What an RF frame is: its size and the physics needed to read it.
 

@@ -31,7 +31,13 @@ class CpuEstimator:
 
     def warm_up(self) -> None:
         """Run all stages once on noise, so that the first real frame does not wait for compilers."""
-        rf_format = RfFormat(16, 1024, 40e6, 6.25e6, 2e-4)
+        rf_format = RfFormat(
+            n_lines=16,
+            n_samples=1024,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=2e-4,
+        )
         noise = np.random.default_rng(0).integers(-1000, 1000, (2, 16, 1024)).astype(np.int16)
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))
 

@@ -25,7 +25,15 @@ def compile_everything(*, threads: int | None = None) -> None:
     is only loaded.
     """
     estimators = [CpuEstimator(open_engine(name, threads=threads)) for name in engine_names()]
-    first, second, _ = timing_frames(RfFormat(16, 1024, 40e6, 6.25e6, 2e-4))
+    first, second, _ = timing_frames(
+        RfFormat(
+            n_lines=16,
+            n_samples=1024,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=2e-4,
+        )
+    )
     for dtype in _SAMPLE_TYPES:
         pair = FramePair(_as(first, dtype), _as(second, dtype))
         for estimator in estimators:

@@ -94,7 +94,7 @@ def read_format(kind: str, shape: tuple[int, ...], header: Header) -> ScannerFor
             )
         if kind == KIND_CHANNEL:
             return _channel_format(shape, physics, _map(header, "channel"))
-        return RfFormat(shape[0], shape[1], **physics)
+        return RfFormat(n_lines=shape[0], n_samples=shape[1], **physics)
     except WireFault:
         raise
     except RtelastoError as error:

@@ -16,7 +16,9 @@ from rtelasto.replay import Replayer
 class Ramp:
     """Frame i holds i everywhere."""
 
-    format = RfFormat(128, 260, 40e6, 6.25e6, 3e-4)
+    format = RfFormat(
+        n_lines=128, n_samples=260, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+    )
     timestamps_ns = None
 
     def __init__(self, n_frames: int) -> None:

@@ -17,7 +17,9 @@ from rtelasto.sender import RfSender
 def main(endpoint: str) -> None:
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    rf_format = RfFormat(4, 512, 40e6, 6.25e6, 3e-4)
+    rf_format = RfFormat(
+        n_lines=4, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+    )
     samples = np.random.default_rng(0).integers(-1000, 1000, (4, 512)).astype(np.int16)
     with RfSender(endpoint) as sender:
         print(sender.endpoint, flush=True)

@@ -216,7 +216,13 @@ def test_training_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture(scope="module")
 def measured() -> Comparison:
     """ncc on one published-style pair with every second line."""
-    coarse = RfFormat(64, 2608, 40e6, 6.25e6, 0.45e-3)
+    coarse = RfFormat(
+        n_lines=64,
+        n_samples=2608,
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=0.45e-3,
+    )
     pairs = held_out_pairs("published", 1, first_seed=FIRST_SEED + 3, rf_format=coarse)
     return compare([Competitor(open_engine("ncc"), "ncc")], pairs)
 

@@ -52,7 +52,9 @@ def test_uniform_windows_avoid_edges_and_what_one_engine_could_not_track() -> No
 
 
 def test_rows_without_echoes_and_borders_are_not_judged() -> None:
-    rf_format = RfFormat(32, 1000, 40e6, 6.25e6, 2e-4)
+    rf_format = RfFormat(
+        n_lines=32, n_samples=1000, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+    )
     samples = np.random.default_rng(0).standard_normal((32, 1000)).astype(np.float32)
     samples[:, 900:] = 0.0
     grid = Grid(32, 250, 4 * rf_format.axial_step_m, 2e-4)

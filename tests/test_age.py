@@ -208,7 +208,9 @@ def test_a_subscriber_adds_what_passed_since_publishing():
     assert 0 <= begun_ns - (50 * S + 3 * S + 5 * MS) <= risen_ns(2 * S)
 
 
-RF_FORMAT = RfFormat(24, 768, 40e6, 6.25e6, 2e-4)
+RF_FORMAT = RfFormat(
+    n_lines=24, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import rtelasto
 from rtelasto.domain import Elongation, RfFormat
 from rtelasto.errors import RtelastoError
 
-FORMAT = RfFormat(40, 1200, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=40, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 
 
 @pytest.mark.parametrize("engine", ["cnn", "ncc", "am"])
@@ -39,7 +41,13 @@ def test_strain_of_a_uniform_press(engine: str, dtype: type) -> None:
 def test_one_engine_serves_many_calls_and_formats() -> None:
     rng = np.random.default_rng(2)
     for n_lines, n_samples in ((40, 1200), (33, 901), (40, 1200)):
-        rf_format = RfFormat(n_lines, n_samples, 40e6, 6.25e6, 2e-4)
+        rf_format = RfFormat(
+            n_lines=n_lines,
+            n_samples=n_samples,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=2e-4,
+        )
         pair = speckle_pair(rng, rf_format=rf_format, elongation=Elongation(axial_slope=-0.01))
         frame = rtelasto.estimate(pair.pre.samples, pair.post.samples, rf_format, engine="cnn")
         assert frame.axial_strain.shape == (n_lines, -(-n_samples // 4))

@@ -14,7 +14,9 @@ from rtelasto.bench.throughput import Trial, measure_throughput
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
 
-FORMAT = RfFormat(16, 512, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=16, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 
 
 def test_bursts_follow_each_other_on_one_pipeline() -> None:

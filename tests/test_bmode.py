@@ -69,7 +69,15 @@ def test_an_echo_shows_at_its_depth():
 
 
 def test_it_agrees_with_the_analytic_signal_on_speckle():
-    frame = timing_frames(RfFormat(32, 1200, 40e6, 6.25e6, 2e-4))[0]
+    frame = timing_frames(
+        RfFormat(
+            n_lines=32,
+            n_samples=1200,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=2e-4,
+        )
+    )[0]
     image = bmode_on_grid(frame, every_fourth(frame.format))[:, 20:-20]
     exact = bmode_db(frame.samples)[:, ::4][:, 20:-20]
     inside = (image > 0) & (image < 255)
@@ -90,7 +98,15 @@ def test_the_pipeline_adds_it_only_when_asked(wanted: bool):
     from rtelasto.cpu.ncc import NccEngine
     from rtelasto.estimator import CpuEstimator
 
-    frames = timing_frames(RfFormat(16, 768, 40e6, 6.25e6, 2e-4))
+    frames = timing_frames(
+        RfFormat(
+            n_lines=16,
+            n_samples=768,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=2e-4,
+        )
+    )
     pipeline = Pipeline(CpuEstimator(NccEngine()), PairPolicy(), bmode=wanted)
     assert pipeline.process(frames[0]) is None
     strain = pipeline.process(frames[1])

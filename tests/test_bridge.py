@@ -16,7 +16,13 @@ WAIT_S = 30.0
 def test_an_array_laid_out_as_matlab_does_arrives_as_lines_of_samples() -> None:
     # MATLAB's [samples, lines] is column-major, and its integers come as NumPy's int32.
     rf = np.asfortranarray(np.arange(24, dtype=np.int16).reshape(6, 4))
-    rf_format = RfFormat(np.int32(4), np.int32(6), 31.25e6, 7.8125e6, 0.2969e-3)
+    rf_format = RfFormat(
+        n_lines=np.int32(4),
+        n_samples=np.int32(6),
+        sampling_freq_hz=31.25e6,
+        center_freq_hz=7.8125e6,
+        line_pitch_m=0.2969e-3,
+    )
     transposed = np.asarray(rf).T
     assert transposed.base is not None
     assert transposed.flags.c_contiguous
@@ -26,7 +32,13 @@ def test_an_array_laid_out_as_matlab_does_arrives_as_lines_of_samples() -> None:
         frame = receiver.get(WAIT_S)
     assert frame is not None
     np.testing.assert_array_equal(frame.samples, rf.T)
-    assert frame.format == RfFormat(4, 6, 31.25e6, 7.8125e6, 0.2969e-3)
+    assert frame.format == RfFormat(
+        n_lines=4,
+        n_samples=6,
+        sampling_freq_hz=31.25e6,
+        center_freq_hz=7.8125e6,
+        line_pitch_m=0.2969e-3,
+    )
 
 
 def test_iq_and_channel_data_go_the_same_way() -> None:

@@ -13,7 +13,9 @@ from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
 
-FORMAT = RfFormat(48, 1024, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=48, n_samples=1024, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 GIVEN = ("--sampling-freq-hz", "40e6", "--center-freq-hz", "6.25e6", "--line-pitch-m", "2e-4")
 
 

@@ -18,7 +18,9 @@ from rtelasto.sender import RfSender
 
 PATIENCE_S = 20.0
 LOOPBACK = "tcp://127.0.0.1:0"
-FORMAT = RfFormat(4, 512, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=4, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 SAMPLES = np.arange(2048, dtype=np.int16).reshape(4, 512)
 
 

@@ -146,7 +146,9 @@ def test_networks_have_files_and_others_do_not(tmp_path: Path) -> None:
 
 
 def test_the_python_api_takes_a_device() -> None:
-    rf_format = RfFormat(16, 512, 40e6, 6.25e6, 2e-4)
+    rf_format = RfFormat(
+        n_lines=16, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+    )
     frames = np.random.default_rng(0).standard_normal((2, 16, 512))
     on_cpu = estimate(*frames, rf_format, device="cpu")
     assert on_cpu.axial_strain.shape == (16, 128)

@@ -62,7 +62,12 @@ def test_a_frame_of_another_shape_or_complex_is_refused() -> None:
 
 
 def test_a_pair_has_one_format() -> None:
-    one, other = (RfFormat(4, 16, 40e6, freq, 2e-4) for freq in (6e6, 7e6))
+    one, other = (
+        RfFormat(
+            n_lines=4, n_samples=16, sampling_freq_hz=40e6, center_freq_hz=freq, line_pitch_m=2e-4
+        )
+        for freq in (6e6, 7e6)
+    )
     samples = np.zeros((4, 16), np.int16)
     with pytest.raises(RtelastoError, match="format"):
         FramePair(RfFrame(samples, one), RfFrame(samples, other))

@@ -151,10 +151,35 @@ def test_random_motion(seed, slope, tilted, offset_mm, lateral_lines, lateral_sl
 @pytest.mark.parametrize(
     "rf_format",
     [
-        RfFormat(192, 1664, 31.25e6, 7.8125e6, 0.2e-3),
-        RfFormat(128, 2000, 38.5e6, 4.65e6, 0.2e-3, start_depth_m=3e-3),
-        RfFormat(64, 1024, 20e6, 5e6, 0.3e-3),
-        RfFormat(16, 1200, 40e6, 6.25e6, 0.3e-3),
+        RfFormat(
+            n_lines=192,
+            n_samples=1664,
+            sampling_freq_hz=31.25e6,
+            center_freq_hz=7.8125e6,
+            line_pitch_m=0.2e-3,
+        ),
+        RfFormat(
+            n_lines=128,
+            n_samples=2000,
+            sampling_freq_hz=38.5e6,
+            center_freq_hz=4.65e6,
+            line_pitch_m=0.2e-3,
+            start_depth_m=3e-3,
+        ),
+        RfFormat(
+            n_lines=64,
+            n_samples=1024,
+            sampling_freq_hz=20e6,
+            center_freq_hz=5e6,
+            line_pitch_m=0.3e-3,
+        ),
+        RfFormat(
+            n_lines=16,
+            n_samples=1200,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=0.3e-3,
+        ),
     ],
 )
 def test_other_formats(rf_format):
@@ -180,7 +205,9 @@ def test_estimates_do_not_depend_on_earlier_pairs():
     used = ElongationEstimator()
     used(back)
     assert used(pair).elongation == ElongationEstimator()(pair).elongation
-    other = RfFormat(32, 600, 40e6, 6.25e6, 0.3e-3)
+    other = RfFormat(
+        n_lines=32, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     used(speckle_pair(np.random.default_rng(8), rf_format=other))
     assert used(pair).elongation == ElongationEstimator()(pair).elongation
 
@@ -198,7 +225,13 @@ def test_unrelated_frames_give_rest():
     "shape", [(1, 1), (1, 2608), (2, 500), (3, 64), (5, 9), (128, 20), (32, 700)]
 )
 def test_hopeless_frames_give_a_finite_elongation(kind, shape):
-    rf_format = RfFormat(*shape, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=shape[0],
+        n_samples=shape[1],
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=0.3e-3,
+    )
     rng = np.random.default_rng(9)
     pre, post = rng.standard_normal((2, *shape))
     if kind == "zero":
@@ -228,7 +261,13 @@ def test_hopeless_frames_give_a_finite_elongation(kind, shape):
 def test_forearm_strain_in_vivo(shared_data, name, percent):
     raw = next(shared_data("deepuse_forearm").glob(f"{name}*.raw"))
     sequence = np.fromfile(raw, "<f4").reshape(6, 2000, 128)
-    rf_format = RfFormat(128, 2000, 38.5e6, 4.65e6, 0.2e-3)
+    rf_format = RfFormat(
+        n_lines=128,
+        n_samples=2000,
+        sampling_freq_hz=38.5e6,
+        center_freq_hz=4.65e6,
+        line_pitch_m=0.2e-3,
+    )
     frames = [
         RfFrame(np.ascontiguousarray(frame.T), rf_format, k) for k, frame in enumerate(sequence)
     ]

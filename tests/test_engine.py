@@ -18,7 +18,9 @@ from rtelasto.registry import engine_names, open_engine
 from rtelasto_engines import shipped_models
 
 MODELS = shipped_models()
-FORMAT = RfFormat(40, 1200, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=40, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 # TensorRT 10.13 and 11 read opsets up to 22 at least.
 OPSETS = range(17, 23)
 

@@ -13,7 +13,9 @@ from benchmarks.faults.rig import FaultRig
 from benchmarks.faults.trial import try_fault
 from rtelasto.domain import RfFormat
 
-FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 FPS = 20.0
 # A little longer than a machine that does not answer is borne.
 LONG_S = 2.5

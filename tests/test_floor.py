@@ -13,7 +13,9 @@ from rtelasto.bench.floor import engine_floor, graph_work
 from rtelasto.bench.rates import PRODUCT_MODEL, Rates, cpu_rates, measure_rates
 from rtelasto.domain import RfFormat
 
-FORMAT = RfFormat(8, 100, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=8, n_samples=100, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 RESAMPLING = 24 * 8 * 100
 
 

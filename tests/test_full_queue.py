@@ -21,7 +21,9 @@ from rtelasto.wire_rf import encode_rf
 PATIENCE_S = 60.0
 # Time for two heartbeats and more: what is waited for is that nothing happens.
 BORNE_S = 2.5
-FORMAT = RfFormat(16, 2048, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=16, n_samples=2048, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 SAMPLES = np.ones((16, 2048), np.int16)
 
 # Takes nothing until it is told to, then all that comes, until it comes from another stream.

@@ -30,8 +30,12 @@ from rtelasto.registry import open_engine
 from rtelasto.timing import timing_frames
 from rtelasto_engines import shipped_models
 
-FORMAT = RfFormat(24, 700, 40e6, 6.25e6, 3e-4)
-OTHER = RfFormat(17, 901, 31.25e6, 7.8125e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=24, n_samples=700, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
+OTHER = RfFormat(
+    n_lines=17, n_samples=901, sampling_freq_hz=31.25e6, center_freq_hz=7.8125e6, line_pitch_m=2e-4
+)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +187,9 @@ def test_the_pipeline_overlaps_pairs_on_it() -> None:
 
 
 def test_what_the_kernels_do_not_take_goes_to_the_cpu() -> None:
-    fine = RfFormat(2, 9000, 200e6, 1e6, 3e-4)  # a hundred times finer than the engine's grid
+    fine = RfFormat(
+        n_lines=2, n_samples=9000, sampling_freq_hz=200e6, center_freq_hz=1e6, line_pitch_m=3e-4
+    )  # a hundred times finer than the engine's grid
     noise = np.random.default_rng(1).standard_normal((2, 2, 9000)).astype(np.float32)
     pair = FramePair(RfFrame(noise[0], fine, 0), RfFrame(noise[1], fine, 1))
     taken = []

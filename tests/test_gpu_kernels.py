@@ -24,7 +24,9 @@ from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.source import STATISTICS, kernel_source
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
-SMALL = RfFormat(33, 1001, 40e6, 6.25e6, 0.3e-3)
+SMALL = RfFormat(
+    n_lines=33, n_samples=1001, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +84,78 @@ def test_stretch_of_a_motion_found_only_after_many_rounds(library: ctypes.CDLL) 
     ("rf_format", "samples_per_wavelength"),
     [
         (SMALL, 6.4),  # odd sizes
-        (RfFormat(5, 300, 40e6, 6.25e6, 0.3e-3), 6.4),
-        (RfFormat(1, 700, 40e6, 6.25e6, 0.3e-3), 6.4),
-        (RfFormat(192, 1664, 31.25e6, 7.8125e6, 0.2e-3), 6.4),  # a finer grid
-        (RfFormat(64, 2000, 38.5e6, 4.65e6, 0.2e-3, start_depth_m=3e-3), 6.4),  # a coarser one
-        (RfFormat(17, 4000, 100e6, 5e6, 0.3e-3, start_depth_m=2e-3), 6.4),  # three times coarser
-        (RfFormat(16, 2608, 40e6, 6.25e6, 0.3e-3), 6.0),
-        (RfFormat(24, 1111, 20e6, 6.6e6, 0.3e-3), None),  # 3 per wavelength
+        (
+            RfFormat(
+                n_lines=5,
+                n_samples=300,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6.25e6,
+                line_pitch_m=0.3e-3,
+            ),
+            6.4,
+        ),
+        (
+            RfFormat(
+                n_lines=1,
+                n_samples=700,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6.25e6,
+                line_pitch_m=0.3e-3,
+            ),
+            6.4,
+        ),
+        (
+            RfFormat(
+                n_lines=192,
+                n_samples=1664,
+                sampling_freq_hz=31.25e6,
+                center_freq_hz=7.8125e6,
+                line_pitch_m=0.2e-3,
+            ),
+            6.4,
+        ),  # a finer grid
+        (
+            RfFormat(
+                n_lines=64,
+                n_samples=2000,
+                sampling_freq_hz=38.5e6,
+                center_freq_hz=4.65e6,
+                line_pitch_m=0.2e-3,
+                start_depth_m=3e-3,
+            ),
+            6.4,
+        ),  # a coarser one
+        (
+            RfFormat(
+                n_lines=17,
+                n_samples=4000,
+                sampling_freq_hz=100e6,
+                center_freq_hz=5e6,
+                line_pitch_m=0.3e-3,
+                start_depth_m=2e-3,
+            ),
+            6.4,
+        ),  # three times coarser
+        (
+            RfFormat(
+                n_lines=16,
+                n_samples=2608,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6.25e6,
+                line_pitch_m=0.3e-3,
+            ),
+            6.0,
+        ),
+        (
+            RfFormat(
+                n_lines=24,
+                n_samples=1111,
+                sampling_freq_hz=20e6,
+                center_freq_hz=6.6e6,
+                line_pitch_m=0.3e-3,
+            ),
+            None,
+        ),  # 3 per wavelength
     ],
 )
 def test_any_format(
@@ -128,7 +195,13 @@ def test_frames_without_a_common_echo(library: ctypes.CDLL, kind: str) -> None:
 
 @pytest.mark.parametrize("rf_format", [(1, 1), (1, 2608), (2, 40), (3, 64), (5, 9), (128, 20)])
 def test_sizes_that_hold_hardly_anything(library: ctypes.CDLL, rf_format: tuple[int, int]) -> None:
-    size = RfFormat(*rf_format, 40e6, 6.25e6, 0.3e-3)
+    size = RfFormat(
+        n_lines=rf_format[0],
+        n_samples=rf_format[1],
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=0.3e-3,
+    )
     pre, post = np.random.default_rng(9).standard_normal((2, *rf_format)).astype(np.float32)
     pair = FramePair(RfFrame(pre, size, 0), RfFrame(post, size, 1))
     gpu = HostGpu(library, layout_of(pair))
@@ -187,7 +260,13 @@ def test_add_back_and_quality_are_those_of_the_cpu(
 def test_medians_of_odd_and_even_counts_with_ties(
     library: ctypes.CDLL, shape: tuple[int, int]
 ) -> None:
-    size = RfFormat(shape[0], 4 * shape[1], 40e6, 6.25e6, 0.3e-3)
+    size = RfFormat(
+        n_lines=shape[0],
+        n_samples=4 * shape[1],
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=0.3e-3,
+    )
     gpu = HostGpu(library, Layout(size, 6.4, 4, False))
     rng = np.random.default_rng(6)
     for values in (rng.standard_normal(shape), rng.integers(-2, 3, shape), np.zeros(shape)):
@@ -228,10 +307,33 @@ def test_every_pair_of_frames_in_the_ring_can_be_asked_for(library: ctypes.CDLL)
 
 def test_recordings_beyond_the_kernels_are_named() -> None:
     assert (
-        "too large" in Layout(RfFormat(4096, 20000, 40e6, 6e6, 3e-4), 6.4, 4, False).unsupported()
+        "too large"
+        in Layout(
+            RfFormat(
+                n_lines=4096,
+                n_samples=20000,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6e6,
+                line_pitch_m=3e-4,
+            ),
+            6.4,
+            4,
+            False,
+        ).unsupported()
     )
     # A hundred times finer than an engine's grid.
-    fine = Layout(RfFormat(4, 60000, 200e6, 1e6, 3e-4), 2.0, 4, False)
+    fine = Layout(
+        RfFormat(
+            n_lines=4,
+            n_samples=60000,
+            sampling_freq_hz=200e6,
+            center_freq_hz=1e6,
+            line_pitch_m=3e-4,
+        ),
+        2.0,
+        4,
+        False,
+    )
     assert "samples per wavelength" in fine.unsupported()
 
 

@@ -25,7 +25,13 @@ pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 
 SECRETS = ("DOE^JANE", "MRN-4711-0815", "1970-01-31")
 FIELDS = dict(zip(("patient_name", "patient_id", "birth_date"), SECRETS, strict=True))
-FORMAT = RfFormat(32, 1024, 31.25e6, 7.8125e6, 2.969e-4)
+FORMAT = RfFormat(
+    n_lines=32,
+    n_samples=1024,
+    sampling_freq_hz=31.25e6,
+    center_freq_hz=7.8125e6,
+    line_pitch_m=2.969e-4,
+)
 WAIT_S = 120.0
 
 

@@ -135,7 +135,9 @@ def free_port() -> int:
 
 
 def test_a_run_serves_slicer():
-    rf_format = RfFormat(24, 800, 40e6, 6.25e6, 2e-4)
+    rf_format = RfFormat(
+        n_lines=24, n_samples=800, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+    )
     frames = timing_frames(rf_format)
     strain, port = f"tcp://127.0.0.1:{free_port()}", free_port()
     with (

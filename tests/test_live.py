@@ -20,8 +20,12 @@ from rtelasto.settings import RunSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
 
-FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
-DEEPER = RfFormat(32, 1024, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
+DEEPER = RfFormat(
+    n_lines=32, n_samples=1024, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 WAIT_S = 60.0
 
 

@@ -21,7 +21,9 @@ from rtelasto.settings import RunSettings
 from rtelasto.timing import timing_frames
 
 WAIT_S = 60.0
-FORMAT = RfFormat(24, 768, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=24, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 
 
 def scrape(address: str) -> dict[tuple[str, str], float]:

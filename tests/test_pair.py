@@ -11,7 +11,9 @@ from rtelasto.domain import FramePair, Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.pair import Pairing, PairPolicy
 
-FORMAT = RfFormat(2, 8, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=2, n_samples=8, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 GRID = Grid(1, 1, 1e-4, 2e-4)
 
 
@@ -47,7 +49,19 @@ def test_a_lag_pairs_frames_that_far_apart() -> None:
         (frame(5), "gap"),
         (frame(1), "gap"),
         (frame(2, stream="b"), "stream"),
-        (frame(2, rf_format=RfFormat(2, 8, 20e6, 6.25e6, 2e-4)), "format"),
+        (
+            frame(
+                2,
+                rf_format=RfFormat(
+                    n_lines=2,
+                    n_samples=8,
+                    sampling_freq_hz=20e6,
+                    center_freq_hz=6.25e6,
+                    line_pitch_m=2e-4,
+                ),
+            ),
+            "format",
+        ),
     ],
 )
 def test_a_break_starts_the_sequence_anew(following: RfFrame, cause: str) -> None:

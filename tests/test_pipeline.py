@@ -15,7 +15,9 @@ from rtelasto.pipeline import OverlappingEstimator, Pipeline
 from rtelasto.registry import open_engine
 from rtelasto.timing import timing_frames
 
-FORMAT = RfFormat(24, 600, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=24, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 
 
 class LaterEstimator:

@@ -33,12 +33,20 @@ from rtelasto.wire_rf import encode_rf
 
 LOOPBACK = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0
-FORMAT = RfFormat(2, 3, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=2, n_samples=3, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 SAMPLES = np.arange(6, dtype=np.int16).reshape(2, 3)
 
 
 def parts(seq: int, frame_id: int | None = None, *, stream: str = "a", samples=SAMPLES):
-    rf_format = RfFormat(*samples.shape, 40e6, 6.25e6, 3e-4)
+    rf_format = RfFormat(
+        n_lines=samples.shape[0],
+        n_samples=samples.shape[1],
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=3e-4,
+    )
     frame = RfFrame(samples, rf_format, seq if frame_id is None else frame_id)
     return encode_rf(frame, stream=stream, seq=seq)
 
@@ -78,7 +86,15 @@ def losses(receiver: Receiver) -> dict[str, int]:
 
 def test_frames_come_through_whole_and_in_order():
     rng = np.random.default_rng(1)
-    rf_format = RfFormat(128, 260, 40e6, 6.25e6, 3e-4, 0.002, 1480.0)
+    rf_format = RfFormat(
+        n_lines=128,
+        n_samples=260,
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=3e-4,
+        start_depth_m=0.002,
+        sound_speed_m_s=1480.0,
+    )
     frames = rng.integers(-(2**15), 2**15, (20, 128, 260)).astype(np.int16)
     with (
         RfSender(LOOPBACK, send_hwm=100) as sender,
@@ -121,7 +137,9 @@ def test_every_loses_nothing_however_small_its_queue(publisher):
 
 def test_every_frame_of_a_flood_is_accounted_for():
     big = np.zeros((64, 1024), np.int16)
-    rf_format = RfFormat(64, 1024, 40e6, 6.25e6, 3e-4)
+    rf_format = RfFormat(
+        n_lines=64, n_samples=1024, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+    )
     with RfSender(LOOPBACK, send_hwm=2) as sender, Receiver(sender.endpoint) as receiver:
         assert sender.wait_for_subscriber(PATIENCE_S)
         for _ in range(400):

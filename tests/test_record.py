@@ -28,8 +28,22 @@ from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.segments import RETRY_S, Segments
 from rtelasto.sources import open_recording
 
-FORMAT = RfFormat(12, 300, 40e6, 6.25e6, 2e-4, 1e-3)
-DEEPER = RfFormat(12, 400, 40e6, 6.25e6, 2e-4, 1e-3)
+FORMAT = RfFormat(
+    n_lines=12,
+    n_samples=300,
+    sampling_freq_hz=40e6,
+    center_freq_hz=6.25e6,
+    line_pitch_m=2e-4,
+    start_depth_m=1e-3,
+)
+DEEPER = RfFormat(
+    n_lines=12,
+    n_samples=400,
+    sampling_freq_hz=40e6,
+    center_freq_hz=6.25e6,
+    line_pitch_m=2e-4,
+    start_depth_m=1e-3,
+)
 GRID = Grid(12, 75, 8e-5, 2e-4, 1e-3)
 WAIT_S = 60.0
 
@@ -241,7 +255,9 @@ def test_a_disk_that_takes_no_more_is_told_and_the_recorder_goes_on(
     import subprocess
     import sys
 
-    big = RfFormat(128, 2000, 40e6, 6.25e6, 2e-4)
+    big = RfFormat(
+        n_lines=128, n_samples=2000, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+    )
     arguments = ["record", str(tmp_path / "full"), "--rf", sender.endpoint]
     recorder = subprocess.Popen(
         [sys.executable, "-c", LIMITED, *arguments, "--strain", publisher.endpoint],

@@ -23,7 +23,9 @@ from rtelasto.sources import open_recording
 LOOPBACK = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0
 MS = 1_000_000
-FORMAT = RfFormat(3, 40, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=3, n_samples=40, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 
 
 class Frames:

@@ -22,7 +22,14 @@ from rtelasto.sinks.video import as_press, save_video
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 
-FORMAT = RfFormat(32, 640, 40e6, 6.25e6, 4e-4, 1e-3)
+FORMAT = RfFormat(
+    n_lines=32,
+    n_samples=640,
+    sampling_freq_hz=40e6,
+    center_freq_hz=6.25e6,
+    line_pitch_m=4e-4,
+    start_depth_m=1e-3,
+)
 GRID = Grid(32, 160, 4 * FORMAT.axial_step_m, 4e-4, 1e-3)
 
 
@@ -161,7 +168,9 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from rtelasto_engines.simulate.sequence import simulate_sequence
 
     path = tmp_path_factory.mktemp("simulated") / "a & b.h5"
-    rf_format = RfFormat(48, 1200, 40e6, 6.25e6, 4e-4)
+    rf_format = RfFormat(
+        n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=4e-4
+    )
     sequence = simulate_sequence(
         3,
         n_frames=4,

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rtelasto.cpu.resample import engine_grid, resample_frame
 from rtelasto.domain import Elongation, RfFormat
 
-PUBLISHED = RfFormat(128, 2608, 40e6, 6.25e6, 0.3e-3)
+PUBLISHED = RfFormat(
+    n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+)
 
 
 def tone(rf_format: RfFormat, lines, samples, cycles_per_sample: float):
@@ -85,10 +87,47 @@ def test_fractional_lines_are_interpolated():
 @pytest.mark.parametrize(
     ("rf_format", "samples_per_wavelength"),
     [
-        (RfFormat(16, 1664, 31.25e6, 7.8125e6, 0.2e-3), 6.4),  # four samples per wavelength, finer
-        (RfFormat(16, 2000, 38.5e6, 4.65e6, 0.2e-3), 6.4),  # the forearm recordings, coarser
-        (RfFormat(16, 4000, 100e6, 5e6, 0.3e-3, start_depth_m=2e-3), 6.4),  # three times coarser
-        (RfFormat(16, 2608, 40e6, 6.25e6, 0.3e-3), 6.0),  # 7 % coarser
+        (
+            RfFormat(
+                n_lines=16,
+                n_samples=1664,
+                sampling_freq_hz=31.25e6,
+                center_freq_hz=7.8125e6,
+                line_pitch_m=0.2e-3,
+            ),
+            6.4,
+        ),  # four samples per wavelength, finer
+        (
+            RfFormat(
+                n_lines=16,
+                n_samples=2000,
+                sampling_freq_hz=38.5e6,
+                center_freq_hz=4.65e6,
+                line_pitch_m=0.2e-3,
+            ),
+            6.4,
+        ),  # the forearm recordings, coarser
+        (
+            RfFormat(
+                n_lines=16,
+                n_samples=4000,
+                sampling_freq_hz=100e6,
+                center_freq_hz=5e6,
+                line_pitch_m=0.3e-3,
+                start_depth_m=2e-3,
+            ),
+            6.4,
+        ),  # three times coarser
+        (
+            RfFormat(
+                n_lines=16,
+                n_samples=2608,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6.25e6,
+                line_pitch_m=0.3e-3,
+            ),
+            6.0,
+        ),  # 7 % coarser
     ],
 )
 def test_other_sampling_is_brought_to_the_grid(rf_format, samples_per_wavelength):
@@ -110,7 +149,9 @@ def test_other_sampling_is_brought_to_the_grid(rf_format, samples_per_wavelength
 
 
 def test_a_coarser_grid_does_not_alias():
-    rf_format = RfFormat(4, 4000, 100e6, 5e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=4, n_samples=4000, sampling_freq_hz=100e6, center_freq_hz=5e6, line_pitch_m=0.3e-3
+    )
     grid = engine_grid(rf_format, 6.4)
     ratio = grid.axial_step_m / rf_format.axial_step_m
     lines, samples = np.mgrid[:4, :4000].astype(float)
@@ -133,7 +174,9 @@ def test_own_grid_passes_untouched():
 def test_no_motion_at_all_is_the_identity():
     rng = np.random.default_rng(0)
     frame = rng.integers(-3000, 3000, (16, 300)).astype(np.int16)
-    rf_format = RfFormat(16, 300, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=16, n_samples=300, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     got, _ = resample_frame(frame, rf_format, rf_format.grid, Elongation(axial_offset_m=0.0))
     # Only what the filters take from above 0.36 cycles per sample, where white noise reaches, is lost.
     assert np.corrcoef(got.ravel(), frame.ravel())[0, 1] > 0.99
@@ -147,7 +190,9 @@ def test_no_motion_at_all_is_the_identity():
     dtype=st.sampled_from(["int16", "int32", "uint8", "float32", "float64", "float16", ">i2"]),
 )
 def test_every_dtype_gives_the_same_and_stays_finite(offset_lines, offset_m, slope, dtype):
-    rf_format = RfFormat(12, 200, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=12, n_samples=200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     rng = np.random.default_rng(1)
     frame = rng.integers(0, 200, (12, 200)).astype(dtype)
     motion = Elongation(offset_m, 0.0, slope, 0.0, offset_lines * 0.3e-3)
@@ -159,7 +204,9 @@ def test_every_dtype_gives_the_same_and_stays_finite(offset_lines, offset_m, slo
 
 
 def test_frames_straight_from_a_message_or_transposed():
-    rf_format = RfFormat(12, 200, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=12, n_samples=200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     frame = np.random.default_rng(1).integers(-99, 99, (12, 200)).astype(np.int16)
     received = np.frombuffer(frame.tobytes(), np.int16).reshape(12, 200)  # read-only
     transposed = np.asfortranarray(frame)
@@ -173,7 +220,9 @@ def test_frames_straight_from_a_message_or_transposed():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("motion", [None, Elongation(1e-4, 0, 0.01), Elongation(0, 0, 0, 0, 2e-4)])
 def test_what_is_not_finite_counts_as_zero(bad, motion):
-    rf_format = RfFormat(8, 200, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=8, n_samples=200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     frame = np.random.default_rng(2).standard_normal((8, 200))
     holes = frame.copy()
     holes[::3, ::7] = bad

@@ -83,7 +83,14 @@ def test_iq_pixels_become_the_rf_that_they_came_from(
 
 
 def test_strain_of_remodulated_iq_is_that_of_the_rf() -> None:
-    rf_format = RfFormat(48, 1800, 40e6, FC, 3e-4, start_depth_m=2e-3)
+    rf_format = RfFormat(
+        n_lines=48,
+        n_samples=1800,
+        sampling_freq_hz=40e6,
+        center_freq_hz=FC,
+        line_pitch_m=3e-4,
+        start_depth_m=2e-3,
+    )
     pair = speckle_pair(
         np.random.default_rng(5), rf_format=rf_format, elongation=Elongation(axial_slope=-0.006)
     )
@@ -149,7 +156,13 @@ def test_the_stage_passes_rf_lines_converts_the_rest_and_counts_what_it_cannot(
 ) -> None:
     counters = Counters()
     stage = RfLines(BeamformSettings(f_number=2.0), counters)
-    rf = RfFrame(np.ones((2, 3), np.int16), RfFormat(2, 3, 40e6, FC, 3e-4), 7)
+    rf = RfFrame(
+        np.ones((2, 3), np.int16),
+        RfFormat(
+            n_lines=2, n_samples=3, sampling_freq_hz=40e6, center_freq_hz=FC, line_pitch_m=3e-4
+        ),
+        7,
+    )
     assert stage(rf) is rf
     assert stage.spent_ns == 0
     channel = ChannelFrame(np.ones(CHANNELS.shape, np.int16), CHANNELS, 8, 9, 10, "s")

@@ -53,7 +53,13 @@ def test_before_the_first_frame_everything_is_looked_into() -> None:
 
 
 def test_no_frame_is_lost_in_a_flood_of_rubbish() -> None:
-    rf_format = RfFormat(*SAMPLES.shape, 40e6, 6.25e6, 3e-4)
+    rf_format = RfFormat(
+        n_lines=SAMPLES.shape[0],
+        n_samples=SAMPLES.shape[1],
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=3e-4,
+    )
     bare = PublishingSocket("tcp://127.0.0.1:0", send_hwm=20_000, linger_ms=0)
     with Receiver(bare.endpoint, policy="every", queue_frames=FRAMES) as receiver:
         assert bare.subscribed(b"rf", PATIENCE_S)

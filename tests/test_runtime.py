@@ -17,7 +17,9 @@ from rtelasto.errors import RtelastoError
 from rtelasto.registry import open_engine
 from rtelasto.settings import RunSettings
 
-FORMAT = RfFormat(40, 1200, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=40, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 needs_openvino = pytest.mark.skipif(
     find_spec("openvino") is None, reason="openvino is not installed: pip install '.[openvino]'"
 )
@@ -43,7 +45,15 @@ def test_openvino_gives_the_numbers_of_onnxruntime() -> None:
     reference, other = open_engine("cnn"), open_engine("cnn", runtime="openvino")
     # Sizes come and go, and more of them than are kept compiled.
     for n_samples in (1200, 900, 1001, 1200):
-        pair = stretched(RfFormat(40, n_samples, 40e6, 6.25e6, 2e-4))
+        pair = stretched(
+            RfFormat(
+                n_lines=40,
+                n_samples=n_samples,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6.25e6,
+                line_pitch_m=2e-4,
+            )
+        )
         expected, found = reference.estimate(pair), other.estimate(pair)
         assert found.grid == expected.grid
         step_m = pair.grid.axial_step_m

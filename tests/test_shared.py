@@ -18,7 +18,9 @@ from rtelasto.pipeline import Pipeline
 from rtelasto.sequence import SequenceCheck
 from rtelasto.shared import SharedState
 
-FORMAT = RfFormat(4, 64, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=4, n_samples=64, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 
 
 class Instant:

@@ -17,7 +17,9 @@ from rtelasto_engines.simulate.motion import DisplacementField
 from rtelasto_engines.simulate.scatterers import EchoTexture, Shadow, SpecularLayer, scatter
 from rtelasto_engines.simulate.tissue import Inclusion, Tissue
 
-FORMAT = RfFormat(64, 1200, 40e6, 6.25e6, 0.2e-3)
+FORMAT = RfFormat(
+    n_lines=64, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.2e-3
+)
 MODEL = EchoModel(FORMAT, Acoustics(attenuation_db_per_cm_mhz=0.0))
 
 

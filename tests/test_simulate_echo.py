@@ -20,7 +20,9 @@ from rtelasto_engines.simulate.acoustics import (
 )
 from rtelasto_engines.simulate.echo import EchoModel, Scatterers
 
-FORMAT = RfFormat(32, 1600, 40e6, 6.25e6, 0.2e-3)
+FORMAT = RfFormat(
+    n_lines=32, n_samples=1600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.2e-3
+)
 PLAIN = Acoustics(attenuation_db_per_cm_mhz=0.0)
 STEP_M = FORMAT.axial_step_m
 

@@ -20,7 +20,9 @@ from rtelasto_engines.simulate.scatterers import EchoTexture
 from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT, Scene, random_rigid
 from rtelasto_engines.simulate.tissue import published_tissue
 
-SMALL = RfFormat(32, 800, 40e6, 6.25e6, 0.225e-3)
+SMALL = RfFormat(
+    n_lines=32, n_samples=800, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.225e-3
+)
 
 
 def warped(pair):

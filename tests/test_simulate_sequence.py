@@ -15,7 +15,13 @@ from rtelasto_engines.simulate.motion import material_points
 from rtelasto_engines.simulate.scene import L12_5_FORMAT, Scene
 from rtelasto_engines.simulate.sequence import simulate_sequence
 
-SMALL = RfFormat(32, 600, 31.25e6, 7.8125e6, 0.3e-3)
+SMALL = RfFormat(
+    n_lines=32,
+    n_samples=600,
+    sampling_freq_hz=31.25e6,
+    center_freq_hz=7.8125e6,
+    line_pitch_m=0.3e-3,
+)
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,12 @@ def write_all(writer, *calls) -> None:
 def test_frames_that_do_not_belong_together(tmp_path):
     path = tmp_path / "a.h5"
     first, second = rf_frames(np.int16, 2)
-    other = RfFrame(second.samples, RfFormat(24, 300, 40e6, 5e6, 2e-4))
+    other = RfFrame(
+        second.samples,
+        RfFormat(
+            n_lines=24, n_samples=300, sampling_freq_hz=40e6, center_freq_hz=5e6, line_pitch_m=2e-4
+        ),
+    )
     floating = RfFrame(second.samples.astype(np.float32), FORMAT)
     still = DisplacementField.zero(width_m=6e-3, depth_m=8e-3)
     moved = DisplacementField(still.axial_m, still.lateral_m, -1.0, 0.0, 1.0, 1.0)
@@ -303,7 +308,9 @@ from rtelasto.sinks.hdf5 import RecordingWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails with EFBIG
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 rng = np.random.default_rng(0)
-rf_format = RfFormat(64, 1000, 40e6, 5e6, 2e-4)
+rf_format = RfFormat(
+    n_lines=64, n_samples=1000, sampling_freq_hz=40e6, center_freq_hz=5e6, line_pitch_m=2e-4
+)
 try:
     with RecordingWriter({str(tmp_path / "a.h5")!r}, rf_format) as writer:
         for i in range(50):

@@ -51,7 +51,14 @@ def test_affine_motion_is_taken_out(motion):
 
 @pytest.mark.parametrize("samples_per_wavelength", [6.4, 8.0, None])
 def test_any_sampling_ends_on_the_engines_grid(samples_per_wavelength):
-    rf_format = RfFormat(64, 1664, 31.25e6, 7.8125e6, 0.2e-3, start_depth_m=4e-3)
+    rf_format = RfFormat(
+        n_lines=64,
+        n_samples=1664,
+        sampling_freq_hz=31.25e6,
+        center_freq_hz=7.8125e6,
+        line_pitch_m=0.2e-3,
+        start_depth_m=4e-3,
+    )
     motion = Elongation(0.0, 0.0, -0.01, 0.0, 0.2e-3)
     pair = speckle_pair(np.random.default_rng(2), rf_format=rf_format, elongation=motion)
     stretched = Stretch(samples_per_wavelength)(pair)
@@ -76,7 +83,9 @@ def test_a_frame_that_comes_back_is_not_analysed_again(monkeypatch):
 
     monkeypatch.setattr(module, "echoes", counting)
     rng = np.random.default_rng(3)
-    rf_format = RfFormat(32, 600, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=32, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     frames = [RfFrame(rng.standard_normal((32, 600)), rf_format, k) for k in range(4)]
     stretch = Stretch(estimator=ElongationEstimator(n_cached_frames=3))
     for pre, post in pairwise(frames):
@@ -88,7 +97,16 @@ def test_a_frame_that_comes_back_is_not_analysed_again(monkeypatch):
 
 def test_earlier_pairs_keep_their_arrays():
     rng = np.random.default_rng(4)
-    pair = speckle_pair(rng, rf_format=RfFormat(32, 600, 40e6, 6.25e6, 0.3e-3))
+    pair = speckle_pair(
+        rng,
+        rf_format=RfFormat(
+            n_lines=32,
+            n_samples=600,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=0.3e-3,
+        ),
+    )
     stretch = Stretch()
     first = stretch(pair)
     kept = first.post.copy()
@@ -98,7 +116,9 @@ def test_earlier_pairs_keep_their_arrays():
 
 @pytest.mark.parametrize("fill", [0, 5])
 def test_silent_frames_give_identity_and_no_nan(fill):
-    rf_format = RfFormat(32, 600, 40e6, 6.25e6, 0.3e-3)
+    rf_format = RfFormat(
+        n_lines=32, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+    )
     frames = [RfFrame(np.full((32, 600), fill, np.int16), rf_format, k) for k in range(2)]
     stretched = Stretch()(FramePair(*frames))
     assert np.isfinite(stretched.pre).all()

@@ -31,8 +31,12 @@ from rtelasto.timing import timing_frames
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
 
-FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
-LARGE = RfFormat(256, 4096, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
+LARGE = RfFormat(
+    n_lines=256, n_samples=4096, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 WAIT_S = 60.0
 
 

@@ -72,7 +72,15 @@ class Chain:
         port = str(free_port())
         self.address = f"http://127.0.0.1:{port}/"
         recording = folder / "press.h5"
-        frames = timing_frames(RfFormat(48, 1024, 40e6, 6.25e6, 3e-4))
+        frames = timing_frames(
+            RfFormat(
+                n_lines=48,
+                n_samples=1024,
+                sampling_freq_hz=40e6,
+                center_freq_hz=6.25e6,
+                line_pitch_m=3e-4,
+            )
+        )
         with RecordingWriter(recording, frames[0].format, frame_rate_hz=20.0) as writer:
             for frame in frames:
                 writer.write(frame)

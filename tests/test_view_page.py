@@ -62,7 +62,15 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if FOREARM.exists():
         return [str(FOREARM), "--center-freq-hz", "4.65e6"]
     path = tmp_path_factory.mktemp("recording") / "press.h5"
-    frames = timing_frames(RfFormat(64, 1600, 40e6, 6.25e6, 3e-4))
+    frames = timing_frames(
+        RfFormat(
+            n_lines=64,
+            n_samples=1600,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=3e-4,
+        )
+    )
     with RecordingWriter(path, frames[0].format, frame_rate_hz=20.0) as writer:
         for frame in frames:
             writer.write(frame)

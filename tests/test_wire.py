@@ -28,7 +28,9 @@ from rtelasto.wire_strain import (
 )
 
 VECTORS = Path(__file__).parent / "vectors"
-FORMAT = RfFormat(2, 3, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=2, n_samples=3, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 
 
 def vector(name: str) -> list[bytes]:
@@ -86,7 +88,15 @@ def strain_frame() -> StrainFrame:
 RF_VECTORS = {
     "rf_int16.hex": (
         np.array([[1, -2, 3], [-4, 32767, -32768]], np.int16),
-        RfFormat(2, 3, 40e6, 6.25e6, 3e-4, 0.0, 1540.0),
+        RfFormat(
+            n_lines=2,
+            n_samples=3,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=3e-4,
+            start_depth_m=0.0,
+            sound_speed_m_s=1540.0,
+        ),
         {
             "stream": "0123456789abcdef0123456789abcdef",
             "seq": 0,
@@ -97,7 +107,15 @@ RF_VECTORS = {
     ),
     "rf_float32.hex": (
         np.array([[0.0, 1.0, -1.5, np.finfo(np.float32).max]], np.float32),
-        RfFormat(1, 4, 31.25e6, 7.8125e6, 0.0001953, -0.001, 1480.0),
+        RfFormat(
+            n_lines=1,
+            n_samples=4,
+            sampling_freq_hz=31.25e6,
+            center_freq_hz=7.8125e6,
+            line_pitch_m=0.0001953,
+            start_depth_m=-0.001,
+            sound_speed_m_s=1480.0,
+        ),
         {
             "stream": "scanner-1",
             "seq": 70000,
@@ -108,7 +126,15 @@ RF_VECTORS = {
     ),
     "rf_200_lines.hex": (
         np.arange(200, dtype=np.int16).reshape(200, 1),
-        RfFormat(200, 1, 40e6, 5e6, 2e-4, 0.005, 1540.0),
+        RfFormat(
+            n_lines=200,
+            n_samples=1,
+            sampling_freq_hz=40e6,
+            center_freq_hz=5e6,
+            line_pitch_m=2e-4,
+            start_depth_m=0.005,
+            sound_speed_m_s=1540.0,
+        ),
         {
             "stream": "s",
             "seq": 128,
@@ -144,7 +170,15 @@ def test_rf_vector_both_ways(name):
 
 def test_later_minor_version_is_read():
     message = decode_rf(vector("rf_newer_minor.hex"))
-    assert message.frame.format == RfFormat(1, 1, 40e6, 5e6, 3e-4, 0.0, 1540.0)
+    assert message.frame.format == RfFormat(
+        n_lines=1,
+        n_samples=1,
+        sampling_freq_hz=40e6,
+        center_freq_hz=5e6,
+        line_pitch_m=3e-4,
+        start_depth_m=0.0,
+        sound_speed_m_s=1540.0,
+    )
     assert (message.seq, message.frame_id) == (5, 6)
     assert message.acquired_ns == 0x18D4A51D59F2E000
     assert message.frame.samples.tolist() == [[258]]

@@ -30,7 +30,9 @@ from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat
 from rtelasto.receive import StrainReceiver
 
-PUBLISHED = RfFormat(128, 2608, 40e6, 6.25e6, 3e-4)
+PUBLISHED = RfFormat(
+    n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 # Longer than anything takes on a machine that is busy with something else too.
 _PATIENCE_S = 90.0
 _LOOK_S = 0.01

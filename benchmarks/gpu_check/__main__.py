@@ -35,7 +35,11 @@ from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES, find_gpu
 
-_SMALL = (RfFormat(33, 601, 40e6, 6.25e6, 3e-4),)
+_SMALL = (
+    RfFormat(
+        n_lines=33, n_samples=601, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+    ),
+)
 _SANITIZER_TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 _PACKAGES = ("rtelasto", "cupy-cuda13x", "tensorrt", "tensorrt-rtx", "onnxruntime-gpu")
 

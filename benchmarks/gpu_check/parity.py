@@ -24,11 +24,21 @@ from rtelasto.gpu.quality import bmode_db as bmode_db_on_gpu
 from rtelasto.gpu.workspace import Workspace
 from rtelasto.timing import timing_frames
 
-PUBLISHED = RfFormat(128, 2608, 40e6, 6.25e6, 3e-4)
+PUBLISHED = RfFormat(
+    n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 FORMATS = (
     PUBLISHED,
-    RfFormat(192, 1664, 31.25e6, 7.8125e6, 2e-4),  # L12-5 at 4 samples per wavelength
-    RfFormat(33, 1001, 40e6, 6.25e6, 3e-4),  # odd sizes
+    RfFormat(
+        n_lines=192,
+        n_samples=1664,
+        sampling_freq_hz=31.25e6,
+        center_freq_hz=7.8125e6,
+        line_pitch_m=2e-4,
+    ),  # L12-5 at 4 samples per wavelength
+    RfFormat(
+        n_lines=33, n_samples=1001, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+    ),  # odd sizes
 )
 STRAINS = (0.0005, 0.005, 0.03)
 

@@ -14,14 +14,14 @@ from rtelasto import interrupt, logs
 from rtelasto.cli.bench import app as bench
 from rtelasto.cli.engines import app as engines
 from rtelasto.cli.settings_file import read_settings
-from rtelasto.cli.terminal import HELP_FORMAT, console, examples
+from rtelasto.cli.terminal import console, examples
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 app = App(
     name="rtelasto",
     help="Live ultrasound strain imaging: RF frames in, axial strain out.",
     version=lambda: version("rtelasto"),
-    help_format=HELP_FORMAT,
+    help_format="markdown",
     # Panels are as wide as the terminal; what is piped goes into other programs, line by line.
     help_formatter="default" if console.is_terminal else "plain",
     console=console,

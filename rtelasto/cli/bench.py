@@ -11,7 +11,7 @@ from typing import Any
 from cyclopts import App
 from rich.table import Table
 
-from rtelasto.cli.terminal import HELP_FORMAT, busy, console, examples
+from rtelasto.cli.terminal import busy, console, examples
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import LatencySummary
 from rtelasto.sinks.output_file import OutputFile
@@ -21,7 +21,7 @@ from rtelasto.threads import check_threads
 app = App(
     name="bench",
     help="Time the pipeline on this machine, or measure the engines' accuracy.",
-    help_format=HELP_FORMAT,
+    help_format="markdown",
     help_epilogue=examples(
         "rtelasto bench",
         "rtelasto bench --engine ncc --pairs 100 --json-file bench.json",

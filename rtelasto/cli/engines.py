@@ -5,13 +5,13 @@ from __future__ import annotations
 from cyclopts import App
 from rich.progress import Progress
 
-from rtelasto.cli.terminal import HELP_FORMAT, console, examples, notes
+from rtelasto.cli.terminal import console, examples, notes
 from rtelasto.errors import RtelastoError
 
 app = App(
     name="engines",
     help="List the engines that --engine can name, or compile one for this machine's GPU.",
-    help_format=HELP_FORMAT,
+    help_format="markdown",
     help_epilogue=examples(
         "rtelasto engines",
         "rtelasto engines build",

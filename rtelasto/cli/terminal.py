@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -22,18 +23,27 @@ from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 _NO_WIDTH = 10_000
 
 
+class _PlainConsole(Console):
+    """Prints no spaces at the ends of lines, where rich fills them up to the width."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with self.capture() as captured:
+            super().print(*objects, **options)
+        self.file.write(re.sub(r" +$", "", captured.get(), flags=re.MULTILINE))
+        self.file.flush()
+
+
 def _console(*, stderr: bool = False) -> Console:
     # No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
     made = Console(stderr=stderr, highlight=False, markup=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = _NO_WIDTH
-    return made
+    if made.is_terminal:
+        return made
+    width = None if "COLUMNS" in os.environ else _NO_WIDTH
+    return _PlainConsole(stderr=stderr, highlight=False, markup=False, width=width)
 
 
 console = _console()
 notes = _console(stderr=True)
-# Markdown is set in the terminal's width, with spaces up to its edge.
-HELP_FORMAT: Literal["markdown", "plaintext"] = "markdown" if console.is_terminal else "plaintext"
 
 log = logging.getLogger("rtelasto")
 
@@ -111,8 +121,8 @@ def busy(text: str) -> Iterator[Callable[[str], None]]:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help, in `HELP_FORMAT`."""
-    quoted = (f"`{line}`" if HELP_FORMAT == "markdown" else f"  {line}" for line in lines)
+    """The end of a command's help, as markdown."""
+    quoted = (f"`{line}`" for line in lines)
     return "\n\n".join(["Examples:", *quoted, NOT_A_MEDICAL_DEVICE])
 
 

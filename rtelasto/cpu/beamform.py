@@ -92,13 +92,13 @@ class Beamformer:
         lines = self._line_x_m
         pitch_m = channels.element_pitch_m if lines.size == 1 else float(lines[1] - lines[0])
         return RfFormat(
-            lines.size,
-            1 + math.floor((end_m - start_m) / step_m + 1e-6),
-            sampling_freq_hz,
-            channels.center_freq_hz,
-            pitch_m,
-            start_m,
-            c,
+            n_lines=lines.size,
+            n_samples=1 + math.floor((end_m - start_m) / step_m + 1e-6),
+            sampling_freq_hz=sampling_freq_hz,
+            center_freq_hz=channels.center_freq_hz,
+            line_pitch_m=pitch_m,
+            start_depth_m=start_m,
+            sound_speed_m_s=c,
         )
 
     def __call__(self, samples: NDArray[np.generic]) -> Float32Image:

@@ -50,13 +50,13 @@ class Remodulator:
                 f"{MAX_SAMPLES} are possible: send a shallower image"
             )
         self.format = RfFormat(
-            iq_format.n_lines,
-            n_samples,
-            sampling_freq_hz,
-            iq_format.center_freq_hz,
-            iq_format.line_pitch_m,
-            iq_format.start_depth_m,
-            iq_format.sound_speed_m_s,
+            n_lines=iq_format.n_lines,
+            n_samples=n_samples,
+            sampling_freq_hz=sampling_freq_hz,
+            center_freq_hz=iq_format.center_freq_hz,
+            line_pitch_m=iq_format.line_pitch_m,
+            start_depth_m=iq_format.start_depth_m,
+            sound_speed_m_s=iq_format.sound_speed_m_s,
         )
         self._table = interpolation_table(N_TAPS, N_PHASES, PASS_EDGE)
         pixel_m = iq_format.sound_speed_m_s / (2.0 * iq_format.sampling_freq_hz)

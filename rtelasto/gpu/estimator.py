@@ -180,7 +180,13 @@ class GpuEstimator:
 
     def warm_up(self, rf_format: RfFormat | None = None) -> None:
         """Get everything ready for frames of a format, by default 2608 × 128 at 40 MHz, int16."""
-        rf_format = rf_format or RfFormat(128, 2608, 40e6, 6.25e6, 3e-4)
+        rf_format = rf_format or RfFormat(
+            n_lines=128,
+            n_samples=2608,
+            sampling_freq_hz=40e6,
+            center_freq_hz=6.25e6,
+            line_pitch_m=3e-4,
+        )
         shape = (2, rf_format.n_lines, rf_format.n_samples)
         noise = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))

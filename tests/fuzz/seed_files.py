@@ -20,7 +20,7 @@ from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto_engines.simulate.motion import DisplacementField
 
 PHYSICS = {"sampling_freq_hz": 40e6, "center_freq_hz": 6.25e6, "line_pitch_m": 2e-4}
-FORMAT = RfFormat(8, 40, **PHYSICS)
+FORMAT = RfFormat(n_lines=8, n_samples=40, **PHYSICS)
 RF = np.random.default_rng(1).integers(-900, 900, (3, 8, 40)).astype(np.int16)
 
 

@@ -89,7 +89,15 @@ def _any_format(rng: Random) -> ScannerFormat:
     speed = rng.choice((300.0, 1540.0, 1540.0, 5000.0))
     kind = rng.random()
     if kind < 0.6:
-        return RfFormat(rng.choice(SIZES), rng.choice(LONG), sampling, center, pitch, start, speed)
+        return RfFormat(
+            n_lines=rng.choice(SIZES),
+            n_samples=rng.choice(LONG),
+            sampling_freq_hz=sampling,
+            center_freq_hz=center,
+            line_pitch_m=pitch,
+            start_depth_m=start,
+            sound_speed_m_s=speed,
+        )
     if kind < 0.8:
         return IqFormat(
             n_lines=rng.choice(SIZES), n_samples=rng.choice(LONG), sampling_freq_hz=sampling,
