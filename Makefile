@@ -1,15 +1,20 @@
 # make demo: set up and run the main job end to end.   make test: set up and pass the tests.
+# A checkout that cannot be written: make demo VENV=/elsewhere/venv OUT=/elsewhere/demo
 PYTHON ?= python3
 VENV ?= .venv
+OUT ?= rtelasto-demo
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
 else
 BIN := $(VENV)/bin
 endif
+# Installing leaves files in the source's folder: where that cannot be written, a copy is installed.
+SOURCE := $(shell test -w . || echo $(VENV)/source)
+INSTALL := $(BIN)/python -m pip install $(if $(SOURCE),$(SOURCE),--editable .)
 .PHONY: demo test lint clean
 
 demo: $(VENV)/demo.stamp
-	$(BIN)/python -m rtelasto demo
+	$(BIN)/python -m rtelasto demo --out "$(OUT)"
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest
@@ -26,13 +31,18 @@ $(VENV)/created.stamp:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
-$(VENV)/demo.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp
-	$(BIN)/python -m pip install --editable '.[sim,plot]'
+$(VENV)/demo.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
+	$(INSTALL)'[sim,plot]'
 	touch $@
 
-$(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp
-	$(BIN)/python -m pip install --editable '.[test]'
+$(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
+	$(INSTALL)'[test]'
 	touch $@
+
+$(VENV)/source: | $(VENV)/created.stamp
+	mkdir $@
+	cp -R LICENSE README.md setup.cfg pyproject.toml rtelasto engines $@
+	chmod -R u+w $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info rtelasto-demo
+	rm -rf $(VENV) build dist *.egg-info "$(OUT)"
