@@ -45,4 +45,4 @@ $(VENV)/source: | $(VENV)/created.stamp
 	chmod -R u+w $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info "$(OUT)"
+	rm -rf $(VENV) build dist *.egg-info rtelasto-demo
