@@ -43,11 +43,16 @@ class AllowList:
         self._told = RateLimit()
         self._authenticator = Authenticator(context)
         self._authenticator.configure_curve_callback(DOMAIN, self)
-        self._authenticator.start()
-        self._stop = context.socket(zmq.PAIR)
-        self._stop.bind("inproc://allow-list")
-        self._stopper = context.socket(zmq.PAIR)
-        self._stopper.connect("inproc://allow-list")
+        try:
+            self._authenticator.start()
+            self._stop = context.socket(zmq.PAIR)
+            self._stop.bind("inproc://allow-list")
+            self._stopper = context.socket(zmq.PAIR)
+            self._stopper.connect("inproc://allow-list")
+        except BaseException:
+            # Whatever is open of them: no more files than a process may have, say.
+            context.destroy(0)
+            raise
         self._thread = threading.Thread(target=self._run, name="allow-list", daemon=True)
         self._thread.start()
 
@@ -60,6 +65,7 @@ class AllowList:
                 client.decode(),
                 self._keys.path / "clients",
                 more(held),
+                extra={"cause": ("refused key", client)},
             )
         self._on_answer(allowed)
         return allowed

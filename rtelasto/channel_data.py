@@ -249,6 +249,7 @@ class ChannelFrame:
     received_ns: int = 0
     stream: str = ""
     decoded_ns: int = 0
+    clock: str = "unknown"
 
     def __post_init__(self) -> None:
         n_acquisitions, n_channels, n_samples = self.format.shape

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import resource_tracker
+from multiprocessing import process, resource_tracker
 from typing import Any
 
 from rtelasto import logs
 from rtelasto.signal_mask import kept_from_children
+from rtelasto.thread_failure import end_process_on_thread_failure
 from rtelasto.transliterate import use_for_output
+
+# How long the kernel may take to end a process that was killed.
+_KILLED_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class Child:
@@ -63,7 +70,7 @@ class Child:
         """Its next message; None if none came or it has ended."""
         if not self._pipe.closed:
             try:
-                if self._pipe.poll(timeout_s):
+                if self._pipe.poll(max(timeout_s, 0.0)):
                     return self._pipe.recv()
             except (EOFError, OSError):
                 self.ended = True
@@ -74,14 +81,25 @@ class Child:
         self._pipe.close()
         self._process.join(timeout_s)
         alone = not self._process.is_alive()
-        if not alone:
-            self.kill()
+        if not alone and not self.kill():
+            log.error(
+                "the %s (process %d) cannot be killed and is left behind", self.name, self.pid
+            )
         return alone
 
-    def kill(self) -> None:
-        """Make it end, whatever it is at, and wait until it is gone."""
+    def kill(self) -> bool:
+        """Make it end, whatever it is at; False if it is still there after `_KILLED_S`.
+
+        A process in an uninterruptible call of a driver cannot be killed until the call returns. Nothing
+        waits for it any more then, not even Python's own clean-up at the end of this process.
+        """
         self._process.kill()
-        self._process.join()
+        self._process.join(_KILLED_S)
+        if self._process.is_alive():
+            # `multiprocessing` joins its daemons at exit, without a limit; this is its list of them.
+            process._children.discard(self._process)  # type: ignore[attr-defined]
+            return False
+        return True
 
     @property
     def exit_code(self) -> int | None:
@@ -94,4 +112,5 @@ def _begin(pipe: Any, main: Callable[..., None], arguments: tuple[object, ...]) 
         signal.signal(number, signal.SIG_IGN)
     use_for_output()
     logs.set_up()
+    end_process_on_thread_failure()
     main(pipe, *arguments)

@@ -170,7 +170,8 @@ class RfFrame:
     """One frame of RF lines.
 
     ``samples`` has shape (n_lines, n_samples), C order, any real dtype. ``frame_id`` is the scanner's
-    acquisition count, ``acquired_ns`` the scanner's clock, ``stream`` the run of the sender it came from;
+    acquisition count, ``acquired_ns`` the scanner's clock, ``clock`` which clock that is
+    (docs/wire.md), ``stream`` the run of the sender it came from;
     ``received_ns`` and ``decoded_ns`` are this host's monotonic clock when its message came and when it
     was read (0 where a frame did not come over the wire).
     """
@@ -182,6 +183,7 @@ class RfFrame:
     received_ns: int = 0
     stream: str = ""
     decoded_ns: int = 0
+    clock: str = "unknown"
 
     def __post_init__(self) -> None:
         check_samples(self.samples, n_lines=self.format.n_lines, n_samples=self.format.n_samples)
@@ -296,7 +298,8 @@ class StrainFrame:
     Where the pre-compression frame is NaN is outside; correlation is 0 there and does not count.
 
     ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of everything lost so far, by
-    cause; both are read-only copies of what they are made from. ``age_ns`` is the time from acquisition
+    cause; both are read-only copies of what they are made from. ``clock`` names the clock of
+    ``acquired_ns``. ``age_ns`` is the time from acquisition
     to publishing, None where the scanner's clock cannot tell it, and ``stale`` says that it was published
     too old to be called live. ``bmode``, where it was asked for, is the brightness of the pre-compression
     frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
@@ -312,6 +315,7 @@ class StrainFrame:
     age_ns: int | None = None
     stale: bool = False
     stream: str = ""
+    clock: str = "unknown"
     engine: str = ""
     quality: float = math.nan
     applied_strain: float = math.nan

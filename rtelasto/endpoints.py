@@ -1,9 +1,11 @@
-"""Which ZeroMQ endpoints only this machine can reach."""
+"""Addresses: which endpoints only this machine can reach, and where a server listens."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+
+from rtelasto.errors import RtelastoError
 
 UNSHARED = ("ipc://", "inproc://")
 
@@ -38,6 +40,32 @@ def is_loopback_host(host: str) -> bool:
     if host == "localhost":
         return _localhost_is_loopback()
     return _is_loopback_address(host)
+
+
+def listen(what: str, host: str, port: int) -> socket.socket:
+    """A listening TCP socket at an address or a name of this machine, IPv4 or IPv6; port 0 takes a free one.
+
+    Raises
+    ------
+    RtelastoError
+        If it cannot be bound; ``what`` names the server in the message.
+    """
+    try:
+        # An address may be of either family; a name may have several.
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        raise RtelastoError(
+            f"cannot bind {what} to {in_url(host)}:{port} ({error.strerror or error}): "
+            "give a free port, or an address of this machine as host"
+        ) from error
+
+
+def in_url(host: str) -> str:
+    """``host`` as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_loopback_address(text: str) -> bool:

@@ -21,7 +21,7 @@ from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
 from rtelasto.domain import Grid
-from rtelasto.endpoints import is_loopback_host
+from rtelasto.endpoints import in_url, is_loopback_host, listen
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.receive import StrainReceiver
 from rtelasto.wire_strain import StrainMessage
@@ -94,16 +94,10 @@ class IgtlServer(Closing):
         except ImportError:
             raise MissingExtraError("OpenIGTLink", "igtl") from None
         self.counters = Counters()
-        try:
-            self._listener = socket.create_server((settings.host, settings.port))
-        except OSError as error:
-            raise RtelastoError(
-                f"cannot bind OpenIGTLink to {settings.host}:{settings.port} "
-                f"({error.strerror or error}): give a free port, or stop the program that holds it"
-            ) from error
+        self._listener = listen("OpenIGTLink", settings.host, settings.port)
         self._listener.settimeout(_LOOK_S)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
-        self.ready = f"OpenIGTLink at {self.address[0]}:{self.address[1]}"
+        self.ready = f"OpenIGTLink at {in_url(self.address[0])}:{self.address[1]}"
         self._changed = threading.Condition()
         self._newest: tuple[int, list[bytes]] = (0, [])
         self._clients = 0
@@ -155,8 +149,12 @@ class IgtlServer(Closing):
                 client, address = self._listener.accept()
             except TimeoutError:
                 continue
-            except OSError:
-                break
+            except OSError as error:
+                # A client that left before it was taken, or no file left for it: the next may be luckier.
+                log.warning("could not take an OpenIGTLink client: %s", error.strerror or error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopping, _LOOK_S)
+                continue
             self.counters.add("clients")
             sender = threading.Thread(
                 target=self._serve, args=(client, address), name=f"igtl {address}", daemon=True
@@ -182,7 +180,12 @@ class IgtlServer(Closing):
                         client.sendall(message)
                         self.counters.add("images_sent")
         except OSError as error:
-            log.info("OpenIGTLink client %s is gone: %s", address, error)
+            log.info(
+                "OpenIGTLink client %s disconnected: %s",
+                address,
+                error,
+                extra={"cause": "OpenIGTLink client disconnected"},
+            )
         finally:
             with self._changed:
                 self._clients -= 1

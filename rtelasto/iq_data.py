@@ -87,6 +87,7 @@ class IqFrame:
     received_ns: int = 0
     stream: str = ""
     decoded_ns: int = 0
+    clock: str = "unknown"
 
     def __post_init__(self) -> None:
         check_samples(
@@ -110,6 +111,7 @@ def scanner_frame(
     received_ns: int = 0,
     stream: str = "",
     decoded_ns: int = 0,
+    clock: str = "unknown",
 ) -> ScannerFrame:
     """The frame that ``samples`` of this format are.
 
@@ -118,7 +120,7 @@ def scanner_frame(
     RtelastoError
         If the samples are not what the format says.
     """
-    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns)
+    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns, clock)
     if isinstance(scanner_format, ChannelFormat):
         return ChannelFrame(samples, scanner_format, *identity)
     if isinstance(scanner_format, IqFormat):

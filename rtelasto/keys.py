@@ -163,8 +163,8 @@ class KeyFolder:
 
 
 def _file_name(name: str) -> str:
-    """``name`` as the stem of a file, IPv6's colons replaced."""
-    name = name.removeprefix("[").replace("]", "").replace(":", "_").lower()
+    """``name`` as the stem of a file, the colons and the zone's % of IPv6 replaced."""
+    name = name.removeprefix("[").replace("]", "").replace(":", "_").replace("%", "_").lower()
     if not _NAME.fullmatch(name):
         raise RtelastoError(
             f"{name!r} cannot name a key: give letters, digits, '.', '-' or '_' (a host, a file)"

@@ -15,7 +15,6 @@ from rtelasto.domain import StrainFrame
 from rtelasto.iq_data import ScannerFrame
 from rtelasto.latency import Latencies
 from rtelasto.live_report import LiveReport
-from rtelasto.metrics import MetricsServer
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.publish import StrainPublisher
@@ -51,8 +50,9 @@ class LiveRun(Closing):
     on_build
         Called with the fraction done and a phase while an engine is compiled for a GPU.
     on_round
-        Called whenever the loop comes round, with whether the step that follows may take minutes: the
-        first pair of a format, for which everything that depends on it may have to be compiled.
+        Called whenever the loop comes round, with whether the step that follows may take minutes (the
+        first pair of a format, for which everything that depends on it may have to be compiled) and how
+        many frames wait for the pipeline.
     counters, position
         Those of a run that ended before, to go on with.
 
@@ -68,7 +68,7 @@ class LiveRun(Closing):
         on_strain: Callable[[StrainFrame], None] | None = None,
         on_build: Callable[[float, str], None] | None = None,
         *,
-        on_round: Callable[[bool], None] | None = None,
+        on_round: Callable[[bool, int], None] | None = None,
         counters: Counters | None = None,
         position: Position | None = None,
     ) -> None:
@@ -80,6 +80,8 @@ class LiveRun(Closing):
         self._proven: object = None
         self._format: object = None
         self._latencies = Latencies()
+        # When the first frame came and the last strain was made, and how many between them.
+        self._first_ns = self._last_ns = self._strain_frames = 0
         self._offset = ClockOffset(settings.rf, self.counters)
         policy = settings.policy()
         # The engine first: it is what can be wrong in the settings, and while it loads no frame waits.
@@ -98,7 +100,6 @@ class LiveRun(Closing):
         self._publisher = StrainPublisher(
             settings.strain, counters=self.counters, keys=settings.keys
         )
-        self.metrics: MetricsServer | None = None
         try:
             self._receiver = Receiver(
                 settings.rf,
@@ -111,17 +112,7 @@ class LiveRun(Closing):
         except BaseException:
             self._publisher.close()
             raise
-        if settings.metrics is not None:
-            try:
-                self.metrics = MetricsServer(
-                    settings.metrics,
-                    self.counters,
-                    lambda: self._receiver.queued,
-                    {"engine": settings.engine, "device": estimator.device},
-                )
-            except BaseException:
-                self.close()
-                raise
+        self.device = estimator.device
         self.strain_endpoint = self._publisher.endpoint
 
     def run(self, stop: threading.Event | None = None) -> LiveReport:
@@ -135,8 +126,11 @@ class LiveRun(Closing):
             frame = self._receiver.get(0.0 if self._pipeline.pending else _LOOK_S)
             self._come_round(frame)
             if frame is not None:
-                clock = self._publisher.clock = self._receiver.clock
-                self._offset.observe(frame.stream, clock, frame.acquired_ns, frame.received_ns)
+                if not self._first_ns:
+                    self._first_ns = time.monotonic_ns()
+                self._offset.observe(
+                    frame.stream, frame.clock, frame.acquired_ns, frame.received_ns
+                )
                 self._pipeline.start(frame)
             if self._pipeline.pending and (frame is None or not self._pipeline.room):
                 self._collect()
@@ -156,13 +150,20 @@ class LiveRun(Closing):
             self._latencies.summary(),
             "acquisition" if self._offset.exact else "arrival",
             (time.monotonic_ns() - started) / 1e9,
+            self._strain_per_second(),
         )
+
+    def _strain_per_second(self) -> float:
+        """From the first frame that came to the last strain frame, so that waiting does not count."""
+        if self._last_ns <= self._first_ns or not self._first_ns:
+            return 0.0
+        return 1e9 * self._strain_frames / (self._last_ns - self._first_ns)
 
     def _come_round(self, frame: ScannerFrame | None) -> None:
         if frame is not None:
             self._format = frame.format, frame.samples.dtype
         if self._on_round is not None:
-            self._on_round(self._format != self._proven)
+            self._on_round(self._format != self._proven, self._receiver.queued)
 
     def _finished(self) -> bool:
         frames = self.settings.frames
@@ -176,12 +177,12 @@ class LiveRun(Closing):
         collected_ns = time.monotonic_ns()
         strain = self._aged(strain, collected_ns)
         self._publisher.write(strain)
+        self._strain_frames += 1
+        self._last_ns = collected_ns
         aged_ns = strain.age_ns if self._offset.exact else None
         if aged_ns is None:
             aged_ns = strain.stage_ns["total"]
         self._latencies.add(min(aged_ns + time.monotonic_ns() - collected_ns, MAX_AGE_NS))
-        if self.metrics is not None:
-            self.metrics.observe(strain)
         if self._on_strain is not None:
             self._on_strain(strain)
 
@@ -218,5 +219,3 @@ class LiveRun(Closing):
         """Stop receiving and publishing. May be called twice."""
         self._receiver.close()
         self._publisher.close()
-        if self.metrics is not None:
-            self.metrics.close()

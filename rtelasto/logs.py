@@ -1,7 +1,8 @@
 """What rtelasto logs: one line for each event, text or JSON, and one for each cause in ten seconds.
 
 Every process calls `set_up` once. A cause is what a call site gives as ``extra={"cause": …}``, or else its
-logger and message before arguments are filled in; what else it gives in ``extra={"fields": {…}}`` are the
+logger and its whole message, so that different events are never merged; a call site that logs numbers or
+names that others choose gives a cause without them. What else it gives in ``extra={"fields": {…}}`` are the
 event's fields in JSON. Lines beyond one for each cause are held back and their number is told.
 
 Nobody logs samples, contents of files or what could name a patient.
@@ -102,7 +103,7 @@ class LimitedHandler(logging.StreamHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it, or hold it back. Called with the handler's lock held."""
-        cause = getattr(record, "cause", None) or (record.name, record.msg)
+        cause = getattr(record, "cause", None) or (record.name, record.getMessage())
         held = self._limit.take(cause)
         if held is None:
             if len(self._last) < _MOST_CAUSES:

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters, is_loss
-from rtelasto.domain import StrainFrame
+from rtelasto.counters import Counters, losses
 from rtelasto.errors import MissingExtraError, RtelastoError
 
 # From what a GPU takes for a stage to a pipeline that hangs, in s.
-_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+# The time from arrival to the end, of which the others are parts.
+TOTAL = "total"
 # Counters with a metric of their own.
 _FRAMES_IN, _STRAIN_OUT = "received", "strain.out"
+_GAUGES = {
+    "quality": "Median correlation of the last pair; NaN before the first",
+    "applied_strain": "Median axial strain of the last pair; NaN before the first",
+    "newest_frame_age_seconds": "Time since the newest strain frame was acquired (or came, where its "
+    "clock cannot tell)",
+    "queue_frames": "RF frames that wait for the pipeline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """How often a stage took up to each of `BUCKETS_S` and how often longer, and the sum of its
+    times in s."""
+
+    counts: tuple[int, ...]
+    sum_s: float
+
+
+def bucket_of(time_s: float) -> int:
+    """Index of the bucket that a time belongs to, ``len(BUCKETS_S)`` for those beyond the last."""
+    return bisect_left(BUCKETS_S, time_s)
 
 
 class MetricsServer(Closing):
     """Serves ``/metrics`` from the moment it is made until it is closed.
 
-    Frames are counted where they always are, in ``counters``, and read when somebody asks; only the
-    histograms take part in the run, by `observe`.
+    It counts nothing itself: everything is read when somebody asks. So it can stand beside the process of
+    the pipeline, and answers while that one is replaced.
 
     Parameters
     ----------
@@ -30,10 +52,11 @@ class MetricsServer(Closing):
         Port on loopback; 0 takes a free one.
     counters
         The run's.
-    queued
-        Says how many frames wait for the pipeline.
-    info
-        What the run is: engine, device.
+    gauges
+        Gives the current values of ``quality``, ``applied_strain``, ``newest_frame_age_seconds`` and
+        ``queue_frames``.
+    stage_times
+        Gives the times of strain frames in each stage so far.
 
     Raises
     ------
@@ -47,44 +70,16 @@ class MetricsServer(Closing):
         self,
         port: int,
         counters: Counters,
-        queued: Callable[[], int],
-        info: dict[str, str],
+        gauges: Callable[[], Mapping[str, float]],
+        stage_times: Callable[[], Mapping[str, StageTimes]],
     ) -> None:
         try:
-            from prometheus_client import (
-                CollectorRegistry,
-                Gauge,
-                Histogram,
-                Info,
-                start_http_server,
-            )
+            from prometheus_client import CollectorRegistry, Info, start_http_server
         except ImportError:
             raise MissingExtraError("metrics", "metrics") from None
         registry = CollectorRegistry()
-        registry.register(_CounterReader(counters))
-        self._stages = Histogram(
-            "rtelasto_stage_seconds",
-            "Time of a strain frame in each stage; total is from the arrival of its second RF frame",
-            ["stage"],
-            buckets=_BUCKETS_S,
-            registry=registry,
-        )
-        self._quality = Gauge(
-            "rtelasto_quality", "Median correlation of the last pair", registry=registry
-        )
-        self._applied = Gauge(
-            "rtelasto_applied_strain", "Median axial strain of the last pair", registry=registry
-        )
-        self._begun_ns: int | None = None
-        Gauge(
-            "rtelasto_newest_frame_age_seconds",
-            "Time since the newest strain frame was acquired (or came, where its clock cannot tell)",
-            registry=registry,
-        ).set_function(self._age_s)
-        Gauge(
-            "rtelasto_queue_frames", "RF frames that wait for the pipeline", registry=registry
-        ).set_function(queued)
-        Info("rtelasto_run", "What runs", registry=registry).info(info)
+        registry.register(_Reader(counters, gauges, stage_times))
+        self._info = Info("rtelasto_run", "What runs", registry=registry)
         try:
             self._server, self._thread = start_http_server(port, "127.0.0.1", registry)
         except OSError as error:
@@ -93,18 +88,9 @@ class MetricsServer(Closing):
             ) from error
         self.address = f"http://127.0.0.1:{self._server.server_port}/metrics"
 
-    def observe(self, strain: StrainFrame) -> None:
-        """Take notice of a published frame."""
-        for stage, time_ns in strain.stage_ns.items():
-            self._stages.labels(stage).observe(time_ns / 1e9)
-        age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
-        self._begun_ns = time.monotonic_ns() - age_ns
-        self._quality.set(strain.quality)
-        self._applied.set(strain.applied_strain)
-
-    def _age_s(self) -> float:
-        begun_ns = self._begun_ns
-        return math.nan if begun_ns is None else (time.monotonic_ns() - begun_ns) / 1e9
+    def describe(self, info: dict[str, str]) -> None:
+        """Say what runs: engine, device."""
+        self._info.info(info)
 
     def close(self) -> None:
         """Stop serving. May be called twice."""
@@ -114,16 +100,35 @@ class MetricsServer(Closing):
             self._server.server_close()
 
 
-class _CounterReader:
-    """A Prometheus collector of `Counters`: losses by cause, everything else by name."""
+class _Reader:
+    """A Prometheus collector of a run: losses by cause, each frame once, other counters by name, times."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        gauges: Callable[[], Mapping[str, float]],
+        stage_times: Callable[[], Mapping[str, StageTimes]],
+    ) -> None:
         self._counters = counters
+        self._gauges = gauges
+        self._stage_times = stage_times
+        self._lost: dict[str, int] = {}
 
     def collect(self) -> Iterator[Any]:
+        yield from self._counts()
+        yield from self._histograms()
+        from prometheus_client.core import GaugeMetricFamily
+
+        for name, value in self._gauges().items():
+            yield GaugeMetricFamily(f"rtelasto_{name}", _GAUGES[name], value=value)
+
+    def _counts(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
 
         counts = self._counters.snapshot()
+        # A missing frame that comes late changes its cause; what Prometheus counts must never fall.
+        for name, count in losses(counts).items():
+            self._lost[name] = max(count, self._lost.get(name, 0))
         yield CounterMetricFamily(
             "rtelasto_rf_frames", "RF frames received", value=counts.pop(_FRAMES_IN, 0)
         )
@@ -133,8 +138,33 @@ class _CounterReader:
         dropped = CounterMetricFamily(
             "rtelasto_dropped_frames", "RF frames lost, by cause", labels=["cause"]
         )
+        for name, count in self._lost.items():
+            dropped.add_metric([name], count)
         events = CounterMetricFamily("rtelasto_events", "Everything else counted", labels=["event"])
         for name, count in counts.items():
-            (dropped if is_loss(name) else events).add_metric([name], count)
+            if name not in self._lost:
+                events.add_metric([name], count)
         yield dropped
         yield events
+
+    def _histograms(self) -> Iterator[Any]:
+        from prometheus_client.core import HistogramMetricFamily
+
+        stages = HistogramMetricFamily(
+            "rtelasto_stage_seconds", "Time of a strain frame in each stage", labels=["stage"]
+        )
+        total = HistogramMetricFamily(
+            "rtelasto_frame_seconds",
+            "Time from the arrival of a strain frame's second RF frame to its end",
+        )
+        for stage, times in self._stage_times().items():
+            buckets, below = [], 0
+            for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), times.counts, strict=True):
+                below += count
+                buckets.append((bound, float(below)))
+            if stage == TOTAL:
+                total.add_metric([], buckets, times.sum_s)
+            else:
+                stages.add_metric([stage], buckets, times.sum_s)
+        yield stages
+        yield total

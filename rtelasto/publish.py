@@ -27,7 +27,7 @@ class StrainPublisher(Closing):
     endpoint
         Where to bind; with port 0 a free port is taken and `endpoint` says which.
     clock
-        What the frames' ``acquired_ns`` is read from, as the RF messages say; may be set later.
+        What ``acquired_ns`` of frames is read from that do not say it themselves.
     send_hwm
         Messages kept for each subscriber that does not keep up. It loses what exceeds them, and
         sees so by ``seq``; neither the pipeline nor other subscribers are held up.
@@ -83,9 +83,8 @@ class StrainPublisher(Closing):
                 self.counters.add("unheard")
                 return
             stamped = frame.replace(published_ns=monotonic_ns())
-            parts = encode_strain(
-                stamped, stream=self.stream, seq=seq, clock=self.clock, arrays=arrays
-            )
+            clock = self.clock if frame.clock == "unknown" else frame.clock
+            parts = encode_strain(stamped, stream=self.stream, seq=seq, clock=clock, arrays=arrays)
             self._send(parts, "published")
 
     def write_status(

@@ -96,8 +96,6 @@ class Receiver(_Receiver[ScannerFrame]):
         position: Position | None = None,
     ) -> None:
         self.counters = Counters() if counters is None else counters
-        self.clock = "unknown"
-        """What the newest frame's ``acquired_ns`` was read from."""
         self._sequence = SequenceCheck(self.counters, position)
         self._subscription = Subscription(
             endpoint,
@@ -120,7 +118,6 @@ class Receiver(_Receiver[ScannerFrame]):
             accepted = self._sequence.accept(message.stream, message.seq, message.frame_id)
         if not accepted:
             return None
-        self.clock = message.clock
         return message.frame
 
 

@@ -106,7 +106,8 @@ class Recorder(Closing):
             self._rf.close()
             raise
         self._stopping = threading.Event()
-        self._writer = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._failure: BaseException | None = None
+        self._writer = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._writer.start()
 
     def report(self) -> dict[str, int]:
@@ -117,11 +118,26 @@ class Recorder(Closing):
         return counts
 
     def close(self) -> None:
-        """Write what is in the buffers, for half a second at most, and stop. May be called twice."""
+        """Write what is in the buffers, for half a second at most, and stop. May be called twice.
+
+        Raises
+        ------
+        RuntimeError
+            If the writer failed, and frames after that were not recorded.
+        """
         self._stopping.set()
         self._writer.join()
         self._rf.close()
         self._strain.close()
+        if self._failure is not None:
+            raise RuntimeError("the recording broke off") from self._failure
+
+    def _work(self) -> None:
+        try:
+            self._write()
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def _write(self) -> None:
         while not self._stopping.is_set():

@@ -70,6 +70,7 @@ class RfLines:
             frame.received_ns,
             frame.stream,
             frame.decoded_ns,
+            frame.clock,
         )
         self.spent_ns = time.perf_counter_ns() - started
         return lines

@@ -8,13 +8,16 @@ that one such store puts in their place.
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
+import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from hashlib import blake2b
 
 from rtelasto.counters import Counters
 from rtelasto.sequence import Position
+from rtelasto.shared_times import SharedStageTimes
 
 _SLOTS = 256
 _NAME_BYTES = 64
@@ -33,6 +36,8 @@ class SharedState:
         self._numbers = context.RawArray(ctypes.c_int64, _HEAD + 2 * _COPY)
         self._names = context.RawArray(ctypes.c_char, _SLOTS * _NAME_BYTES)
         self._pulse = context.RawValue(Pulse)
+        self._pulse.forget_pair()
+        self.stage_times = SharedStageTimes()
 
     def open(self) -> tuple[SharedCounters, Position, Pulse]:
         """The counters, the position in the sender's stream and the pulse, as this process sees them."""
@@ -46,7 +51,9 @@ class Pulse(ctypes.Structure):
     """What the main loop of a run is at, and what it last saw.
 
     ``rounds`` rises whenever it moves; ``loading`` is 1 where the next step may take minutes, because
-    something is read, compiled or built; ``applied_strain`` and ``quality`` are of the newest strain frame.
+    something is read, compiled or built. ``applied_strain`` and ``quality`` are of the newest strain frame,
+    NaN before the first; ``begun_ns`` is when that frame began to age, on the monotonic clock, 0 before the
+    first; ``queued`` frames wait for the pipeline.
     """
 
     _fields_ = (
@@ -54,12 +61,30 @@ class Pulse(ctypes.Structure):
         ("loading", ctypes.c_int64),
         ("applied_strain", ctypes.c_double),
         ("quality", ctypes.c_double),
+        ("begun_ns", ctypes.c_int64),
+        ("queued", ctypes.c_int64),
     )
 
-    def beat(self, *, loading: bool) -> None:
+    def beat(self, *, loading: bool, queued: int = 0) -> None:
         """The loop has come round."""
         self.loading = int(loading)
+        self.queued = queued
         self.rounds += 1
+
+    def forget_pair(self) -> None:
+        """There is no newest pair: none yet, or the process that made it is gone."""
+        self.applied_strain = self.quality = math.nan
+        self.queued = 0
+
+    def gauges(self) -> dict[str, float]:
+        """What `MetricsServer` shows of it."""
+        age_s = (time.monotonic_ns() - self.begun_ns) / 1e9 if self.begun_ns else math.nan
+        return {
+            "quality": self.quality,
+            "applied_strain": self.applied_strain,
+            "newest_frame_age_seconds": age_s,
+            "queue_frames": self.queued,
+        }
 
 
 class SharedCounters(Counters):

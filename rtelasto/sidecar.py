@@ -8,6 +8,7 @@ fails takes nothing else with it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -20,6 +21,7 @@ from rtelasto.errors import RtelastoError
 # Compiling and importing on a slow machine included.
 _START_S = 60.0
 _STOP_S = 5.0
+_LOOK_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ class Part(Protocol):
 class Sidecar(Closing):
     """A process that makes a `Part` and keeps it until this side closes or dies.
 
+    It is started and not waited for: several start side by side, and what they stand beside goes on
+    meanwhile. `look` takes notice of what became of it.
+
     Parameters
     ----------
     name
@@ -52,30 +57,56 @@ class Sidecar(Closing):
     Attributes
     ----------
     ready
-        The part's line for the user.
+        The part's line for the user; empty before it works.
+    failure
+        Why it could not be made; empty where it could.
     report
         What it counted; empty until it is closed, and where it had failed.
-
-    Raises
-    ------
-    RtelastoError
-        If the part could not be made; the message is its own.
     """
 
     def __init__(self, name: str, make: Callable[[Any], Part], settings: object) -> None:
         self.name = name
+        self.ready = ""
+        self.failure = ""
         self.report: dict[str, int] = {}
+        self._give_up_s = time.monotonic() + _START_S
         self._child = Child(name, _work, make, settings)
-        answer = self._child.receive(_START_S)
-        if answer is None or answer[0] != "ready":
-            self.close()
-            raise RtelastoError(answer[1] if answer else f"the {name} did not start")
-        self.ready: str = answer[1]
 
     @property
     def is_alive(self) -> bool:
         """Whether its process still runs."""
         return self._child.is_alive
+
+    def look(self, timeout_s: float = 0.0) -> bool:
+        """Take its answer, waiting up to ``timeout_s`` for it; True if it has come now.
+
+        Then either ``ready`` or ``failure`` is set, and stays so.
+        """
+        if self.ready or self.failure:
+            return False
+        answer = self._child.receive(timeout_s)
+        if answer is not None and answer[0] == "ready":
+            self.ready = answer[1]
+        elif answer is not None:
+            self.failure = answer[1]
+        elif self._child.ended:
+            self.failure = "its process ended at its start"
+        elif time.monotonic() > self._give_up_s:
+            self.failure = f"it did not start within {_START_S:.0f} s"
+        return bool(self.ready or self.failure)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the part works.
+
+        Raises
+        ------
+        RtelastoError
+            If it could not be made; the message is its own.
+        """
+        while not (self.ready or self.failure):
+            self.look(_LOOK_S)
+        if self.failure:
+            raise RtelastoError(f"the {self.name} could not start: {self.failure}")
 
     def ask_to_stop(self) -> None:
         """Let it begin to stop, without waiting for it."""
@@ -84,9 +115,12 @@ class Sidecar(Closing):
     def close(self) -> None:
         """Stop it. May be called twice."""
         self.ask_to_stop()
-        answer = self._child.receive(_STOP_S)
-        if answer is not None and answer[0] == "report":
-            self.report = answer[1]
+        deadline = time.monotonic() + _STOP_S
+        while (answer := self._child.receive(deadline - time.monotonic())) is not None:
+            # One that was still starting says first that it is ready.
+            if answer[0] == "report":
+                self.report = answer[1]
+                break
         if not self._child.end(_STOP_S):
             log.warning("the %s did not stop and was killed", self.name)
 

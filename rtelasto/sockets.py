@@ -70,8 +70,10 @@ def _keys_for(endpoint: str, folder: Path | None, open_to_whom: str) -> KeyFolde
     return None
 
 
-def _common(socket: zmq.Socket, linger_ms: int) -> None:
+def _common(socket: zmq.Socket, endpoint: str, linger_ms: int) -> None:
     socket.setsockopt(zmq.LINGER, linger_ms)
+    # Without it libzmq takes no IPv6 address; with it, 0.0.0.0 would mean every IPv6 address too.
+    socket.setsockopt(zmq.IPV6, int(":" in host_of(endpoint)[0]))
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
@@ -110,33 +112,41 @@ class SubscribingSocket:
         keys: Path | None = None,
     ) -> None:
         _check_port(endpoint)
+        # All that can be wrong with keys shows before there is a socket to close.
         own = _keys_for(endpoint, keys, "could be anybody's data")
+        server_key = None if own is None else own.server_key(endpoint)
         self._keyed = own is not None
         self.messages: zmq.Socket = context.socket(zmq.SUB)
-        _common(self.messages, linger_ms=0)
-        self.messages.setsockopt(zmq.RCVHWM, receive_hwm)
-        self.messages.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
-        self.messages.setsockopt(zmq.RECONNECT_IVL, RECONNECT_IVL_MS)
-        self.messages.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
-        if own is not None:
-            self.messages.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
-            self.messages.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
-            self.messages.setsockopt(zmq.CURVE_SERVERKEY, own.server_key(endpoint))
-        for topic in topics:
-            self.messages.subscribe(topic)
-        # Before connecting: events that nobody watches are lost.
-        self.events: zmq.Socket = self.messages.get_monitor_socket(self._EVENTS)
+        self.events: zmq.Socket | None = None
         try:
-            self.messages.connect(endpoint)
-        except zmq.ZMQError as error:
+            _common(self.messages, endpoint, linger_ms=0)
+            self.messages.setsockopt(zmq.RCVHWM, receive_hwm)
+            self.messages.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+            self.messages.setsockopt(zmq.RECONNECT_IVL, RECONNECT_IVL_MS)
+            self.messages.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
+            if own is not None:
+                self.messages.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
+                self.messages.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
+                self.messages.setsockopt(zmq.CURVE_SERVERKEY, server_key)
+            for topic in topics:
+                self.messages.subscribe(topic)
+            # Before connecting: events that happen earlier are lost.
+            self.events = self.messages.get_monitor_socket(self._EVENTS)
+            try:
+                self.messages.connect(endpoint)
+            except zmq.ZMQError as error:
+                raise RtelastoError(
+                    f"cannot connect to {endpoint!r} ({error.strerror}): "
+                    "give an endpoint such as tcp://127.0.0.1:5555"
+                ) from error
+        except BaseException:
+            # A socket that stays open would keep the context from ending, for ever.
             self.close()
-            raise RtelastoError(
-                f"cannot connect to {endpoint!r} ({error.strerror}): "
-                "give an endpoint such as tcp://127.0.0.1:5555"
-            ) from error
+            raise
 
     def read_event(self) -> tuple[str, str]:
         """The next event, connected, disconnected or refused, and what there is to say of it."""
+        assert self.events is not None, "there are events only while it is open"
         event = recv_monitor_message(self.events)["event"]
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             return "connected", "with keys" if self._keyed else ""
@@ -159,8 +169,9 @@ class SubscribingSocket:
     def close(self) -> None:
         """Disconnect. May be called twice."""
         if not self.messages.closed:
-            self.messages.disable_monitor()
-            self.events.close(0)
+            if self.events is not None:
+                self.messages.disable_monitor()
+                self.events.close(0)
             self.messages.close(0)
 
 
@@ -200,24 +211,29 @@ class PublishingSocket:
     ) -> None:
         _check_port(endpoint)
         own = _keys_for(endpoint, keys, "would be open to every machine that reaches it")
+        self._topics: set[bytes] = set()
+        self._allow_list: AllowList | None = None
         self._context = zmq.Context()
         self._socket: zmq.Socket = self._context.socket(zmq.XPUB)
-        _common(self._socket, linger_ms)
-        self._socket.setsockopt(zmq.SNDHWM, send_hwm)
-        self._socket.setsockopt(zmq.TCP_MAXRT, UNTAKEN_MS)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
-        self._topics: set[bytes] = set()
-        self._allow_list = None if own is None else self._guard(own, counters)
         try:
-            self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
+            _common(self._socket, endpoint, linger_ms)
+            self._socket.setsockopt(zmq.SNDHWM, send_hwm)
+            self._socket.setsockopt(zmq.TCP_MAXRT, UNTAKEN_MS)
+            self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
+            if own is not None:
+                self._allow_list = self._guard(own, counters)
+            try:
+                self._socket.bind(endpoint)
+            except zmq.ZMQError as error:
+                why = "the address is in use" if error.errno == zmq.EADDRINUSE else error.strerror
+                raise RtelastoError(
+                    f"cannot bind {endpoint!r} ({why}): give a free endpoint such as "
+                    "tcp://127.0.0.1:5556, or stop the program that holds it"
+                ) from error
+        except BaseException:
             self._socket.close(0)
             self._close_context()
-            why = "the address is in use" if error.errno == zmq.EADDRINUSE else error.strerror
-            raise RtelastoError(
-                f"cannot bind {endpoint!r} ({why}): give a free endpoint such as "
-                "tcp://127.0.0.1:5556, or stop the program that holds it"
-            ) from error
+            raise
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def subscribed(self, topic: bytes, timeout_s: float = 0.0) -> bool:

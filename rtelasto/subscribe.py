@@ -110,13 +110,13 @@ class Subscription(Generic[Item]):
         )
         try:
             self._socket = self._open()
+            self._wake = self._context.socket(zmq.PAIR)
+            self._wake.bind("inproc://stop")
+            self._waker = self._context.socket(zmq.PAIR)
+            self._waker.connect("inproc://stop")
         except BaseException:
-            self._context.term()
+            self._context.destroy(0)
             raise
-        self._wake = self._context.socket(zmq.PAIR)
-        self._wake.bind("inproc://stop")
-        self._waker = self._context.socket(zmq.PAIR)
-        self._waker.connect("inproc://stop")
         self._thread = threading.Thread(
             target=self._run, name=f"subscription {endpoint}", daemon=True
         )

@@ -21,6 +21,7 @@ from rtelasto.counters import unaccounted
 from rtelasto.errors import KeepsFailingError, RtelastoError
 from rtelasto.latency import LatencySummary
 from rtelasto.live_report import LiveReport
+from rtelasto.metrics import MetricsServer
 from rtelasto.notify import ServiceManager
 from rtelasto.settings import RunSettings
 from rtelasto.shared import SharedState
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 class Supervisor(Closing):
     """Starts the pipeline in a process of its own, and again whenever it ends without being told to.
+
+    It serves the metrics itself, so that they can be read, and go on, while the pipeline is replaced.
 
     Counters, besides those of the run: ``worker.hung``, ``worker.crashed`` (ended by a signal: a library's
     fault, or the kernel's for want of memory), ``worker.failed`` (ended by an exception),
@@ -82,6 +85,11 @@ class Supervisor(Closing):
         self._said: tuple[str, str] | None = None
         self._started_s = time.monotonic()
         self._child: Child | None = None
+        self.metrics: MetricsServer | None = None
+        if settings.metrics is not None:
+            self.metrics = MetricsServer(
+                settings.metrics, self.counters, self._pulse.gauges, self._shared.stage_times.read
+            )
         self._start()
 
     def wait_until_ready(self) -> bool:
@@ -121,12 +129,14 @@ class Supervisor(Closing):
 
     def report(self) -> LiveReport:
         """What the run did so far, over all restarts; latencies are those since the last one."""
-        newest = self._report or LiveReport({}, LatencySummary.of([]), "arrival", 0.0)
+        newest = self._report or LiveReport({}, LatencySummary.of([]), "arrival", 0.0, 0.0)
         seconds = time.monotonic() - self._started_s
         return replace(newest, counters=self.counters.snapshot(), seconds=seconds)
 
     def close(self) -> None:
         """Stop it and wait until it is gone. May be called twice."""
+        if self.metrics is not None:
+            self.metrics.close()
         child, self._child = self._child, None
         if child is None:
             return
@@ -147,13 +157,11 @@ class Supervisor(Closing):
         if self.addresses is not None:
             # The same again, also where any free port would have done the first time.
             settings = replace(settings, strain=self.addresses.strain)
-            if self.addresses.metrics is not None:
-                port = self.addresses.metrics.rpartition(":")[2].partition("/")[0]
-                settings = replace(settings, metrics=int(port))
             self.counters.add("worker.restarts")
         self._ready, self._said = False, None
         self._rounds, self._still_s, self._looked_s = self._pulse.rounds, 0.0, time.monotonic()
         self._pulse.loading = 1
+        self._pulse.forget_pair()
         try:
             self._child = Child("pipeline", work, settings, self._shared)
         except OSError as error:
@@ -186,6 +194,8 @@ class Supervisor(Closing):
                 self._on_building(what)
         elif word == "ready":
             self._ready = True
+            if self.metrics is not None:
+                self.metrics.describe({"engine": self.settings.engine, "device": what.device})
             if self.addresses is None:
                 self.addresses = what
             else:

@@ -155,6 +155,6 @@ def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
     samples = array_of(parts[2], dtype, shape)
     scanner_format = read_format(kind, shape, header)
     decoded_ns = monotonic_ns() if received_ns else 0
-    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns)
+    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns, clock)
     frame = scanner_frame(samples, scanner_format, *identity)
     return RfMessage(kind, frame, stream, seq, frame_id, acquired_ns, clock, header)

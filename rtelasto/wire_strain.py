@@ -162,6 +162,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         age_ns=None if header.get("age_ns") is None else whole(header["age_ns"], "age_ns"),
         stale=_flag(header.get("stale", False), "stale"),
         stream=_text_or_empty(header.get("rf_stream"), "rf_stream"),
+        clock=text(header.get("clock"), "clock"),
         engine=_text_or_empty(header.get("engine"), "engine"),
         quality=real_or_nan(header, "quality"),
         applied_strain=real_or_nan(header, "applied_strain"),

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -25,10 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a run that is ready can be reached."""
+    """Where a run that is ready can be reached, and what it works on."""
 
     strain: str
-    metrics: str | None
+    device: str
 
 
 def work(pipe: Connection, settings: RunSettings, shared: SharedState) -> None:
@@ -74,6 +75,9 @@ def _run(
 
     def on_strain(strain: StrainFrame) -> None:
         pulse.applied_strain, pulse.quality = strain.applied_strain, strain.quality
+        age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
+        pulse.begun_ns = time.monotonic_ns() - age_ns
+        shared.stage_times.add(strain.stage_ns)
 
     def on_build(done: float, phase: str) -> None:
         pulse.beat(loading=True)
@@ -89,13 +93,12 @@ def _run(
             settings,
             on_strain,
             on_build,
-            on_round=lambda slow: pulse.beat(loading=slow),
+            on_round=lambda slow, queued: pulse.beat(loading=slow, queued=queued),
             counters=counters,
             position=position,
         ) as live,
     ):
-        metrics = None if live.metrics is None else live.metrics.address
-        pipe.send(("ready", Addresses(live.strain_endpoint, metrics)))
+        pipe.send(("ready", Addresses(live.strain_endpoint, live.device)))
         go.wait()
         report = live.run(stop)
     _tell(pipe, "report", report)

@@ -152,7 +152,7 @@ def test_a_run_serves_slicer():
         client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
         images = {}
         for number in range(600):
-            sender.send(frames[number % 3].samples, rf_format)
+            sender.send(frames[number % 2].samples, rf_format)
             for message in client.get_latest_messages():
                 images[message.device_name] = message
             if len(images) == 2:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import threading
+import math
+import os
+import re
+import signal
+import subprocess
 from urllib.request import urlopen
 
+import processes
 import pytest
 
 pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.counters import Counters
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
-from rtelasto.live import LiveRun
 from rtelasto.metrics import MetricsServer
+from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 from rtelasto.timing import timing_frames
@@ -38,49 +44,84 @@ def scrape(address: str) -> dict[tuple[str, str], float]:
     }
 
 
+def run_metrics(process: subprocess.Popen[str]) -> str:
+    """The address that a run prints once it can be scraped."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"metrics at (\S+)", line):
+            return found[1]
+    raise AssertionError("the run ended before it served metrics")
+
+
 def test_a_run_tells_what_it_counts_and_how_long_it_takes():
     frames = timing_frames(FORMAT)
-    with RfSender("tcp://127.0.0.1:0") as sender:
-        settings = RunSettings(
-            rf=sender.endpoint, strain="tcp://127.0.0.1:0", engine="ncc", every=True, metrics=0
-        )
-        with LiveRun(settings) as live:
-            assert live.metrics is not None
-            stop = threading.Event()
-            running = threading.Thread(target=live.run, args=(stop,))
-            running.start()
+    strain = free_endpoint()
+    with RfSender("tcp://127.0.0.1:0") as sender, StrainReceiver(strain, policy="every") as shown:
+        run = ("run", "--rf", sender.endpoint, "--strain", strain, "--engine", "ncc", "--every")
+        with processes.running(*run, "--metrics", "0") as process:
+            address = run_metrics(process)
+            before = scrape(address)
+            assert math.isnan(before["rtelasto_quality", ""])
+            assert math.isnan(before["rtelasto_applied_strain", ""])
             assert sender.wait_for_subscriber(WAIT_S)
+            sender.send(0 * frames[0].samples, FORMAT)
             for frame in frames:
                 sender.send(frame.samples, FORMAT)
-            sender.send(0 * frames[0].samples, FORMAT)
-            assert live.counters.wait_for("frame.constant", 1, WAIT_S)
-            found = scrape(live.metrics.address)
-            stop.set()
-            running.join(WAIT_S)
+            got = [shown.get(WAIT_S) for _ in range(2)]
+            assert all(got)
+            # The counter rises when the frame is made, its times are there once it is published.
+            found = scrape(address)
+            while found.get(("rtelasto_frame_seconds_count", ""), 0) < 2:
+                found = scrape(address)
+            again = restart_of_the_pipeline(process, shown, address)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=WAIT_S)
     assert found["rtelasto_rf_frames_total", ""] == 4
     assert found["rtelasto_strain_frames_total", ""] == 2
     assert found["rtelasto_dropped_frames_total", "frame.constant"] == 1
     assert found["rtelasto_events_total", "pair.first"] == 1
-    for stage in ("stretch", "engine", "quality", "total"):
+    for stage in ("stretch", "engine", "quality"):
         assert found["rtelasto_stage_seconds_count", stage] == 2
         assert found["rtelasto_stage_seconds_sum", stage] > 0
+    # Not beside its parts under one label: a sum over the stages would count everything twice.
+    assert ("rtelasto_stage_seconds_count", "total") not in found
+    stages = sum(v for (n, _), v in found.items() if n == "rtelasto_stage_seconds_sum")
+    assert stages == pytest.approx(found["rtelasto_frame_seconds_sum", ""], rel=0.5)
     assert found["rtelasto_queue_frames", ""] == 0
     # Acquired when it was sent, in this test.
     assert 0.0 < found["rtelasto_newest_frame_age_seconds", ""] < WAIT_S
     assert found["rtelasto_quality", ""] > 0.9
     assert found["rtelasto_applied_strain", ""] == pytest.approx(-0.005, abs=1e-3)
     assert found["rtelasto_run_info", "cpu"] == 1
+    # After a restart counters and histograms go on, and there is no pair yet.
+    assert math.isnan(again["rtelasto_quality", ""])
+    assert math.isnan(again["rtelasto_applied_strain", ""])
+    assert again["rtelasto_frame_seconds_count", ""] == 2
+    assert again["rtelasto_stage_seconds_count", "engine"] == 2
+    assert again["rtelasto_rf_frames_total", ""] == 4
+
+
+def restart_of_the_pipeline(
+    process: subprocess.Popen[str], shown: StrainReceiver, address: str
+) -> dict[tuple[str, str], float]:
+    """Kill the pipeline's process and scrape all the while; what is read once another has begun."""
+    assert shown.counters.wait_for("statuses", 1, WAIT_S)
+    os.kill(processes.process_of(shown.status), signal.SIGKILL)
+    found = scrape(address)
+    while ("rtelasto_events_total", "worker.restarts") not in found:
+        found = scrape(address)
+    return found
 
 
 def test_the_queue_is_read_when_asked():
-    depth = [3]
-    with MetricsServer(0, Counters(), lambda: depth[0], {}) as server:
+    gauges = {"queue_frames": 3.0}
+    with MetricsServer(0, Counters(), lambda: gauges, dict) as server:
         assert scrape(server.address)["rtelasto_queue_frames", ""] == 3
-        depth[0] = 7
+        gauges["queue_frames"] = 7.0
         assert scrape(server.address)["rtelasto_queue_frames", ""] == 7
         port = int(server.address.split(":")[2].split("/")[0])
         with pytest.raises(RtelastoError, match=str(port)):
-            MetricsServer(port, Counters(), lambda: 0, {})
+            MetricsServer(port, Counters(), lambda: gauges, dict)
     server.close()
     with pytest.raises(RtelastoError, match="metrics must be a port"):
         RunSettings(metrics=70000)

@@ -304,8 +304,11 @@ def test_a_run_goes_on_without_the_recording_that_cannot_be(tmp_path: Path):
         StrainReceiver(strain) as receiver,
         processes.running(*run, "--record", str(tmp_path / "file" / "folder")) as process,
     ):
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        why = r"the recorder could not start: cannot record into \S+folder"
+        assert any(re.search(why, line) for line in lines)
         assert receiver.counters.wait_for("statuses", 2, WAIT_S)
         process.send_signal(signal.SIGTERM)
-        errors = process.communicate(timeout=WAIT_S)[1]
+        process.communicate(timeout=WAIT_S)
     assert process.returncode == 0
-    assert re.search(r"not recording: cannot record into \S+folder", errors)

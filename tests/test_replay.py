@@ -54,7 +54,7 @@ def replay(recording, n_expected, **options):
         report = replayer.run()
         frames = [receiver.get(PATIENCE_S) for _ in range(n_expected)]
         assert all(frame is not None for frame in frames), receiver.counters.snapshot()
-        clock = receiver.clock
+        clock = frames[0].clock
         assert receiver.counters["received"] == n_expected
         assert {frame.stream for frame in frames} == {replayer.stream}
     return report, frames, clock

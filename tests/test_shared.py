@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rtelasto.counters import Counters, is_loss, unaccounted
+from rtelasto.counters import Counters, losses, unaccounted
 from rtelasto.domain import FramePair, Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
@@ -178,8 +178,7 @@ def test_a_counter_that_does_not_fit_is_an_error() -> None:
 
 
 def test_what_is_lost_and_what_is_accounted_for() -> None:
-    assert is_loss("worker.lost")
-    assert not is_loss("worker.restarts")
+    assert losses({"worker.lost": 2, "worker.restarts": 1}) == {"worker.lost": 2}
     assert unaccounted({}) == 0
     counts = {"received": 20, "strain.out": 3, "frame.constant": 2, "pair.first": 1, "gaps": 9}
     assert unaccounted(counts) == 14

@@ -44,6 +44,7 @@ def dies(settings: object) -> Sum:
 
 def test_a_part_works_and_reports():
     with Sidecar("adder", Sum, [1, 2, 3]) as sidecar:
+        sidecar.wait_until_ready()
         assert sidecar.ready == "adding 3 numbers"
         assert sidecar.is_alive
         assert sidecar.report == {}
@@ -53,10 +54,12 @@ def test_a_part_works_and_reports():
 
 
 def test_a_part_that_cannot_start_says_why():
-    with pytest.raises(RtelastoError, match="cannot add 7"):
-        Sidecar("adder", cannot, 7)
-    with pytest.raises(RtelastoError, match="the adder did not start"):
-        Sidecar("adder", dies, None)
+    for make, why in ((cannot, "cannot add 7"), (dies, "its process ended at its start")):
+        with (
+            Sidecar("adder", make, 7) as sidecar,
+            pytest.raises(RtelastoError, match=f"the adder could not start: {why}"),
+        ):
+            sidecar.wait_until_ready()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -69,26 +72,33 @@ def test_the_viewer_of_a_run_ends_with_it(how: signal.Signals):
         processes.running(*run, "--view", "--view-port", "0") as process,
     ):
         assert receiver.counters.wait_for("statuses", 1, WAIT_S)
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any(re.search(r"viewer at http://127\.0\.0\.1:\d+/$", line) for line in lines)
         children = psutil.Process(process.pid).children()
         assert children
         process.send_signal(how)
-        output, errors = process.communicate(timeout=WAIT_S)
+        output, _ = process.communicate(timeout=WAIT_S)
         psutil.wait_procs(children, timeout=WAIT_S)
         assert not any(child.is_running() for child in children)
-    assert re.search(r"viewer at http://127\.0\.0\.1:\d+/", errors)
     if how is signal.SIGTERM:
         assert process.returncode == 0
         assert "viewer" in output
 
 
-def test_a_taken_port_of_the_viewer_is_one_line():
+def test_a_taken_port_of_the_viewer_is_one_line_and_the_run_goes_on():
     pytest.importorskip("uvicorn", reason="the view extra is not installed")
+    run = ("run", "--rf", free_endpoint(), "--strain", free_endpoint(), "--engine", "ncc")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = processes.finish(
-            *("run", "--rf", free_endpoint(), "--strain", free_endpoint(), "--engine", "ncc"),
-            *("--view", "--view-port", port),
-        )
-    assert done.returncode == 2
-    assert port in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stderr
+        with processes.running(*run, "--view", "--view-port", port) as process:
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            line = next(line for line in lines if "could not start" in line)
+            assert "the viewer could not start" in line
+            assert port in line
+            assert "the run goes on without it" in line
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0
+    assert "Traceback" not in errors

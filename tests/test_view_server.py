@@ -201,8 +201,17 @@ def test_a_page_that_does_not_read_holds_nobody_up(publisher: StrainPublisher, s
     assert asyncio.run(pages()) == list(range(20))
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"now_ms": "x"}', '{"now_ms": NaN}'])
-def test_a_page_that_talks_nonsense_is_sent_away(server: Any, text: str):
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "nonsense", "[]", "{}", '{"now_ms": "x"}', '{"now_ms": NaN}'),
+        pytest.param(b'{"now_ms": 1.0}', id="bytes"),
+        pytest.param("[" * 2000 + "]" * 2000, id="deep"),
+        pytest.param('{"now_ms": ' + "9" * 400 + "}", id="400 digits"),
+        pytest.param('{"now_ms": ' + "[" * 1800 + "}", id="deep and open"),
+    ],
+)
+def test_a_page_that_talks_nonsense_is_sent_away(server: Any, text: str | bytes):
     async def page() -> int:
         async with connect(stream_of(server.address)) as socket:
             await socket.send(text)
@@ -297,7 +306,7 @@ def test_a_status_names_what_was_lost():
         "s", 0, 0, {"received": 20.0, "latency_p50_ms": float("nan")}, {"gaps": 3, "x": 1}
     )
     told = json.loads(pack_status(status, {"lost_on_wire": 2, "pages": 1}, 250.0))
-    assert told["losses"] == {"gaps": 3, "to_viewer": 2}
+    assert told["losses"] == {"not_sent": 3, "to_viewer": 2}
     assert told["stale_ms"] == 250.0
     assert told["pipeline"]["rates"] == {"received": 20.0, "latency_p50_ms": None}
     assert json.loads(pack_status(None, {}, 250.0))["pipeline"] is None

@@ -300,7 +300,7 @@ def test_kinds_without_their_map_are_faults():
 
 def test_strain_vector_both_ways():
     parts = vector("strain.hex")
-    frame = strain_frame().replace(bmode=np.array([[0, 255]], np.uint8))
+    frame = strain_frame().replace(bmode=np.array([[0, 255]], np.uint8), clock="monotonic")
     encoded = encode_strain(frame, stream="run-1", seq=4, clock="monotonic")
     assert as_bytes(encoded) == parts
 

@@ -16,6 +16,7 @@ from rtelasto.cli.engines import app as engines
 from rtelasto.cli.settings_file import read_settings
 from rtelasto.cli.terminal import console, examples
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
+from rtelasto.thread_failure import end_process_on_thread_failure
 
 app = App(
     name="rtelasto",
@@ -120,6 +121,7 @@ def with_config(
         # Where the processes that a command starts find it too.
         os.environ[logs.FORMAT_VARIABLE] = log_format
     logs.set_up()
+    end_process_on_thread_failure()
     if config is not None:
         app.config = (Dict(read_settings(config, app), source=str(config)),)
     # Loads what the command needs.

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from rtelasto.errors import RtelastoError
 from rtelasto.settings import RunSettings
 from rtelasto.sidecar import Sidecar
-
-log = logging.getLogger(__name__)
 
 
 @contextmanager
 def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[Sidecar]]:
-    """Start what the settings ask for; all of it is stopped at the end of the block.
+    """Start what the settings ask for, all at once and without waiting; stop all of it at the end
+    of the block.
 
-    A recorder that cannot start is only logged.
-
-    Raises
-    ------
-    RtelastoError
-        If another of them cannot start.
+    What cannot start takes nothing else with it: `Sidecar.look` says why.
     """
     strain = reachable(strain_endpoint)
     parts: list[Sidecar] = []
@@ -50,11 +42,7 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
             recording = RecordSettings(
                 folder=settings.record, rf=settings.rf, strain=strain, keys=settings.keys
             )
-            # The stream goes on without its recording rather than not at all.
-            try:
-                parts.append(stack.enter_context(Sidecar("recorder", Recorder, recording)))
-            except RtelastoError as error:
-                log.error("not recording: %s", error)
+            parts.append(stack.enter_context(Sidecar("recorder", Recorder, recording)))
         yield parts
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rich.progress import Progress
 
 from rtelasto.cli.terminal import console, notes, print_table
-from rtelasto.counters import is_loss
+from rtelasto.counters import losses
 from rtelasto.errors import RtelastoError
 from rtelasto.latency import Latencies
 from rtelasto.names import printable_name
@@ -189,7 +189,7 @@ def _print_summary(
         if message.clock == "monotonic":
             latencies.add(message.frame.published_ns - message.frame.acquired_ns)
     drops = messages[-1].frame.drops
-    lost = {name: count for name, count in drops.items() if count and is_loss(name)}
+    lost = losses(drops)
     print_table(
         "rtelasto demo",
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
-from rtelasto.counters import is_loss
+from rtelasto.counters import losses
 from rtelasto.record import Recorder, RecordSettings
 
 _STATUS_S = 0.5
@@ -45,11 +45,12 @@ def record(
 
 
 def _line(counts: dict[str, int]) -> str:
-    lost = sum(
-        count
-        for name, count in counts.items()
-        if name.endswith(".lost") or is_loss(name.partition(".")[2])
-    )
+    lost = 0
+    for kind in ("rf.", "strain."):
+        of_kind = {n.removeprefix(kind): c for n, c in counts.items() if n.startswith(kind)}
+        lost += (
+            of_kind.get("lost", 0) + of_kind.get("not_rf_lines", 0) + sum(losses(of_kind).values())
+        )
     return (
         f"{counts.get('rf.recorded', 0)} RF frames, {counts.get('strain.recorded', 0)} strain frames "
         f"on disk, {lost} lost"

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from rtelasto.cli.beside import parts_beside
 from rtelasto.cli.terminal import notes, print_table, say, stop_on_signals
-from rtelasto.counters import is_loss
+from rtelasto.counters import losses
 from rtelasto.errors import KeepsFailingError
 from rtelasto.live_report import LiveReport
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
@@ -38,9 +38,12 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
             else f"waiting for RF frames from {settings.rf}"
         )
         for part in parts:
-            if part.name not in gone and not part.is_alive:
+            if part.look() and part.ready:
+                say(part.ready)
+            elif part.name not in gone and not part.is_alive:
                 gone.add(part.name)
-                log.error("the %s has ended by itself; the run goes on without it", part.name)
+                why = f"could not start: {part.failure}" if part.failure else "ended by itself"
+                log.error("the %s %s; the run goes on without it", part.name, why)
 
     with (
         stop_on_signals() as stop,
@@ -57,10 +60,8 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
         if pipeline.wait_until_ready():
             assert pipeline.addresses is not None
             parts = beside.enter_context(parts_beside(settings, pipeline.addresses.strain))
-            for part in parts:
-                say(part.ready)
-            if pipeline.addresses.metrics is not None:
-                say(f"metrics at {pipeline.addresses.metrics}")
+            if pipeline.metrics is not None:
+                say(f"metrics at {pipeline.metrics.address}")
             say(f"strain on {pipeline.addresses.strain}, engine {settings.engine}, Ctrl-C stops")
             try:
                 pipeline.run()
@@ -79,7 +80,7 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
 
 
 def _line(counts: Mapping[str, int], applied_strain: float, quality: float) -> str:
-    lost = sum(count for name, count in counts.items() if is_loss(name))
+    lost = sum(losses(counts).values())
     return (
         f"{counts.get('received', 0)} frames in, {counts.get('strain.out', 0)} strain out, "
         f"{lost} dropped; strain {100.0 * applied_strain:+.2f} %, quality {quality:.2f}"
@@ -91,7 +92,7 @@ def print_report(report: LiveReport) -> None:
     rows: dict[str, object] = {
         "RF frames in": counts.get("received", 0),
         "strain frames out": counts.get("strain.out", 0),
-        "rate": f"{counts.get('strain.out', 0) / report.seconds:.1f} strain frames/s",
+        "rate": f"{report.strain_per_second:.1f} strain frames/s",
         f"latency from {report.latency_from}": report.latency,
     }
     rows |= {

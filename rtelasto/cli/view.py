@@ -27,7 +27,8 @@ def view(
     settings = settings or ViewSettings()
     notes.print(NOT_A_MEDICAL_DEVICE)
     with stop_on_signals() as stop, open_viewer(settings) as server:
-        notes.print(f"strain from {settings.strain} at {server.address}, Ctrl-C stops")
+        # The address ends its line, so that a terminal opens it, and a mouse copies it, without more.
+        notes.print(f"strain from {settings.strain}; Ctrl-C stops; viewer at {server.address}")
         if browser:
             webbrowser.open(server.address)
         stop.wait()

@@ -248,6 +248,7 @@ class GpuEstimator:
             frame_ids=(pair.pre.frame_id, pair.post.frame_id),
             acquired_ns=pair.post.acquired_ns,
             stream=pair.post.stream,
+            clock=pair.post.clock,
             engine=self.name,
             quality=quality,
             applied_strain=applied_strain,

@@ -131,11 +131,10 @@ class Page:
 
     async def _read_credits(self) -> None:
         while True:
-            text = await self._socket.receive_text()
-            try:
-                page_ms = float(json.loads(text)["now_ms"])
-            except (ValueError, TypeError, KeyError):
-                page_ms = math.nan
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            page_ms = _clock_of(message.get("text"))
             if not math.isfinite(page_ms):
                 await self._socket.close(_BAD_MESSAGE)
                 return
@@ -158,6 +157,16 @@ class Page:
         while True:
             await self._socket.send_text(self._status())
             await asyncio.sleep(STATUS_PERIOD_S)
+
+
+def _clock_of(text: str | None) -> float:
+    """The page's clock in a credit, ms; NaN for what is no credit: bytes, other JSON, no JSON at all."""
+    if text is None:
+        return math.nan
+    try:
+        return float(json.loads(text)["now_ms"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return math.nan
 
 
 def _with_headers(app: ASGIApp) -> ASGIApp:

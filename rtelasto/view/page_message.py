@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rtelasto.counters import is_loss
+from rtelasto.counters import losses
 from rtelasto.wire_strain import Status, StrainMessage
 
 NO_STRAIN = -32768
@@ -71,11 +71,10 @@ def pack_frame(header: Mapping[str, object], images: bytes) -> bytes:
 def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: float) -> str:
     """The pipeline's last status (null before the first), what was lost by cause on the way to strain and
     from there to the viewer, what the viewer itself counted, and the age at which frames are not live."""
-    losses = (
-        {} if status is None else {n: c for n, c in status.counters.items() if c and is_loss(n)}
-    )
-    if viewer.get("lost_on_wire"):
-        losses["to_viewer"] = viewer["lost_on_wire"]
+    lost = {} if status is None else losses(status.counters)
+    to_viewer = sum(losses(viewer).values())
+    if to_viewer:
+        lost["to_viewer"] = to_viewer
     return json.dumps(
         {
             "pipeline": None
@@ -85,7 +84,7 @@ def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: floa
                 "counters": dict(status.counters),
                 "info": dict(status.info),
             },
-            "losses": losses,
+            "losses": lost,
             "viewer": dict(viewer),
             "stale_ms": stale_ms,
         }

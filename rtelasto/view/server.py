@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
 from rtelasto.counters import Counters
+from rtelasto.endpoints import in_url, listen
 from rtelasto.errors import RtelastoError
 from rtelasto.receive import StrainReceiver
 from rtelasto.view.app import make_app
@@ -57,7 +58,7 @@ class ViewServer(Closing):
         token = settings.token
         if token is None and not settings.is_loopback:
             token = secrets.token_urlsafe(16)
-        self._socket = _bind(settings)
+        self._socket = listen("the viewer", settings.host, settings.port)
         port = self._socket.getsockname()[1]
         self.address = _address(settings.host, port, token)
         self.ready = f"viewer at {self.address}"
@@ -96,9 +97,7 @@ class ViewServer(Closing):
                 ws_per_message_deflate=False,
             )
         )
-        self._serving = threading.Thread(
-            target=self._server.run, args=([self._socket],), name="viewer", daemon=True
-        )
+        self._serving = threading.Thread(target=self._serve, name="viewer", daemon=True)
         self._serving.start()
         if not self._started.wait(_START_S):
             self.close()
@@ -120,6 +119,15 @@ class ViewServer(Closing):
         """What was counted."""
         return self.counters.snapshot()
 
+    def _serve(self) -> None:
+        try:
+            self._server.run([self._socket])
+        except SystemExit as error:
+            # uvicorn's way to say that it could not start; in a thread it would end in silence.
+            raise RuntimeError("the viewer's server could not start") from error
+        if not self._server.should_exit:
+            raise RuntimeError("the viewer's server ended by itself")
+
     def _get_hub(self) -> Hub:
         assert self._hub is not None, "pages are served only within the lifespan"
         return self._hub
@@ -140,22 +148,7 @@ class ViewServer(Closing):
             hub.publish(message, ages.begun_ns(message, time.monotonic_ns()))
 
 
-def _bind(settings: ViewSettings) -> socket.socket:
-    try:
-        # An address may be of either family; a name may have several.
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        )[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise RtelastoError(
-            f"cannot bind the viewer to {settings.host}:{settings.port} "
-            f"({error.strerror or error}): give a free --port, or an address of this machine as --host"
-        ) from error
-
-
 def _address(host: str, port: int, token: str | None) -> str:
     if host in ("", "0.0.0.0", "::"):
         host = socket.gethostname()
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/" + (f"?token={quote(token)}" if token else "")
+    return f"http://{in_url(host)}:{port}/" + (f"?token={quote(token)}" if token else "")
