@@ -18,7 +18,9 @@ from rtelasto.gpu.layout import Layout
 from rtelasto.pair import Pairing, PairPolicy
 from rtelasto.registry import open_engine
 
-FORMAT = RfFormat(48, 1200, 40e6, 6.25e6, 0.3e-3)
+FORMAT = RfFormat(
+    n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+)
 SHAPE = (FORMAT.n_lines, FORMAT.n_samples)
 TIME_S = np.arange(FORMAT.n_samples) / FORMAT.sampling_freq_hz
 ENGINES = ("cnn", "wu2018", "ncc", "am")
@@ -151,7 +153,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 @pytest.mark.parametrize(
     "rf_format",
-    [FORMAT, RfFormat(3, 5, 40e6, 6.25e6, 3e-4), RfFormat(9, 900, 200e6, 1e6, 3e-4)],
+    [
+        FORMAT,
+        RfFormat(
+            n_lines=3, n_samples=5, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+        ),
+        RfFormat(
+            n_lines=9, n_samples=900, sampling_freq_hz=200e6, center_freq_hz=1e6, line_pitch_m=3e-4
+        ),
+    ],
 )
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_the_gpu_takes_the_same_for_echoes(

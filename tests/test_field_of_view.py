@@ -28,7 +28,9 @@ from rtelasto.pipeline import Pipeline
 from rtelasto.protocols import StrainEngine
 from rtelasto.registry import open_engine
 
-FORMAT = RfFormat(48, 1200, 40e6, 6.25e6, 0.3e-3)
+FORMAT = RfFormat(
+    n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+)
 ENGINES = ("cnn", "wu2018", "ncc", "am")
 
 
@@ -166,7 +168,13 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 def test_medians_on_the_gpu_leave_out_what_is_not_a_number(
     library: ctypes.CDLL, shape: tuple[int, int], missing: str
 ) -> None:
-    size = RfFormat(shape[0], 4 * shape[1], 40e6, 6.25e6, 0.3e-3)
+    size = RfFormat(
+        n_lines=shape[0],
+        n_samples=4 * shape[1],
+        sampling_freq_hz=40e6,
+        center_freq_hz=6.25e6,
+        line_pitch_m=0.3e-3,
+    )
     gpu = HostGpu(library, Layout(size, 6.4, 4, False))
     rng = np.random.default_rng(6)
     values = rng.standard_normal(shape).astype(np.float32)

@@ -24,7 +24,9 @@ from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.timing import timing_frames
 
-FORMAT = RfFormat(16, 512, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=16, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 GRID = Grid(16, 128, 4 * FORMAT.axial_step_m, FORMAT.line_pitch_m)
 HOLED = (0, 1, 2, 12, 13)
 PATIENCE_S = 60.0

@@ -18,7 +18,9 @@ from rtelasto.names import printable_name
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import first_look, open_recording
 
-FORMAT = RfFormat(16, 400, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=16, n_samples=400, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 # Latin-1, as on a memory stick from elsewhere.
 NAME = b"caf\xe9.h5"
 

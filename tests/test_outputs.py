@@ -31,7 +31,9 @@ from rtelasto.sinks.video import save_video
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 
-FORMAT = RfFormat(16, 400, 40e6, 6.25e6, 3e-4)
+FORMAT = RfFormat(
+    n_lines=16, n_samples=400, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+)
 GRID = Grid(16, 100, 4 * FORMAT.axial_step_m, FORMAT.line_pitch_m)
 
 

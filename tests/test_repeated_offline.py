@@ -14,7 +14,9 @@ from rtelasto.settings import EstimateSettings
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 
-FORMAT = RfFormat(32, 900, 40e6, 6.25e6, 0.3e-3)
+FORMAT = RfFormat(
+    n_lines=32, n_samples=900, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+)
 
 
 @pytest.fixture(scope="module")

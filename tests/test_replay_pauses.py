@@ -15,7 +15,9 @@ from rtelasto.replay import MAX_PAUSE_S, Replayer, shorten_pauses
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
 
-FORMAT = RfFormat(12, 300, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=12, n_samples=300, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 HOUR_NS = 3600 * 10**9
 DECADES_NS = 1_600_000_000 * 10**9
 PATIENCE_S = 60.0
