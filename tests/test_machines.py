@@ -144,7 +144,10 @@ def test_a_full_disk_does_not_stop_what_was_compiled(tmp_path: Path) -> None:
     assert done.stderr.count("cannot be kept") == 1
 
 
-CALLED = "from rtelasto.compiled import n_compiled; import doubled; print(doubled.doubled(2), n_compiled())"
+CALLED = (
+    "from rtelasto.compiled import n_compiled; import doubled; "
+    "print(doubled.doubled(2), n_compiled())"
+)
 
 
 def test_compiled_code_that_a_power_cut_damaged_is_compiled_again(tmp_path: Path) -> None:
