@@ -24,9 +24,9 @@ from rtelasto.bench.floor import engine_floor, rates_of
 from rtelasto.bench.latency import measure_latency
 from rtelasto.bench.throughput import measure_throughput
 from rtelasto.errors import RtelastoError
+from rtelasto.host.threads import available_cores
 from rtelasto.latency import LatencySummary
 from rtelasto.machine import describe_gpu
-from rtelasto.threads import available_cores
 from rtelasto.timing import time_stages
 
 README = Path(__file__).with_name("README.md")

@@ -11,9 +11,9 @@ from multiprocessing import process, resource_tracker
 from typing import Any
 
 from rtelasto import logs
-from rtelasto.signal_mask import kept_from_children
-from rtelasto.thread_failure import end_process_on_thread_failure
-from rtelasto.transliterate import use_for_output
+from rtelasto.host.signal_mask import kept_from_children
+from rtelasto.host.thread_failure import end_process_on_thread_failure
+from rtelasto.host.transliterate import use_for_output
 
 # How long the kernel may take to end a process that was killed.
 _KILLED_S = 2.0

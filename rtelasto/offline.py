@@ -15,8 +15,8 @@ from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.host.names import printable_name
 from rtelasto.latency import Latencies, LatencySummary
-from rtelasto.names import printable_name
 from rtelasto.pipeline import Pipeline
 from rtelasto.sequence import SequenceCheck
 from rtelasto.settings import EstimateSettings

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rtelasto.accuracy.metrics import SAMPLE_M, displacement_snr_db, rmse
 from rtelasto.accuracy.regions import judged_pixels
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings

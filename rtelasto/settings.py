@@ -10,8 +10,8 @@ from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.runtime import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
+from rtelasto.host.threads import check_threads
 from rtelasto.pair import PairPolicy
-from rtelasto.threads import check_threads
 
 
 @dataclass(frozen=True, kw_only=True)

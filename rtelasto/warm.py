@@ -21,7 +21,8 @@ _SAMPLE_TYPES = (np.int16, np.uint16, np.int32, np.float32, np.float64)
 def compile_everything(*, threads: int | None = None) -> None:
     """Have every kernel compiled that the engines, beamforming, IQ, B-mode and the simulator use.
 
-    Where compiled code is kept (`rtelasto.compiled`), later processes start at once; what is there already
+    Where compiled code is kept (`rtelasto.host.compiled`), later processes start at once; what is
+    there already
     is only loaded.
     """
     estimators = [CpuEstimator(open_engine(name, threads=threads)) for name in engine_names()]

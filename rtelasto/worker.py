@@ -68,7 +68,7 @@ def _run(
     stop: threading.Event,
 ) -> None:
     # Here, not above: the process that starts this one has no need of it.
-    from rtelasto.compiled import on_compiling
+    from rtelasto.host.compiled import on_compiling
     from rtelasto.live import LiveRun
 
     counters, position, pulse = shared.open()

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.domain import Elongation, FramePair, RfFormat, RfFrame
+from rtelasto.host.compiled import kernel
 
 # (lateral_m, depth_m) -> extra axial displacement in m, on top of the elongation
 LocalDisplacement = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]

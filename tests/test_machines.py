@@ -17,8 +17,8 @@ import rtelasto
 import rtelasto_engines
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.host.threads import limit_threads
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.threads import limit_threads
 from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(
@@ -114,7 +114,7 @@ def test_no_kernel_is_compiled_past_the_one_place_that_copes_with_this() -> None
 ON_A_FULL_DISK = """
 import resource
 import numpy as np
-from rtelasto.compiled import kernel, n_compiled
+from rtelasto.host.compiled import kernel, n_compiled
 import logging
 logging.basicConfig()
 import doubled
@@ -122,7 +122,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 print(doubled.doubled(np.float32(2)), doubled.doubled(2), n_compiled())
 """
 DOUBLED = """
-from rtelasto.compiled import kernel
+from rtelasto.host.compiled import kernel
 
 @kernel()
 def doubled(x):
@@ -145,7 +145,7 @@ def test_a_full_disk_does_not_stop_what_was_compiled(tmp_path: Path) -> None:
 
 
 CALLED = (
-    "from rtelasto.compiled import n_compiled; import doubled; "
+    "from rtelasto.host.compiled import n_compiled; import doubled; "
     "print(doubled.doubled(2), n_compiled())"
 )
 
@@ -175,7 +175,7 @@ def test_doctor_warm_leaves_nothing_to_compile_for_process(recording: Path, tmp_
     assert done.returncode == 0, done.stderr
     assert "kept in" in done.stdout
     code = (
-        "import sys; from rtelasto.cli import main; from rtelasto.compiled import n_compiled\n"
+        "import sys; from rtelasto.cli import main; from rtelasto.host.compiled import n_compiled\n"
         "main(sys.argv[1:]); print('compiled', n_compiled())"
     )
     for engine in ("cnn", "ncc", "am"):

@@ -14,7 +14,7 @@ import processes
 import pytest
 
 from rtelasto.domain import RfFormat, RfFrame
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import first_look, open_recording
 

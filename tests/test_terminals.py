@@ -11,7 +11,7 @@ from pathlib import Path
 import processes
 import pytest
 
-from rtelasto.transliterate import ERRORS
+from rtelasto.host.transliterate import ERRORS
 
 ENCODINGS = ["cp1252", "cp437", "cp1251", "ascii"]
 HELP = [

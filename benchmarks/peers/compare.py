@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.peers import Peer, encoder_decoder, optical_flow, project, published_cnn
-from rtelasto.threads import available_cores
+from rtelasto.host.threads import available_cores
 from rtelasto.timing import timing_frames
 
 PEERS: dict[str, Peer] = {

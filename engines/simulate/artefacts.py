@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
+from rtelasto.host.compiled import kernel
 from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.scatterers import EchoTexture, scatter
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.domain import RfFormat
+from rtelasto.host.compiled import kernel
 from rtelasto_engines.simulate.acoustics import Acoustics, beam_at, pulse_tables
 
 Float64Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
+from rtelasto.host.compiled import kernel
 
 Float64Array = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from rtelasto.accuracy import metrics
 from rtelasto.accuracy.compare import Column, Competitor
 from rtelasto.domain import FramePair, Grid, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 from rtelasto.sources import open_recording
 
 Mask = NDArray[np.bool_]

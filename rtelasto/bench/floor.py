@@ -23,8 +23,8 @@ import onnxruntime as ort
 from rtelasto.bench.rates import Rates, cpu_rates, gpu_rates
 from rtelasto.devices import choose
 from rtelasto.domain import RfFormat
+from rtelasto.host.threads import available_cores
 from rtelasto.registry import model_path
-from rtelasto.threads import available_cores
 
 _ITEM_BYTES = {"float": 4, "float16": 2, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
 # Multiplications and additions a sample of the twelve-point filter that resamples the post-compression frame.

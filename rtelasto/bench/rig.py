@@ -24,8 +24,8 @@ from rtelasto.bench.rf_sender import Sent
 from rtelasto.closing import Closing
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.receive import StrainReceiver
-from rtelasto.signal_mask import kept_from_children
 from rtelasto.wire_strain import StrainMessage
 
 # Longer than loading and compiling take on a slow machine.

@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:
         # Before anything is loaded that takes time.
-        from rtelasto import interrupt
+        from rtelasto.host import interrupt
 
         interrupt.take_over()
     from rtelasto.cli.entry import run_command

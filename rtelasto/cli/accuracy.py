@@ -11,10 +11,10 @@ from cyclopts import Parameter
 from rtelasto.cli.bench import write_json
 from rtelasto.cli.terminal import busy, console, notes
 from rtelasto.errors import RtelastoError
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
+from rtelasto.host.threads import check_threads
 from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
 from rtelasto.sources import open_recording
-from rtelasto.threads import check_threads
 
 # Columns of text that the tables need with quartiles.
 _WITH_QUARTILES = 110

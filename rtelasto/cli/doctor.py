@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from rtelasto.cli.terminal import busy, console, print_table
-from rtelasto.compiled import n_compiled, where_kept
 from rtelasto.devices import Choice, choose
+from rtelasto.host.compiled import n_compiled, where_kept
+from rtelasto.host.threads import check_threads
 from rtelasto.machine import describe_machine
-from rtelasto.threads import check_threads
 from rtelasto.timing import time_stages
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from rtelasto.cli.terminal import console
+from rtelasto.host.names import printable_name
 from rtelasto.keys import KeyFolder
-from rtelasto.names import printable_name
 
 
 def keys(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rtelasto.cli.terminal import notes
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 from rtelasto.sources import open_recording
 from rtelasto.sources.recording import Recording
 

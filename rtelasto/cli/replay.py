@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.errors import RtelastoError
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 from rtelasto.replay import MAX_PAUSE_S, Replayer, Stamp
 
 

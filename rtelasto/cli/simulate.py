@@ -7,9 +7,9 @@ from typing import Literal
 
 from rtelasto.cli.terminal import busy, notes
 from rtelasto.errors import RtelastoError
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
+from rtelasto.host.threads import limit_threads
 from rtelasto.simulated import Probe, write_sequence
-from rtelasto.threads import limit_threads
 
 
 def simulate(

@@ -85,7 +85,7 @@ def frame_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
 
     While kernels are compiled, which comes before the first frame, it says so.
     """
-    from rtelasto.compiled import on_compiling
+    from rtelasto.host.compiled import on_compiling
 
     with Progress(console=notes, transient=True) as bar:
         task = bar.add_task(label, total=total)
@@ -103,7 +103,7 @@ def busy(text: str) -> Iterator[Callable[[str], None]]:
 
     While kernels are compiled, it says so.
     """
-    from rtelasto.compiled import on_compiling
+    from rtelasto.host.compiled import on_compiling
 
     with notes.status(text) as status:
         shown = text

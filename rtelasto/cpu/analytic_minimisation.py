@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import run_side_by_side
 from rtelasto.cpu.residual_warp import read_between, reading_tables
 from rtelasto.domain import Float32Image
+from rtelasto.host.compiled import kernel
 
 
 class Weights(NamedTuple):

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.channel_data import ChannelFormat
-from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH, finite
+from rtelasto.host.compiled import kernel
 
 SAMPLES_PER_PERIOD = 32  # of the result: reading it linearly then errs by at most 0.5 %
 N_TAPS = 24

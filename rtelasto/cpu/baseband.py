@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH, finite, readable
 from rtelasto.domain import RfFormat
+from rtelasto.host.compiled import kernel
 
 BASEBAND_RATE = 0.8  # complex samples per period of the centre frequency
 FILTER_SPANS = 3  # filter length in baseband samples: a Hann window, first null at 0.53 fc

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
-from rtelasto.compiled import kernel
 from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, readable
 from rtelasto.domain import Float32Image, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.host.compiled import kernel
 
 _IRREGULAR = 0.05
 # 512 MiB of restored RF: far above any scanner's, far below what a wrong header could ask for.

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.baseband import Baseband
 from rtelasto.cpu.global_motion import Vector, half_sizes
 from rtelasto.cpu.resample import FASTMATH
+from rtelasto.host.compiled import kernel
 
 AXIAL_LAGS = 2  # lags -2 … 2 of one baseband point each
 N_LAGS = 2 * AXIAL_LAGS + 3  # and one line to either side

@@ -12,9 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Grid, RfFormat, RfFrame
+from rtelasto.host.compiled import kernel
 
 DYNAMIC_RANGE_DB = 60.0
 STEP_DB = 0.25

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.domain import Float32Image
+from rtelasto.host.compiled import kernel
 
 
 @kernel()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.domain import Float32Image
+from rtelasto.host.compiled import kernel
 
 
 @kernel()

@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, LARGEST, readable
 from rtelasto.domain import Float32Image, RfFormat
+from rtelasto.host.compiled import kernel
 
 MEAN_WAVELENGTHS = 4.0
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Elongation, RfFormat
+from rtelasto.host.compiled import kernel
 
 Vector = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.compiled import kernel
 from rtelasto.domain import Float32Image
+from rtelasto.host.compiled import kernel
 
 # Where less than this part of the depths' variance carries weight, a slope would be mostly noise and
 # is taken down in proportion.

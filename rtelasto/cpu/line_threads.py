@@ -1,4 +1,4 @@
-"""Kernels run over the lines of an image on all the cores that they may use (`rtelasto.threads`).
+"""Kernels run over the lines of an image on all the cores that they may use (`rtelasto.host.threads`).
 
 Plain threads around kernels that release the GIL rather than numba's parallel loops: these compile
 several times as long, and some of their threading layers end the process when two threads of a
@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
-from rtelasto.threads import kernel_threads
+from rtelasto.host.threads import kernel_threads
 
 
 @lru_cache

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
+from rtelasto.host.compiled import kernel
 
 WINDOW_WAVELENGTHS = 3.0
 WINDOW_LINES = 3

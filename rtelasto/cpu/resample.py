@@ -11,7 +11,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.interpolation import (
     ALIAS_FREE_RATIO,
     LATERAL_TAPS,
@@ -24,6 +23,7 @@ from rtelasto.cpu.interpolation import (
     polynomial_filters,
 )
 from rtelasto.domain import Elongation, Float32Image, Grid, RfFormat
+from rtelasto.host.compiled import kernel
 
 # Reassociation lets sums vectorise; NaNs keep their meaning, because samples may be NaN.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.domain import Float32Image
+from rtelasto.host.compiled import kernel
 
 AXIAL_TAPS, AXIAL_PHASES, AXIAL_PASS_EDGE = 8, 512, 0.35
 LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE = 6, 256, 0.30

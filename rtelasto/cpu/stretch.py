@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.elongation import ElongationEstimator, ElongationFit
 from rtelasto.cpu.resample import FASTMATH, engine_grid, resample_frame
 from rtelasto.domain import FramePair, Grid, RfFormat, StretchedPair
+from rtelasto.host.compiled import kernel
 
 
 @kernel(fastmath=FASTMATH)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.compiled import kernel
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.domain import Float32Image
+from rtelasto.host.compiled import kernel
 
 # Sums may be reordered to vectorise; infinities and NaNs keep their meaning.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import MissingExtraError, RtelastoError
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 from rtelasto.sinks.latched_file import LatchedFile
 from rtelasto.sinks.output_file import OutputFile
 

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.signal_mask import kept_from_children
+from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.sources.hdf5_storage import check_storage
 from rtelasto.sources.limits import (
     LOAD_WALL_S_PER_BYTE,

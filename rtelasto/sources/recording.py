@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rtelasto.closing import Closing
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.names import printable_name
+from rtelasto.host.names import printable_name
 
 if TYPE_CHECKING:
     from rtelasto.sources.axes import FrameStack

@@ -11,7 +11,7 @@ import io
 import sys
 import unicodedata
 
-ERRORS = "rtelasto.transliterate"
+ERRORS = "rtelasto.host.transliterate"
 """The name of the error handler, for `str.encode` and text files."""
 
 _NEAREST = {

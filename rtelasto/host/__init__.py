@@ -1,0 +1,1 @@
+"""What the machine brings along: signals, threads, terminals' encodings, code compiled for its processor."""
