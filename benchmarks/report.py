@@ -25,8 +25,8 @@ from rtelasto.bench.latency import measure_latency
 from rtelasto.bench.throughput import measure_throughput
 from rtelasto.errors import RtelastoError
 from rtelasto.host.threads import available_cores
-from rtelasto.latency import LatencySummary
 from rtelasto.machine import describe_gpu
+from rtelasto.telemetry.latency import LatencySummary
 from rtelasto.timing import time_stages
 
 README = Path(__file__).with_name("README.md")

@@ -19,8 +19,8 @@ import onnxruntime as ort
 from rtelasto.cpu.runtime import OnnxRuntime, OpenVino, Runtime, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.domain import Float32Image, FramePair
-from rtelasto.latency import LatencySummary
 from rtelasto.registry import model_path
+from rtelasto.telemetry.latency import LatencySummary
 from rtelasto.timing import timing_frames
 
 _WARM_UP = 3

@@ -29,8 +29,8 @@ from scipy.stats import theilslopes
 
 from benchmarks.measured import when_and_where, write_measured
 from rtelasto.bench.rig import Arrival, Burst, Rig
-from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat
+from rtelasto.telemetry.counters import unaccounted
 
 WARM_UP_SHARE, WARM_UP_S = 0.1, 60.0
 DRIFT_SHARE = 1.0 / 12.0

@@ -10,7 +10,7 @@ import zmq
 from zmq.auth import Authenticator
 
 from rtelasto.keys import KeyFolder
-from rtelasto.logs import RateLimit, more
+from rtelasto.telemetry.logs import RateLimit, more
 
 # ZeroMQ asks for a domain by name; that the socket has one is what makes it ask at all.
 DOMAIN = "rtelasto"

@@ -10,10 +10,10 @@ from contextlib import suppress
 from multiprocessing import process, resource_tracker
 from typing import Any
 
-from rtelasto import logs
 from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.host.thread_failure import end_process_on_thread_failure
 from rtelasto.host.transliterate import use_for_output
+from rtelasto.telemetry import logs
 
 # How long the kernel may take to end a process that was killed.
 _KILLED_S = 2.0

@@ -9,11 +9,9 @@ from collections.abc import Callable
 
 from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
 from rtelasto.iq_data import ScannerFrame
-from rtelasto.latency import Latencies
 from rtelasto.live_report import LiveReport
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
@@ -21,6 +19,8 @@ from rtelasto.publish import StrainPublisher
 from rtelasto.receive import Receiver
 from rtelasto.sequence import Position
 from rtelasto.settings import RunSettings
+from rtelasto.telemetry.counters import Counters
+from rtelasto.telemetry.latency import Latencies
 
 STATUS_PERIOD_NS = 1_000_000_000
 # How many frames back the latency in a status goes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtelasto.latency import LatencySummary
+from rtelasto.telemetry.latency import LatencySummary
 
 
 @dataclass(frozen=True, slots=True)

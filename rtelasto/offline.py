@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.counters import Counters
 from rtelasto.devices import open_estimator
 from rtelasto.domain import StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.host.names import printable_name
-from rtelasto.latency import Latencies, LatencySummary
 from rtelasto.pipeline import Pipeline
 from rtelasto.sequence import SequenceCheck
 from rtelasto.settings import EstimateSettings
@@ -24,6 +22,8 @@ from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sinks.outputs import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
+from rtelasto.telemetry.counters import Counters
+from rtelasto.telemetry.latency import Latencies, LatencySummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.counters import Counters
 from rtelasto.domain import FramePair, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.telemetry.counters import Counters
 
 # How much of a new strain-rate figure enters the running one: about three pairs of memory, so that the
 # lag follows a press within a fraction of a second and one odd pair does not throw it.

@@ -13,13 +13,13 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from rtelasto.counters import Counters
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.domain import FramePair, StrainFrame
 from rtelasto.iq_data import ScannerFrame
 from rtelasto.pair import Pairing, PairPolicy
 from rtelasto.rf_lines import RfLines
+from rtelasto.telemetry.counters import Counters
 
 
 class Estimator(Protocol):

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters
 from rtelasto.domain import StrainFrame
 from rtelasto.sockets import PublishingSocket
+from rtelasto.telemetry.counters import Counters
 from rtelasto.wire import TOPIC_STATUS, TOPIC_STRAIN, Part
 from rtelasto.wire_strain import Status, encode_status, encode_strain
 

@@ -10,10 +10,10 @@ from typing import Generic
 import zmq
 
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters
 from rtelasto.iq_data import ScannerFrame
 from rtelasto.sequence import Position, SequenceCheck
 from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
+from rtelasto.telemetry.counters import Counters
 from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 from rtelasto.wire_rf import decode_rf
 from rtelasto.wire_strain import Status, StrainMessage, decode_status, decode_strain

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters
 from rtelasto.domain import RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.receive import Receiver, StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sinks.segments import Segments
 from rtelasto.sinks.zea_file import blosc_packing
+from rtelasto.telemetry.counters import Counters
 
 # How long stopping may take to write what is still in the buffers.
 _DRAIN_S = 0.5

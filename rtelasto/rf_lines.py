@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from rtelasto.channel_data import ChannelFormat
-from rtelasto.counters import Counters
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
@@ -15,6 +14,7 @@ from rtelasto.domain import RfFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.beamform import GpuBeamformer, mach_installed
 from rtelasto.iq_data import IqFormat, ScannerFrame
+from rtelasto.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
 

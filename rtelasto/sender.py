@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters
 from rtelasto.iq_data import ScannerFormat, scanner_frame
 from rtelasto.sockets import PublishingSocket
+from rtelasto.telemetry.counters import Counters
 from rtelasto.wire import TOPIC_RF
 from rtelasto.wire_rf import encode_rf, wire_samples
 

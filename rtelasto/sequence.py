@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rtelasto.counters import Counters
+from rtelasto.telemetry.counters import Counters
 
 # Steps back that network or proxy may cause; a longer one means that the sender started anew.
 REORDER_WINDOW = 32

@@ -6,7 +6,7 @@ import ctypes
 import multiprocessing
 from collections.abc import Mapping
 
-from rtelasto.metrics import BUCKETS_S, StageTimes, bucket_of
+from rtelasto.telemetry.prometheus import BUCKETS_S, StageTimes, bucket_of
 
 # More than any pipeline has.
 _STAGES = 32

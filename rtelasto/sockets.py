@@ -14,10 +14,10 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from rtelasto.allow_list import DOMAIN, AllowList
-from rtelasto.counters import Counters
 from rtelasto.endpoints import UNSHARED, host_of, is_local
 from rtelasto.errors import RtelastoError
 from rtelasto.keys import KeyFolder
+from rtelasto.telemetry.counters import Counters
 from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 
 # A machine from which nothing has come for KEEPALIVE_IDLE_S is asked, once, whether it is there; if it has

@@ -13,10 +13,10 @@ from typing import Generic, Literal, TypeVar
 
 import zmq
 
-from rtelasto.counters import Counters
-from rtelasto.logs import RateLimit, more
 from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
 from rtelasto.sockets import RECONNECT_IVL_MS, SubscribingSocket
+from rtelasto.telemetry.counters import Counters
+from rtelasto.telemetry.logs import RateLimit, more
 from rtelasto.wire import MAX_PARTS, WireFault
 
 Item = TypeVar("Item")

@@ -17,14 +17,14 @@ from typing import Any
 
 from rtelasto.child import Child
 from rtelasto.closing import Closing
-from rtelasto.counters import unaccounted
 from rtelasto.errors import KeepsFailingError, RtelastoError
-from rtelasto.latency import LatencySummary
 from rtelasto.live_report import LiveReport
-from rtelasto.metrics import MetricsServer
 from rtelasto.notify import ServiceManager
 from rtelasto.settings import RunSettings
 from rtelasto.shared import SharedState
+from rtelasto.telemetry.counters import unaccounted
+from rtelasto.telemetry.latency import LatencySummary
+from rtelasto.telemetry.prometheus import MetricsServer
 from rtelasto.worker import Addresses, work
 
 # How soon a request to stop, a death or news is noticed.

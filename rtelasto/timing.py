@@ -8,7 +8,7 @@ import numpy as np
 
 from rtelasto.devices import open_estimator
 from rtelasto.domain import FramePair, RfFormat, RfFrame
-from rtelasto.latency import Latencies, LatencySummary
+from rtelasto.telemetry.latency import Latencies, LatencySummary
 from rtelasto.wire_rf import decode_rf, encode_rf
 
 _WARM_UP = 2

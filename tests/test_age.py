@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.age import DRIFT_PPM, MAX_AGE_NS, ClockOffset, StrainAges
-from rtelasto.counters import Counters
 from rtelasto.domain import Grid, RfFormat, StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.live import LiveRun
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
+from rtelasto.telemetry.counters import Counters
 from rtelasto.timing import timing_frames
 from rtelasto.view import ViewSettings
 from rtelasto.wire_strain import StrainMessage

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import report, scaling
 from benchmarks.peers import Peer, compare, encoder_decoder, optical_flow, published_cnn
-from rtelasto.latency import LatencySummary
+from rtelasto.telemetry.latency import LatencySummary
 
 
 def test_linear_cost_has_exponent_one() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from rtelasto.latency import Latencies
+from rtelasto.telemetry.latency import Latencies
 
 MS = 1_000_000
 

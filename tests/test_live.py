@@ -11,13 +11,13 @@ import processes
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.live import LiveReport, LiveRun
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.telemetry.counters import unaccounted
 from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(

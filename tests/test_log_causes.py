@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 
-from rtelasto.logs import LimitedHandler, TextLines
+from rtelasto.telemetry.logs import LimitedHandler, TextLines
 
 
 def test_parts_that_end_together_are_each_named():

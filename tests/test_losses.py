@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtelasto.counters import Counters, losses
 from rtelasto.sequence import SequenceCheck
+from rtelasto.telemetry.counters import Counters, losses
 
 
 def counted(*messages: tuple[int, int], malformed: int = 0) -> dict[str, int]:
@@ -76,7 +76,7 @@ def test_losses_add_up_to_the_frames_that_are_missing(events):
 def test_the_runs_line_and_prometheus_show_one_dropped_frame():
     pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
     from rtelasto.cli.run import _line
-    from rtelasto.metrics import _Reader
+    from rtelasto.telemetry.prometheus import _Reader
 
     counts = counted((0, 0), (2, 2), (1, 1), (3, 3)) | {"strain.out": 2}
     assert " 1 dropped;" in _line(counts, -0.01, 0.9)
@@ -92,7 +92,7 @@ def test_the_runs_line_and_prometheus_show_one_dropped_frame():
 
 def test_a_missing_frame_that_comes_late_does_not_make_prometheus_fall():
     pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
-    from rtelasto.metrics import _Reader
+    from rtelasto.telemetry.prometheus import _Reader
 
     counters = Counters()
     check = SequenceCheck(counters)

@@ -17,13 +17,13 @@ pytest.importorskip("prometheus_client", reason="the metrics extra is not instal
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.counters import Counters
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
-from rtelasto.metrics import MetricsServer
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
+from rtelasto.telemetry.counters import Counters
+from rtelasto.telemetry.prometheus import MetricsServer
 from rtelasto.timing import timing_frames
 
 WAIT_S = 60.0

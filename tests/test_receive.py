@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.channel_data import ChannelFormat, ChannelFrame
-from rtelasto.counters import Counters
 from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.iq_data import IqFormat, IqFrame
@@ -29,6 +28,7 @@ from rtelasto.sender import RfSender
 from rtelasto.sequence import REORDER_WINDOW, SequenceCheck
 from rtelasto.sockets import PublishingSocket
 from rtelasto.subscribe import Subscription
+from rtelasto.telemetry.counters import Counters
 from rtelasto.wire_rf import encode_rf
 
 LOOPBACK = "tcp://127.0.0.1:0"

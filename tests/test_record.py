@@ -17,7 +17,6 @@ from clock import Clock
 pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.counters import Counters
 from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.publish import StrainPublisher
@@ -27,6 +26,7 @@ from rtelasto.sender import RfSender
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.segments import RETRY_S, Segments
 from rtelasto.sources import open_recording
+from rtelasto.telemetry.counters import Counters
 
 FORMAT = RfFormat(
     n_lines=12,

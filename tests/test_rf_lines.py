@@ -13,7 +13,6 @@ from speckle import speckle_pair
 
 from rtelasto import estimate
 from rtelasto.channel_data import ChannelFormat, ChannelFrame, PlaneWave
-from rtelasto.counters import Counters
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
 from rtelasto.domain import Elongation, RfFormat, RfFrame
@@ -23,6 +22,7 @@ from rtelasto.live import LiveReport, LiveRun
 from rtelasto.rf_lines import RfLines
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
+from rtelasto.telemetry.counters import Counters
 
 WAIT_S = 60.0
 FC, C = 6.25e6, 1540.0

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rtelasto.counters import Counters, losses, unaccounted
 from rtelasto.domain import FramePair, Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.sequence import SequenceCheck
 from rtelasto.shared import SharedState
+from rtelasto.telemetry.counters import Counters, losses, unaccounted
 
 FORMAT = RfFormat(
     n_lines=4, n_samples=64, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

@@ -22,11 +22,11 @@ import psutil
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.counters import unaccounted
 from rtelasto.domain import RfFormat
 from rtelasto.exit_codes import ExitCode
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
+from rtelasto.telemetry.counters import unaccounted
 from rtelasto.timing import timing_frames
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")

@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 from benchmarks.faults.fault import Fault
 from benchmarks.faults.rig import FaultRig
-from rtelasto.counters import unaccounted
+from rtelasto.telemetry.counters import unaccounted
 
 # Of the run's lines only what was said: no time, no level, no name of a module.
 _PREFIX = re.compile(r"^\S+ \S+ (?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+: ")

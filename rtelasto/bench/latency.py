@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rtelasto.bench.rig import Arrival, Burst, Rig
 from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
-from rtelasto.latency import LatencySummary
 from rtelasto.sinks.outputs import load_matplotlib, save_figure
+from rtelasto.telemetry.latency import LatencySummary
 
 # In the order of the path; those that a back-end does not have are left out. On a GPU everything from upload
 # to download is one stage, ``gpu``.

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
-from rtelasto import logs
 from rtelasto.cli.bench import app as bench
 from rtelasto.cli.engines import app as engines
 from rtelasto.cli.settings_file import read_settings
@@ -18,6 +17,7 @@ from rtelasto.cli.terminal import console, examples
 from rtelasto.host import interrupt
 from rtelasto.host.thread_failure import end_process_on_thread_failure
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
+from rtelasto.telemetry import logs
 
 app = App(
     name="rtelasto",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
-from rtelasto.counters import losses
 from rtelasto.record import Recorder, RecordSettings
+from rtelasto.telemetry.counters import losses
 
 _STATUS_S = 0.5
 

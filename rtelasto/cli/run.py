@@ -11,12 +11,12 @@ from cyclopts import Parameter
 
 from rtelasto.cli.beside import parts_beside
 from rtelasto.cli.terminal import notes, print_table, say, stop_on_signals
-from rtelasto.counters import losses
 from rtelasto.errors import KeepsFailingError
 from rtelasto.live_report import LiveReport
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.settings import RunSettings
 from rtelasto.supervise import Supervisor
+from rtelasto.telemetry.counters import losses
 
 if TYPE_CHECKING:
     from rtelasto.sidecar import Sidecar

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtelasto import logs
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
+from rtelasto.telemetry import logs
 
 # Of a pipe or a file, which have none: rich would assume 80 columns and break lines in mid-sentence.
 _NO_WIDTH = 10_000

@@ -12,9 +12,9 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from rtelasto.counters import Counters
 from rtelasto.errors import RtelastoError
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.telemetry.counters import Counters
 
 Frame = TypeVar("Frame")
 

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from rtelasto.counters import Counters
+from rtelasto.telemetry.counters import Counters
 from rtelasto.view.access import refusal
 from rtelasto.view.hub import Credit, Hub
 

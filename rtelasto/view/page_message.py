@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rtelasto.counters import losses
+from rtelasto.telemetry.counters import losses
 from rtelasto.wire_strain import Status, StrainMessage
 
 NO_STRAIN = -32768

@@ -16,10 +16,10 @@ from starlette.applications import Starlette
 
 from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters
 from rtelasto.endpoints import in_url, listen
 from rtelasto.errors import RtelastoError
 from rtelasto.receive import StrainReceiver
+from rtelasto.telemetry.counters import Counters
 from rtelasto.view.app import make_app
 from rtelasto.view.hub import Hub
 from rtelasto.view.page_message import pack_status

@@ -10,7 +10,6 @@ from typing import Any
 from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.errors import RtelastoError
 from rtelasto.estimator import CpuEstimator
-from rtelasto.latency import Latencies
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.registry import open_engine
@@ -18,6 +17,7 @@ from rtelasto.sequence import SequenceCheck
 from rtelasto.shared import SharedState
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
+from rtelasto.telemetry.latency import Latencies
 from rtelasto.wire import CAUSES, WireFault
 from rtelasto.wire_rf import decode_rf
 from rtelasto.wire_strain import Status, decode_status, decode_strain, encode_status, encode_strain

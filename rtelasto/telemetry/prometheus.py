@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtelasto.closing import Closing
-from rtelasto.counters import Counters, losses
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.telemetry.counters import Counters, losses
 
 # From what a GPU takes for a stage to a pipeline that hangs, in s.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
