@@ -29,7 +29,7 @@ import zmq
 
 from benchmarks.measured import write_measured
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.keys import KeyFolder
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender

@@ -18,7 +18,7 @@ import onnxruntime as ort
 
 from rtelasto.cpu.runtime import OnnxRuntime, OpenVino, Runtime, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import Float32Image, FramePair
+from rtelasto.frames.rf import Float32Image, FramePair
 from rtelasto.registry import model_path
 from rtelasto.telemetry.latency import LatencySummary
 from rtelasto.timing import timing_frames

@@ -29,7 +29,7 @@ from scipy.stats import theilslopes
 
 from benchmarks.measured import when_and_where, write_measured
 from rtelasto.bench.rig import Arrival, Burst, Rig
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.telemetry.counters import unaccounted
 
 WARM_UP_SHARE, WARM_UP_S = 0.1, 60.0

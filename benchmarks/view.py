@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from rtelasto.domain import Grid, StrainFrame
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter

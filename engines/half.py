@@ -23,7 +23,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import FramePair, RfFrame, StretchedPair
+from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.frames.strain import StretchedPair
 from rtelasto_engines import shipped_models
 from rtelasto_engines.simulate.pair import simulate_pair
 

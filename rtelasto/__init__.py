@@ -10,8 +10,9 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rtelasto.api import estimate
-    from rtelasto.domain import Elongation, Grid, RfFormat, RfFrame, StrainFrame
     from rtelasto.errors import RtelastoError
+    from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+    from rtelasto.frames.strain import Elongation, StrainFrame
     from rtelasto.regions import Region, measure_regions
     from rtelasto.sources import open_recording
 

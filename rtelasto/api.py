@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rtelasto.devices import open_estimator
-from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline import image_fault
 
 if TYPE_CHECKING:

@@ -6,12 +6,11 @@ import time
 
 import numpy as np
 
-from rtelasto.compose import compose
 from rtelasto.cpu.field_of_view import outside_view, summarise
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
-from rtelasto.protocols import StrainEngine
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
 
 
 class CpuEstimator:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
-from rtelasto.domain import Grid
 from rtelasto.endpoints import in_url, is_loopback_host, listen
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.rf import Grid
 from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.counters import Counters
 from rtelasto.wire_strain import StrainMessage

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.closing import Closing
 from rtelasto.devices import open_estimator
-from rtelasto.domain import StrainFrame
-from rtelasto.iq_data import ScannerFrame
+from rtelasto.frames.iq import ScannerFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.live_report import LiveReport
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline

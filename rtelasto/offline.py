@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.devices import open_estimator
-from rtelasto.domain import StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
 from rtelasto.pipeline import Pipeline
 from rtelasto.sequence import SequenceCheck

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import FramePair, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.telemetry.counters import Counters
 
 # How much of a new strain-rate figure enters the running one: about three pairs of memory, so that the

@@ -15,8 +15,9 @@ import numpy as np
 
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
-from rtelasto.domain import FramePair, StrainFrame
-from rtelasto.iq_data import ScannerFrame
+from rtelasto.frames.iq import ScannerFrame
+from rtelasto.frames.rf import FramePair
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.pair import Pairing, PairPolicy
 from rtelasto.rf_lines import RfLines
 from rtelasto.telemetry.counters import Counters

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.domain import StrainFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.telemetry.counters import Counters
 from rtelasto.wire import TOPIC_STATUS, TOPIC_STRAIN, Part

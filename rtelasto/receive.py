@@ -10,7 +10,7 @@ from typing import Generic
 import zmq
 
 from rtelasto.closing import Closing
-from rtelasto.iq_data import ScannerFrame
+from rtelasto.frames.iq import ScannerFrame
 from rtelasto.sequence import Position, SequenceCheck
 from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.telemetry.counters import Counters

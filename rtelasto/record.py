@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtelasto.closing import Closing
-from rtelasto.domain import RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.receive import Receiver, StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sinks.segments import Segments

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.accuracy.metrics import strain_cnr_db, strain_snr_db
-from rtelasto.domain import Grid, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import StrainFrame
 
 LEAST_PIXELS = 4
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import StrainEngine
 from rtelasto.host.threads import limit_threads
-from rtelasto.protocols import StrainEngine
 
 CLASSICAL = {
     "ncc": "windowed normalized cross-correlation, least-squares strain",

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.sender import RfSender
 
 # Beyond what a desktop system's sleep overshoots by.

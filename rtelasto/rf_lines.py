@@ -6,14 +6,14 @@ import logging
 import time
 from typing import Any
 
-from rtelasto.channel_data import ChannelFormat
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
-from rtelasto.domain import RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.iq import IqFormat, ScannerFrame
+from rtelasto.frames.rf import RfFrame
 from rtelasto.gpu.beamform import GpuBeamformer, mach_installed
-from rtelasto.iq_data import IqFormat, ScannerFrame
 from rtelasto.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)

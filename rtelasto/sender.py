@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.iq_data import ScannerFormat, scanner_frame
+from rtelasto.frames.iq import ScannerFormat, scanner_frame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.telemetry.counters import Counters
 from rtelasto.wire import TOPIC_RF

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from rtelasto.devices import open_estimator
-from rtelasto.domain import FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.telemetry.latency import Latencies, LatencySummary
 from rtelasto.wire_rf import decode_rf, encode_rf
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.channel_data import ChannelFormat
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.cpu.remodulate import Remodulator
-from rtelasto.domain import FramePair, RfFormat, RfFrame
 from rtelasto.estimator import CpuEstimator
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.iq import IqFormat
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.registry import engine_names, open_engine
 from rtelasto.timing import timing_frames
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from rtelasto.channel_data import (
+from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import (
     MAX_ACQUISITIONS,
     ChannelFormat,
     FocusedBeam,
@@ -15,9 +16,8 @@ from rtelasto.channel_data import (
     Sampling,
     Transmit,
 )
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, check_physics
-from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import Carrier, IqFormat, ScannerFormat
+from rtelasto.frames.iq import Carrier, IqFormat, ScannerFormat
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, RfFormat, check_physics
 from rtelasto.wire import Header, WireFault, real, short, text, whole
 
 KIND_RF_LINES = "rf_lines"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import ScannerFrame, scanner_frame
+from rtelasto.frames.iq import ScannerFrame, scanner_frame
 from rtelasto.wire import (
     SCHEMA,
     TOPIC_RF,

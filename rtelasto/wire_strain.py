@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, Grid, StrainFrame
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.wire import (
     SCHEMA,
     TOPIC_STATUS,

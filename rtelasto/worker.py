@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from rtelasto.domain import StrainFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.exit_codes import ExitCode
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.settings import RunSettings
 from rtelasto.shared import SharedState
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.channel_data import ChannelFormat, PlaneWave
+from rtelasto.frames.channel import ChannelFormat, PlaneWave
 
 CYCLES = 3.0  # standard deviation of the Gaussian pulse, in periods
 

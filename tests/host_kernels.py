@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtelasto.domain import FramePair
+from rtelasto.frames.rf import FramePair
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.quality import enqueue_quality
 from rtelasto.gpu.source import HEADER, kernel_source

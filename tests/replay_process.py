@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.replay import Replayer
 
 

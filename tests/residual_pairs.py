@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from speckle import LocalDisplacement, speckle_pair
 
 from rtelasto.cpu.echoes import echoes
-from rtelasto.domain import Elongation, Grid, RfFormat, StretchedPair
+from rtelasto.frames.rf import Grid, RfFormat
+from rtelasto.frames.strain import Elongation, StretchedPair
 
 FORMAT = RfFormat(
     n_lines=40,

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.sender import RfSender
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import Elongation, FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation
 from rtelasto.host.compiled import kernel
 
 # (lateral_m, depth_m) -> extra axial displacement in m, on top of the elongation

@@ -22,8 +22,8 @@ from rtelasto.accuracy.report import as_json, binned_table, summary_table
 from rtelasto.accuracy.summary import ratios, rival_windows, shown_columns, spread
 from rtelasto.accuracy.tissues import FIRST_SEED, held_out_pairs
 from rtelasto.cli import main
-from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.registry import open_engine
 from rtelasto_engines.simulate.motion import DisplacementField, Truth
 from rtelasto_engines.simulate.tissue import Inclusion

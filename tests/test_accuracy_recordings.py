@@ -19,8 +19,9 @@ from rtelasto.accuracy.recordings import (
     uniform_windows,
 )
 from rtelasto.cli import main
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.registry import open_engine
 
 GRID = Grid(60, 200, 0.1e-3, 0.25e-3)

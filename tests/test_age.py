@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.age import DRIFT_PPM, MAX_AGE_NS, ClockOffset, StrainAges
-from rtelasto.domain import Grid, RfFormat, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.live import LiveRun
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender

@@ -18,9 +18,8 @@ from rtelasto.cpu.analytic_minimisation import Weights, gradients, minimise_line
 from rtelasto.cpu.dynamic_programming import seed_displacement
 from rtelasto.cpu.kalman import kalman_smooth
 from rtelasto.cpu.residual_warp import reading_tables
-from rtelasto.domain import Elongation
 from rtelasto.errors import RtelastoError
-from rtelasto.protocols import StrainEngine
+from rtelasto.frames.strain import Elongation, StrainEngine
 
 
 def test_dynamic_programming_finds_the_cheapest_of_all_paths():

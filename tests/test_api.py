@@ -10,8 +10,9 @@ import pytest
 from speckle import speckle_pair
 
 import rtelasto
-from rtelasto.domain import Elongation, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.strain import Elongation
 
 FORMAT = RfFormat(
     n_lines=40, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

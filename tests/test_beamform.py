@@ -14,12 +14,12 @@ from scipy.io import loadmat
 from scipy.signal import hilbert
 
 from rtelasto import estimate
-from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamform_settings import BeamformSettings
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
+from rtelasto.frames.rf import RfFormat
 
 FC, C, PITCH = 5e6, 1540.0, 0.3e-3
 # Samples per period of every way in which a Vantage stores channel data.

@@ -11,8 +11,8 @@ import pytest
 from rtelasto.bench.latency import measure_latency
 from rtelasto.bench.rig import Rig
 from rtelasto.bench.throughput import Trial, measure_throughput
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 
 FORMAT = RfFormat(
     n_lines=16, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

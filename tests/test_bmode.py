@@ -7,7 +7,7 @@ import pytest
 
 from rtelasto.cpu.bmode import REFERENCE_VALUE, bmode_on_grid
 from rtelasto.cpu.quality import bmode_db
-from rtelasto.domain import Grid, RfFormat, RfFrame
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.timing import timing_frames

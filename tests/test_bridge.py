@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.channel_data import ChannelFormat
-from rtelasto.domain import RfFormat
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.iq import IqFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.receive import Receiver
 from rtelasto.sender import RfSender
 

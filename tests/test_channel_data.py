@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtelasto.channel_data import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
 
 FC = 7.8125e6
 PLAIN: dict[str, Any] = {

@@ -9,7 +9,7 @@ import numpy as np
 import processes
 import pytest
 
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
 

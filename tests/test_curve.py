@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from rtelasto.allow_list import DOMAIN
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.keys import KeyFolder
 from rtelasto.receive import Receiver
 from rtelasto.sender import RfSender

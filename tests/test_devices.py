@@ -11,8 +11,8 @@ import pytest
 
 from rtelasto.api import estimate
 from rtelasto.devices import choose, network_files, open_estimator
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.gpu.engine import OrtEngine, PlanEngine
 from rtelasto.gpu.probe import RUNTIMES, find_gpu, installed
 from rtelasto.gpu.runtimes import open_gpu_engine, plan_library, runtime_states

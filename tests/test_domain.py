@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from rtelasto.domain import Elongation, FramePair, Grid, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation
 
 GOOD = {
     "n_lines": 128,

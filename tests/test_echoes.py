@@ -12,8 +12,9 @@ from host_kernels import HostGpu, compile_for_host
 from speckle import speckle_pair
 
 from rtelasto.cpu.echoes import echoes, mean_samples
-from rtelasto.domain import Elongation, FramePair, RfFormat, RfFrame, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.layout import Layout
 from rtelasto.pair import Pairing, PairPolicy
 from rtelasto.registry import open_engine

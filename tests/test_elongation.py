@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
 from rtelasto.cpu.elongation import ElongationEstimator, estimate_elongation
-from rtelasto.domain import Elongation, FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
 HALF_WIDTH_M = 63.5 * PITCH_M

@@ -12,8 +12,9 @@ from speckle import speckle_pair
 
 from rtelasto.cpu.engine import OnnxEngine
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import Elongation, Grid, RfFormat, StretchedPair
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
+from rtelasto.frames.strain import Elongation, StretchedPair
 from rtelasto.registry import engine_names, open_engine
 from rtelasto_engines import shipped_models
 

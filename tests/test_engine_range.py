@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtelasto.domain import FramePair, RfFrame, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.registry import open_engine
 
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")

@@ -11,7 +11,7 @@ from benchmarks.faults.__main__ import FAULTS
 from benchmarks.faults.fault import Fault, rig_of
 from benchmarks.faults.rig import FaultRig
 from benchmarks.faults.trial import try_fault
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 
 FORMAT = RfFormat(
     n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

@@ -20,12 +20,12 @@ from speckle import speckle_pair
 
 import rtelasto
 from rtelasto.cpu.median import median
-from rtelasto.domain import Elongation, FramePair, ResidualMotion, RfFormat, RfFrame, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation, ResidualMotion, StrainEngine, StrainFrame
 from rtelasto.gpu.layout import Layout
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
-from rtelasto.protocols import StrainEngine
 from rtelasto.registry import open_engine
 
 FORMAT = RfFormat(

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtelasto.bench.floor import engine_floor, graph_work
 from rtelasto.bench.rates import PRODUCT_MODEL, Rates, cpu_rates, measure_rates
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 
 FORMAT = RfFormat(
     n_lines=8, n_samples=100, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

@@ -11,8 +11,9 @@ import pytest
 
 from rtelasto.accuracy.compare import Competitor
 from rtelasto.accuracy.recordings import score_recording
-from rtelasto.domain import FramePair, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.registry import open_engine
 from rtelasto.sources import open_recording
 

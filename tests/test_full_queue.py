@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zmq
 
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sender import RfSender
 from rtelasto.wire_rf import encode_rf
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from channel_echoes import pressed_tissue
 
-from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.gpu.beamform import GpuBeamformer, mach_installed
 from rtelasto.gpu.probe import find_gpu
 

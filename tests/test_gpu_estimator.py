@@ -18,8 +18,9 @@ import onnxruntime as ort
 import pytest
 from host_kernels import compile_for_host
 
-from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.gpu import kernels
 from rtelasto.gpu.engine import BUFFERS, INPUTS
 from rtelasto.gpu.estimator import GpuEstimator

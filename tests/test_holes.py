@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rtelasto.cli.recording import describe
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline import process_recording
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import Receiver

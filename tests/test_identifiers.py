@@ -12,7 +12,7 @@ import numpy as np
 import processes
 import pytest
 
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sockets import PublishingSocket

@@ -14,8 +14,9 @@ import pytest
 
 pyigtl = pytest.importorskip("pyigtl", reason="the igtl extra is not installed")
 
-from rtelasto.domain import Grid, RfFormat, StrainFrame  # noqa: E402
 from rtelasto.errors import RtelastoError  # noqa: E402
+from rtelasto.frames.rf import Grid, RfFormat  # noqa: E402
+from rtelasto.frames.strain import StrainFrame  # noqa: E402
 from rtelasto.igtl import IgtlServer, IgtlSettings  # noqa: E402
 from rtelasto.publish import StrainPublisher  # noqa: E402
 from rtelasto.receive import StrainReceiver  # noqa: E402

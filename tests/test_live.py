@@ -11,7 +11,7 @@ import processes
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.live import LiveReport, LiveRun
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender

@@ -15,8 +15,8 @@ import pytest
 
 import rtelasto
 import rtelasto_engines
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.host.threads import limit_threads
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames

@@ -11,7 +11,7 @@ import pytest
 
 from rtelasto.cpu.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.iq import IqFormat
 from rtelasto.sources import open_recording
 
 HEADER = """ObjectType = Image

@@ -17,8 +17,8 @@ pytest.importorskip("prometheus_client", reason="the metrics extra is not instal
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings

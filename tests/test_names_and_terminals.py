@@ -13,7 +13,7 @@ import numpy as np
 import processes
 import pytest
 
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.host.names import printable_name
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import first_look, open_recording

@@ -20,9 +20,8 @@ from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.ncc import NccEngine, smooth_weighted
 from rtelasto.cpu.residual_warp import warp_by_residual
 from rtelasto.cpu.windowed_correlation import correlation_volumes
-from rtelasto.domain import Elongation
 from rtelasto.errors import RtelastoError
-from rtelasto.protocols import StrainEngine
+from rtelasto.frames.strain import Elongation, StrainEngine
 
 
 def correlation_by_hand(pre, post, line, centre, shift, lag, half_window, half_lines):

@@ -10,7 +10,7 @@ import pytest
 
 from rtelasto.cpu.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.iq import IqFormat
 from rtelasto.sources import open_recording
 
 PHYSICS = {"sampling_freq_hz": 40e6, "center_freq_hz": 6.25e6, "line_pitch_m": 2e-4}

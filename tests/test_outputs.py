@@ -20,8 +20,9 @@ from rtelasto.cli.accuracy import accuracy
 from rtelasto.cli.bench import bench, write_json
 from rtelasto.cli.bench_live import latency, throughput
 from rtelasto.cli.demo import demo
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline import process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks import outputs

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import OverlappingEstimator, Pipeline
 from rtelasto.registry import open_engine

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.cpu.quality import bmode_db, post_warp_correlation
-from rtelasto.domain import Elongation, Grid, ResidualMotion, StretchedPair
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import Elongation, ResidualMotion, StretchedPair
 
 GRID = Grid(9, 1200, 19.25e-6, 0.3e-3, 2e-3)
 ROWS = Grid(9, 300, 4 * 19.25e-6, 0.3e-3, 2e-3)

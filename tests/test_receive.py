@@ -18,11 +18,10 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtelasto.channel_data import ChannelFormat, ChannelFrame
-from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat, IqFrame
-from rtelasto.protocols import FrameSource
+from rtelasto.frames.channel import ChannelFormat, ChannelFrame
+from rtelasto.frames.iq import IqFormat, IqFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.receive import Receiver
 from rtelasto.sender import RfSender
 from rtelasto.sequence import REORDER_WINDOW, SequenceCheck
@@ -100,7 +99,6 @@ def test_frames_come_through_whole_and_in_order():
         RfSender(LOOPBACK, send_hwm=100) as sender,
         Receiver(sender.endpoint, policy="every") as receiver,
     ):
-        assert isinstance(receiver, FrameSource)
         assert sender.wait_for_subscriber(PATIENCE_S)
         for frame in frames:
             sender.send(frame, rf_format)

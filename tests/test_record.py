@@ -17,8 +17,9 @@ from clock import Clock
 pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import Receiver, StrainReceiver
 from rtelasto.record import Recorder, RecordSettings

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from speckle import speckle_pair
 
-from rtelasto.domain import Elongation, RfFormat
+from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.strain import Elongation
 from rtelasto.offline import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sources import open_recording

@@ -8,8 +8,8 @@ import numpy as np
 import processes
 import pytest
 
-from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.receive import Receiver
 from rtelasto.replay import MAX_PAUSE_S, Replayer, shorten_pauses
 from rtelasto.sinks.hdf5 import RecordingWriter

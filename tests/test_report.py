@@ -13,8 +13,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the plot extra is not installed")
 
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.report import chosen_pairs, errors_against_truth
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.cpu.resample import engine_grid, resample_frame
-from rtelasto.domain import Elongation, RfFormat
+from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.strain import Elongation
 
 PUBLISHED = RfFormat(
     n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3

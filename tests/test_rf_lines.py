@@ -12,12 +12,13 @@ from scipy.signal import hilbert
 from speckle import speckle_pair
 
 from rtelasto import estimate
-from rtelasto.channel_data import ChannelFormat, ChannelFrame, PlaneWave
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.remodulate import Remodulator
-from rtelasto.domain import Elongation, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat, IqFrame, ScannerFormat
+from rtelasto.frames.channel import ChannelFormat, ChannelFrame, PlaneWave
+from rtelasto.frames.iq import IqFormat, IqFrame, ScannerFormat
+from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation
 from rtelasto.live import LiveReport, LiveRun
 from rtelasto.rf_lines import RfLines
 from rtelasto.sender import RfSender

@@ -7,7 +7,7 @@ from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.receive import Receiver
 from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
 from rtelasto.sockets import PublishingSocket

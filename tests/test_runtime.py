@@ -12,8 +12,9 @@ from speckle import speckle_pair
 
 from rtelasto.cpu.runtime import RUNTIMES, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import Elongation, RfFormat, StretchedPair
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.strain import Elongation, StretchedPair
 from rtelasto.registry import open_engine
 from rtelasto.settings import RunSettings
 

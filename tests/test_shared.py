@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rtelasto.domain import FramePair, Grid, RfFormat, RfFrame, StrainFrame
+from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.sequence import SequenceCheck

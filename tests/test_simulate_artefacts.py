@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import hilbert
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import Acoustics, resolution_cell_m2
 from rtelasto_engines.simulate.artefacts import Artefacts, Receiver
 from rtelasto_engines.simulate.echo import EchoModel

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.signal import hilbert
 
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import (
     OVERSAMPLING,
     Acoustics,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtelasto.domain import Grid
+from rtelasto.frames.rf import Grid
 from rtelasto_engines.simulate.ideal import circular_inclusion, random_field, strain_field
 from rtelasto_engines.simulate.motion import DisplacementField, material_points, truth_between
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.fem import solve

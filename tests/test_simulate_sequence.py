@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.hand import HandMotion, hand_path
 from rtelasto_engines.simulate.motion import material_points

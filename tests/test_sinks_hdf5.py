@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.protocols import StrainSink
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
@@ -147,7 +147,6 @@ def test_strain_is_stored_in_percent_with_its_grid_and_provenance(tmp_path):
     grid = Grid(24, 40, 7.5 * FORMAT.axial_step_m, FORMAT.line_pitch_m, FORMAT.start_depth_m)
     frames = strain_frames(grid)
     writer = StrainWriter(tmp_path / "out.h5", FORMAT, {"command": "process a.h5", "seed": 3})
-    assert isinstance(writer, StrainSink)
     with writer:
         for frame in frames:
             writer.write(frame)
@@ -302,7 +301,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     program = f"""
 import resource, signal, sys
 import numpy as np
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
 from rtelasto.sinks.hdf5 import RecordingWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails with EFBIG

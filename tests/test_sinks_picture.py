@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")

@@ -12,8 +12,8 @@ import processes
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.keys import KeyFolder
 from rtelasto.receive import Receiver
 from rtelasto.sender import RfSender

@@ -12,9 +12,9 @@ import pytest
 from channel_echoes import echoes, pressed_tissue
 from verasonics_file import write_workspace
 
-from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.sources import open_recording
 
 FREQUENCY_MHZ, C = 6.25, 1540.0

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
-from rtelasto.compose import compose
 from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.elongation import ElongationEstimator
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import Elongation, FramePair, Grid, ResidualMotion, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation, ResidualMotion, compose
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
 

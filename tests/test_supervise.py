@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import RfFormat
 from rtelasto.exit_codes import ExitCode
+from rtelasto.frames.rf import RfFormat
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.telemetry.counters import unaccounted

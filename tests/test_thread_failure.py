@@ -11,7 +11,7 @@ import processes
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.record import Recorder, RecordSettings
 from rtelasto.sender import RfSender
 from rtelasto.sidecar import Sidecar

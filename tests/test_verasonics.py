@@ -10,7 +10,7 @@ import octave
 import pytest
 from test_live import free_endpoint
 
-from rtelasto.domain import StrainFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.live import LiveRun
 from rtelasto.receive import Receiver
 from rtelasto.settings import RunSettings

@@ -21,7 +21,8 @@ import processes
 import psutil
 import pytest
 
-from rtelasto.domain import Grid, RfFormat, StrainFrame
+from rtelasto.frames.rf import Grid, RfFormat
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter

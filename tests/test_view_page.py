@@ -13,7 +13,8 @@ import numpy as np
 import processes
 import pytest
 
-from rtelasto.domain import Grid, RfFormat, StrainFrame
+from rtelasto.frames.rf import Grid, RfFormat
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import StrainReceiver
 from rtelasto.regions import Region, measure_regions

@@ -16,8 +16,9 @@ import numpy as np
 import processes
 import pytest
 
-from rtelasto.domain import Grid, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
 from rtelasto.wire_strain import Status
 

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rtelasto.channel_data import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat, IqFrame
+from rtelasto.frames.channel import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
+from rtelasto.frames.iq import IqFormat, IqFrame
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.wire import CAUSES, MAX_HEADER_BYTES, WireFault
 from rtelasto.wire_rf import decode_rf, encode_rf, wire_samples
 from rtelasto.wire_strain import (

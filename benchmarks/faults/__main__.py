@@ -21,7 +21,7 @@ from benchmarks.faults.fault import Fault, rig_of
 from benchmarks.faults.rig import PUBLISHED, FaultRig
 from benchmarks.faults.table import tables, write_tables
 from benchmarks.faults.trial import Outcome, try_fault
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 
 FAULTS = (*of_scanner.FAULTS, *of_link.FAULTS, *of_network.FAULTS, *of_host.FAULTS)
 

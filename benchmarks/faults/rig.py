@@ -26,7 +26,7 @@ import psutil
 from benchmarks.faults.link import Link
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.closing import Closing
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.counters import unaccounted
 

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.faults.rubbish import RUBBISH
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.subscribe import MAX_MESSAGE_BYTES
 from rtelasto.timing import timing_frames

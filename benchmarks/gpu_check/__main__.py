@@ -31,8 +31,8 @@ from benchmarks.gpu_check.report import (
     run_check,
     write_outcomes,
 )
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.gpu.probe import DEVICES, find_gpu
 
 _SMALL = (

@@ -17,8 +17,9 @@ from rtelasto.accuracy.tissues import held_out_pairs
 from rtelasto.cpu.quality import bmode_db, post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.devices import open_estimator
-from rtelasto.domain import FramePair, ResidualMotion, RfFormat, RfFrame, StrainFrame
 from rtelasto.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import ResidualMotion, StrainFrame
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.quality import bmode_db as bmode_db_on_gpu
 from rtelasto.gpu.workspace import Workspace

@@ -15,7 +15,7 @@ from rtelasto.bench.floor import engine_floor
 from rtelasto.bench.latency import measure_latency
 from rtelasto.bench.rates import gpu_rates
 from rtelasto.bench.throughput import measure_throughput
-from rtelasto.domain import FramePair
+from rtelasto.frames.rf import FramePair
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.graph import Sequence
 

@@ -11,11 +11,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from benchmarks.peers import Peer, Work
-from rtelasto.compose import compose
 from rtelasto.cpu.ncc import NccEngine
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import FramePair, RfFrame
-from rtelasto.protocols import StrainEngine
+from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.frames.strain import StrainEngine, compose
 from rtelasto.registry import open_engine
 from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 
 Float64Array = NDArray[np.float64]
 

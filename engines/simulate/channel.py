@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.channel_data import ChannelFormat
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamform_settings import BeamformSettings
-from rtelasto.domain import Float32Image, Grid
 from rtelasto.errors import MissingExtraError
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.rf import Float32Image, Grid
 from rtelasto_engines.simulate.fem import solve
 from rtelasto_engines.simulate.pair import SimulatedPair
 from rtelasto_engines.simulate.tissue import PUBLISHED_YOUNG_KPA, Inclusion, Tissue

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.host.compiled import kernel
 from rtelasto_engines.simulate.acoustics import Acoustics, beam_at, pulse_tables
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import Grid
+from rtelasto.frames.rf import Grid
 from rtelasto_engines.simulate.interpolation import (
     along_depth,
     displacement_at,

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto_engines.simulate.artefacts import Receiver
 from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.fem import TissueMotion, solve

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import (
     Acoustics,
     beam_at,

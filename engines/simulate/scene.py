@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.fem import Boundary, TissueMotion

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rtelasto.domain import Grid, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto_engines.simulate.artefacts import Artefacts, Receiver
 from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.fem import solve

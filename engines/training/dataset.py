@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.resample import engine_grid, resample_frame
-from rtelasto.domain import Elongation, Grid
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import Elongation
 from rtelasto_engines.simulate.pair import Kind, SimulatedPair, simulate_pair
 
 SAMPLES_PER_WAVELENGTH = 6.4

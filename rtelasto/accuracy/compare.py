@@ -12,12 +12,11 @@ from rtelasto.accuracy import metrics
 from rtelasto.accuracy.regions import Windows, edge_profile, judged_pixels, strain_windows
 from rtelasto.accuracy.strain_windows import WindowSweep
 from rtelasto.accuracy.tissues import HeldOutPair, Kind
-from rtelasto.compose import compose
 from rtelasto.cpu.am import AmEngine
 from rtelasto.cpu.ncc import NccEngine
-from rtelasto.domain import Float32Image, FramePair, Grid, StrainFrame
 from rtelasto.estimator import CpuEstimator
-from rtelasto.protocols import StrainEngine
+from rtelasto.frames.rf import Float32Image, FramePair, Grid
+from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
 from rtelasto_engines.simulate.motion import Truth
 
 TRUTH = "truth"

@@ -10,7 +10,7 @@ import numpy as np
 from rtelasto.accuracy.agreement_plots import draw_agreement
 from rtelasto.accuracy.compare import TRUTH, Column, Comparison, Example
 from rtelasto.accuracy.summary import Shown, spread
-from rtelasto.domain import Grid
+from rtelasto.frames.rf import Grid
 from rtelasto.sinks.outputs import load_matplotlib, save_figure
 
 if TYPE_CHECKING:

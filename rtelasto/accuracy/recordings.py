@@ -19,8 +19,9 @@ from scipy.ndimage import uniform_filter
 
 from rtelasto.accuracy import metrics
 from rtelasto.accuracy.compare import Column, Competitor
-from rtelasto.domain import FramePair, Grid, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import FramePair, Grid, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
 from rtelasto.sources import open_recording
 

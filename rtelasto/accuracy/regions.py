@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter, uniform_filter
 
-from rtelasto.domain import Grid
+from rtelasto.frames.rf import Grid
 from rtelasto_engines.simulate.motion import Truth
 from rtelasto_engines.simulate.tissue import Inclusion
 

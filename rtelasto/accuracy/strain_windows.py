@@ -10,7 +10,7 @@ import copy
 
 from rtelasto.cpu.am import AmEngine
 from rtelasto.cpu.ncc import NccEngine
-from rtelasto.domain import Elongation, ResidualMotion, StretchedPair
+from rtelasto.frames.strain import Elongation, ResidualMotion, StretchedPair
 
 STRAIN_WINDOWS = (21, 31, 45, 61, 91, 121, 161, 241, 341)
 """Lengths of the fit in samples at 12.8 a wavelength of depth (6.4 per wavelength of the echo)."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from rtelasto.domain import FramePair, RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto_engines.simulate.channel import simulate_channel_pair
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 from rtelasto_engines.simulate.tissue import Inclusion

@@ -22,7 +22,7 @@ import onnxruntime as ort
 
 from rtelasto.bench.rates import Rates, cpu_rates, gpu_rates
 from rtelasto.devices import choose
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.host.threads import available_cores
 from rtelasto.registry import model_path
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.bench.rig import Arrival, Burst, Rig
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.sinks.outputs import load_matplotlib, save_figure
 from rtelasto.telemetry.latency import LatencySummary
 

@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass
 from time import monotonic_ns
 
-from rtelasto.domain import RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.replay import LATE_NS
 from rtelasto.sender import RfSender
 from rtelasto.timing import timing_frames

@@ -22,8 +22,8 @@ import psutil
 
 from rtelasto.bench.rf_sender import Sent
 from rtelasto.closing import Closing
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.receive import StrainReceiver
 from rtelasto.wire_strain import StrainMessage

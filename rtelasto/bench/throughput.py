@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtelasto.bench.rig import Burst, Rig
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 
 _WARM_UP_FRAMES = 20
 _WARM_UP_FPS = 10.0

@@ -59,7 +59,7 @@ def build(
         Compile it even where there is a plan already, as after a damaged one.
     """
     from rtelasto.devices import network_files
-    from rtelasto.domain import MAX_LINES, MAX_SAMPLES
+    from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES
     from rtelasto.gpu.probe import find_gpu
     from rtelasto.gpu.runtimes import plan_for, plan_library
 

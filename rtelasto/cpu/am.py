@@ -15,7 +15,8 @@ from rtelasto.cpu.classical import output_grid, require_positive, require_whole_
 from rtelasto.cpu.dynamic_programming import seed_displacement
 from rtelasto.cpu.kalman import kalman_smooth
 from rtelasto.cpu.least_squares import least_squares_strain, window_points
-from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
+from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 # The seed line starts whole samples off, the others where their neighbour ended.
 SEED_STEPS = 10

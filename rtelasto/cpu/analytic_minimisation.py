@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.line_threads import run_side_by_side
 from rtelasto.cpu.residual_warp import read_between, reading_tables
-from rtelasto.domain import Float32Image
+from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.channel_data import ChannelFormat
 from rtelasto.cpu.resample import FASTMATH, finite
+from rtelasto.frames.channel import ChannelFormat
 from rtelasto.host.compiled import kernel
 
 SAMPLES_PER_PERIOD = 32  # of the result: reading it linearly then errs by at most 0.5 %

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.resample import FASTMATH, finite, readable
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto.host.compiled import kernel
 
 BASEBAND_RATE = 0.8  # complex samples per period of the centre frequency

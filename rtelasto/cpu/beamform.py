@@ -12,13 +12,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, readable
-from rtelasto.domain import Float32Image, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
+from rtelasto.frames.rf import Float32Image, RfFormat
 from rtelasto.host.compiled import kernel
 
 _IRREGULAR = 0.05

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.resample import FASTMATH
-from rtelasto.domain import Grid, RfFormat, RfFrame
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.host.compiled import kernel
 
 DYNAMIC_RANGE_DB = 60.0

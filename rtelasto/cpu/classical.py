@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.domain import Grid
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid
 
 
 def output_grid(grid: Grid, axial_stride: int) -> Grid:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, LARGEST, readable
-from rtelasto.domain import Float32Image, RfFormat
+from rtelasto.frames.rf import Float32Image, RfFormat
 from rtelasto.host.compiled import kernel
 
 MEAN_WAVELENGTHS = 4.0

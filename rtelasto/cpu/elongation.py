@@ -19,7 +19,8 @@ from rtelasto.cpu.global_motion import at_rest
 from rtelasto.cpu.refine import Refinement, Refiner
 from rtelasto.cpu.texture import Texture, texture
 from rtelasto.cpu.wide_search import wide_search
-from rtelasto.domain import Elongation, Float32Image, FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import Float32Image, FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import Elongation
 
 # Refinement from rest is believed when this fraction of the blocks correlates at least so well.
 BELIEVED_CORRELATION = 0.45

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from rtelasto.cpu.runtime import OnnxRuntime, OpenVino, Runtime, check_runtime
-from rtelasto.domain import Grid, ResidualMotion, StretchedPair
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 _INPUTS = ("pre", "post")
 _OUTPUTS = ("displacement", "strain")

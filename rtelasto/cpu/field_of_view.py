@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.median import median
-from rtelasto.domain import Float32Image, Grid, RfFrame
+from rtelasto.frames.rf import Float32Image, Grid, RfFrame
 
 
 def all_finite(samples: NDArray[np.generic]) -> bool:

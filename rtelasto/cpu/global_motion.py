@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.resample import FASTMATH
-from rtelasto.domain import Elongation, RfFormat
+from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.strain import Elongation
 from rtelasto.host.compiled import kernel
 
 Vector = NDArray[np.float64]

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 
 N_PHASES = 512
 POLYNOMIAL_TAPS = 12

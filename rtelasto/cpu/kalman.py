@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from rtelasto.domain import Float32Image
+from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
 # Lines by rows over which the local statistics are taken.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.domain import Float32Image
+from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
 # Where less than this part of the depths' variance carries weight, a slope would be mostly noise and

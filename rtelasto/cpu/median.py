@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtelasto.domain import Float32Image
+from rtelasto.frames.rf import Float32Image
 
 _NOT_A_NUMBER = np.uint32(0xFFFFFFFF)  # in the order of floats, above infinity
 

@@ -24,7 +24,8 @@ from rtelasto.cpu.kalman import kalman_smooth
 from rtelasto.cpu.least_squares import least_squares_strain, window_points
 from rtelasto.cpu.residual_warp import warp_by_residual
 from rtelasto.cpu.windowed_correlation import correlation_volumes
-from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
+from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 # Rows of the output grid per row of the coarse one.
 COARSE_ROWS = 4

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH
-from rtelasto.domain import Float32Image, ResidualMotion, StretchedPair
+from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.strain import ResidualMotion, StretchedPair
 from rtelasto.host.compiled import kernel
 
 WINDOW_WAVELENGTHS = 3.0

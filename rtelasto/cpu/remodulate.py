@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, finite
-from rtelasto.domain import MAX_SAMPLES, Float32Image, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.iq import IqFormat
+from rtelasto.frames.rf import MAX_SAMPLES, Float32Image, RfFormat
 from rtelasto.host.compiled import kernel
-from rtelasto.iq_data import IqFormat
 
 N_TAPS = 16
 N_PHASES = 512

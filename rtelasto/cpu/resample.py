@@ -22,7 +22,8 @@ from rtelasto.cpu.interpolation import (
     lateral_taps,
     polynomial_filters,
 )
-from rtelasto.domain import Elongation, Float32Image, Grid, RfFormat
+from rtelasto.frames.rf import Float32Image, Grid, RfFormat
+from rtelasto.frames.strain import Elongation
 from rtelasto.host.compiled import kernel
 
 # Reassociation lets sums vectorise; NaNs keep their meaning, because samples may be NaN.

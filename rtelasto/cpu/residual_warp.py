@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
-from rtelasto.domain import Float32Image
+from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
 AXIAL_TAPS, AXIAL_PHASES, AXIAL_PASS_EDGE = 8, 512, 0.35

@@ -18,8 +18,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
 
-from rtelasto.domain import Float32Image
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.rf import Float32Image
 
 RUNTIMES = ("onnxruntime", "openvino", "openvino-bf16")
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from rtelasto.cpu.elongation import ElongationEstimator, ElongationFit
 from rtelasto.cpu.resample import FASTMATH, engine_grid, resample_frame
-from rtelasto.domain import FramePair, Grid, RfFormat, StretchedPair
+from rtelasto.frames.rf import FramePair, Grid, RfFormat
+from rtelasto.frames.strain import StretchedPair
 from rtelasto.host.compiled import kernel
 
 

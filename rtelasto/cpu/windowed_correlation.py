@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.line_threads import over_lines
-from rtelasto.domain import Float32Image
+from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
 # Sums may be reordered to vectorise; infinities and NaNs keep their meaning.

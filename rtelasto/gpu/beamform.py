@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from rtelasto.channel_data import ChannelFormat
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamform_settings import BeamformSettings
-from rtelasto.domain import Float32Image
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.rf import Float32Image
 from rtelasto.gpu.probe import installed
 
 TUKEY_ALPHA = {"boxcar": 0.0, "tukey": 0.5, "hann": 1.0}

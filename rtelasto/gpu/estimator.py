@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from rtelasto.cpu.field_of_view import outside_view, summarise
-from rtelasto.domain import FramePair, RfFormat, RfFrame, StrainFrame
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.gpu.engine import GpuEngine
 from rtelasto.gpu.graph import Sequence, Stage
 from rtelasto.gpu.kernels import Kernels

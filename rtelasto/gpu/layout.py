@@ -20,7 +20,7 @@ from rtelasto.cpu import (
     wide_search,
 )
 from rtelasto.cpu.baseband import FILTER_SPANS, Baseband, baseband_sampling, demodulator
-from rtelasto.domain import Grid, RfFormat
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.gpu.source import CHUNK, SPAN
 
 # Fits compare every block with every other: beyond this it would be the whole of a frame's time.

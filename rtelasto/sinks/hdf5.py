@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.zea_file import GZIP, Packing, ZeaFile, snake_case
 
 Provenance = Mapping[str, str | int | float]
@@ -184,7 +185,7 @@ _STRAIN_MAPS = {
 class StrainWriter(ZeaFile):
     """Writes strain frames one by one: strain in %, displacement in m, correlation, quality.
 
-    A `StrainSink`. All frames must lie on one grid.
+    All frames must lie on one grid.
 
     Parameters
     ----------

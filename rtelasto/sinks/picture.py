@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import Grid, RfFrame, StrainFrame
+from rtelasto.frames.rf import Grid, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.sinks.outputs import PICTURE, check_suffix, load_matplotlib, save_figure
 

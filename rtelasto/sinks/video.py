@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import RfFrame, StrainFrame
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.rf import RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.output_file import OutputFile
 from rtelasto.sinks.outputs import VIDEO, WRITTEN_BY, check_suffix
 from rtelasto.sinks.picture import Drawing

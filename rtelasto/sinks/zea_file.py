@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.host.names import printable_name
 from rtelasto.sinks.latched_file import LatchedFile
 from rtelasto.sinks.output_file import OutputFile

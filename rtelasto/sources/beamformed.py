@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rtelasto.channel_data import ChannelFormat
 from rtelasto.cpu.beamform import Beamformer
-from rtelasto.domain import Float32Image
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.rf import Float32Image
 from rtelasto.sources.contents import PHYSICS, Contents, Overrides
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat
 from rtelasto.sources.axes import MAX_AXES, FrameStack, check_real, parse_axes
 from rtelasto.sources.axis_evidence import guess_axes
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES

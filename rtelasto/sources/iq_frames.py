@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.remodulate import Remodulator
-from rtelasto.domain import Float32Image
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.iq import IqFormat
+from rtelasto.frames.rf import Float32Image
 from rtelasto.sources.contents import PHYSICS, Contents, Overrides
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.iq import IqFormat
 from rtelasto.sources import plus_tags
 from rtelasto.sources.axes import FrameStack
 from rtelasto.sources.axis_evidence import oscillates

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.domain import RfFormat, RfFrame
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.host.names import printable_name
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Recording(Closing):
-    """RF frames in acquisition order; a `FrameSource`, a sequence and a context manager.
+    """RF frames in acquisition order: a sequence and a context manager.
 
     Opened by `rtelasto.sources.open_recording`. Only the frame asked for is read from disk.
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, Grid, StrainFrame
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_STRAIN_FRAMES, MAX_STRAIN_PIXELS, one_line

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtelasto.domain import Grid, RfFormat
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.sources.hdf5_storage import check_storage, scalar
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES
 

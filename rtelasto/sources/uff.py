@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rtelasto.channel_data import ChannelFormat, PlaneWave
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.channel import ChannelFormat, PlaneWave
 from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.hdf5_storage import check_storage

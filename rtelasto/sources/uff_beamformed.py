@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat
+from rtelasto.frames.iq import IqFormat
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.hdf5_storage import check_storage
 from rtelasto.sources.iq_frames import carrier_hz, iq_contents

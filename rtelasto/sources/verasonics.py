@@ -14,8 +14,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rtelasto.channel_data import MAX_ACQUISITIONS, ChannelFormat, FocusedBeam, PlaneWave, Transmit
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import (
+    MAX_ACQUISITIONS,
+    ChannelFormat,
+    FocusedBeam,
+    PlaneWave,
+    Transmit,
+)
 from rtelasto.sources.beamformed import beamformed_contents, refuse_overrides
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.hdf5_storage import check_storage, numbers

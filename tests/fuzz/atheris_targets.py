@@ -15,7 +15,9 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(include=["rtelasto.wire", "rtelasto.sources", "rtelasto.domain"]):
+with atheris.instrument_imports(
+    include=["rtelasto.wire", "rtelasto.sources", "rtelasto.frames.rf"]
+):
     from fuzz import messages
     from fuzz.file_cases import case, write
     from fuzz.seed_files import KINDS, Seed, seeds

@@ -15,7 +15,8 @@ import numpy as np
 import scipy.io
 from verasonics_file import write_workspace
 
-from rtelasto.domain import Grid, RfFormat, RfFrame, StrainFrame
+from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto_engines.simulate.motion import DisplacementField
 

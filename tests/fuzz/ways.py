@@ -8,10 +8,10 @@ from random import Random
 import numpy as np
 
 from fuzz.messages import Parts, message
-from rtelasto.channel_data import ChannelFormat, FocusedBeam, PlaneWave
-from rtelasto.domain import RfFormat
 from rtelasto.errors import RtelastoError
-from rtelasto.iq_data import IqFormat, ScannerFormat, scanner_frame
+from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
+from rtelasto.frames.iq import IqFormat, ScannerFormat, scanner_frame
+from rtelasto.frames.rf import RfFormat
 from rtelasto.wire_rf import encode_rf
 
 SIZES = (1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 64, 200)

@@ -1,4 +1,4 @@
-// The total motion (rtelasto/compose.py), how well the frames agree after it
+// The total motion (rtelasto/frames/strain.py), how well the frames agree after it
 // (rtelasto/cpu/quality.py), and the two medians that sum a strain frame up.
 
 // Grid: (chunks of the output).

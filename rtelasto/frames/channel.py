@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, check_physics, check_samples
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, check_physics, check_samples
 
 MAX_ACQUISITIONS = 1024
 MAX_ANGLE_RAD = math.radians(60.0)

@@ -8,9 +8,16 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.channel_data import ChannelFormat, ChannelFrame
-from rtelasto.domain import MAX_LINES, MAX_SAMPLES, RfFormat, RfFrame, check_physics, check_samples
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat, ChannelFrame
+from rtelasto.frames.rf import (
+    MAX_LINES,
+    MAX_SAMPLES,
+    RfFormat,
+    RfFrame,
+    check_physics,
+    check_samples,
+)
 
 Carrier = Literal["removed", "kept"]
 CARRIERS: tuple[str, ...] = get_args(Carrier)

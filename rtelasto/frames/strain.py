@@ -1,0 +1,189 @@
+"""Strain: the motion of a pair, global and residual, and the frame that is published.
+
+Axes and signs as in `rtelasto.frames.rf`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.frames.rf import Float32Image, Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Elongation:
+    """The global part of the motion between two frames, linear in depth and across the lines.
+
+    Axial displacement u(x, z) = axial_offset_m + axial_tilt·x + (axial_slope + axial_slope_tilt_per_m·x)·z,
+    lateral displacement v(x) = lateral_offset_m + lateral_slope·x, so that
+    pre(x, z) = post(x + v, z + u), with x from the image centre and z from the transducer face, in m.
+    """
+
+    axial_offset_m: float = 0.0
+    axial_tilt: float = 0.0
+    axial_slope: float = 0.0
+    axial_slope_tilt_per_m: float = 0.0
+    lateral_offset_m: float = 0.0
+    lateral_slope: float = 0.0
+
+    def axial_displacement_m(
+        self, lateral_m: NDArray[np.floating], depth_m: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """u(x, z) for broadcastable x and z, in m."""
+        return (
+            self.axial_offset_m
+            + self.axial_tilt * lateral_m
+            + self.axial_strain(lateral_m) * depth_m
+        )
+
+    def axial_strain(self, lateral_m: NDArray[np.floating]) -> NDArray[np.floating]:
+        """∂u/∂z at x, dimensionless; it does not depend on depth."""
+        return self.axial_slope + self.axial_slope_tilt_per_m * lateral_m
+
+    def lateral_displacement_m(self, lateral_m: NDArray[np.floating]) -> NDArray[np.floating]:
+        """v(x), in m."""
+        return self.lateral_offset_m + self.lateral_slope * lateral_m
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StretchedPair:
+    """A pair on the engine's grid, the post-compression frame warped by the global elongation.
+
+    ``pre`` and ``post`` are float32 (n_lines, n_depths) of ``grid``, free of offset and hum, 0 where
+    nothing was recorded, scaled together so that their joint RMS is 1. What is left between them is the
+    residual r: pre(z) = post(z + r(z)).
+    ``samples_per_wavelength`` is that of the grid.
+    """
+
+    pre: Float32Image
+    post: Float32Image
+    grid: Grid
+    elongation: Elongation
+    samples_per_wavelength: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResidualMotion:
+    """What an engine returns: the motion left in a stretched pair, on the engine's output grid.
+
+    ``axial_displacement_m`` and ``axial_strain`` are float32 (n_lines, n_depths) of ``grid``.
+    """
+
+    axial_displacement_m: Float32Image
+    axial_strain: Float32Image
+    grid: Grid
+
+
+@runtime_checkable
+class StrainEngine(Protocol):
+    """Turns a stretched pair into the residual motion left in it.
+
+    ``samples_per_wavelength`` is the axial sampling of the grid that the engine wants its pairs on,
+    or None where any grid will do.
+    """
+
+    name: str
+    samples_per_wavelength: float | None
+
+    def estimate(self, pair: StretchedPair) -> ResidualMotion: ...
+
+
+class ReadOnlyCounts(dict[str, int]):
+    """Numbers by name that cannot be changed; otherwise a dict, for all that copies, sends or prints one.
+
+    Raises
+    ------
+    TypeError
+        On every attempt to change it.
+    """
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the counts of a strain frame are read-only: use StrainFrame.replace")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[ReadOnlyCounts], tuple[dict[str, int]]]:
+        return type(self), (dict(self),)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StrainFrame:
+    """Axial strain and displacement of one pair.
+
+    All images are float32 (n_lines, n_depths) of ``grid``: ``axial_strain`` = ∂u/∂z (dimensionless,
+    compression negative), ``axial_displacement_m`` = u at pre-compression points, positive away from
+    the probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames
+    after warping by u. ``quality`` is the median of ``correlation`` and ``applied_strain`` the median
+    of ``axial_strain``, over every pixel that is a number and lies in the field of view. Dead lines lie
+    in it: their correlation is 0 and counts, so that quality falls to 0 when half of the lines are dead.
+    Where the pre-compression frame is NaN is outside; correlation is 0 there and does not count.
+
+    ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of everything lost so far, by
+    cause; both are read-only copies of what they are made from. ``clock`` names the clock of
+    ``acquired_ns``. ``age_ns`` is the time from acquisition
+    to publishing, None where the scanner's clock cannot tell it, and ``stale`` says that it was published
+    too old to be called live. ``bmode``, where it was asked for, is the brightness of the pre-compression
+    frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
+    """
+
+    axial_strain: Float32Image
+    axial_displacement_m: Float32Image
+    correlation: Float32Image
+    grid: Grid
+    frame_ids: tuple[int, int] = (0, 0)
+    acquired_ns: int = 0
+    published_ns: int = 0
+    age_ns: int | None = None
+    stale: bool = False
+    stream: str = ""
+    clock: str = "unknown"
+    engine: str = ""
+    quality: float = math.nan
+    applied_strain: float = math.nan
+    stage_ns: Mapping[str, int] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
+    bmode: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("stage_ns", "drops"):
+            object.__setattr__(self, name, ReadOnlyCounts(getattr(self, name)))
+
+    def replace(self, **changes: object) -> StrainFrame:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+def compose(elongation: Elongation, residual: ResidualMotion) -> tuple[Float32Image, Float32Image]:
+    """Total axial displacement and strain at pre-compression points.
+
+    The post-compression frame was read at x + v, z + u_g before the engine saw it, so
+    pre(x, z) = post(x + v, z + r + u_g(x, z + r)): the global part is taken at the depth to which the
+    residual leads, u = r + u_g(x, z + r), and by the chain rule ∂u/∂z = r' + u_g' (1 + r').
+
+    Parameters
+    ----------
+    elongation
+        The global motion that was taken out.
+    residual
+        The motion r that an engine found in the stretched pair, and its strain r'.
+
+    Returns
+    -------
+    axial_displacement_m, axial_strain : float32 (n_lines, n_depths) of ``residual.grid``
+    """
+    grid = residual.grid
+    lateral_m = grid.lateral_m[:, None]
+    global_strain = np.asarray(elongation.axial_strain(lateral_m), dtype=np.float32)
+    at_rest = np.asarray(elongation.axial_displacement_m(lateral_m, grid.depth_m), dtype=np.float32)
+    r = residual.axial_displacement_m
+    displacement = at_rest + (np.float32(1.0) + global_strain) * r
+    strain = residual.axial_strain * (np.float32(1.0) + global_strain) + global_strain
+    return displacement, strain
