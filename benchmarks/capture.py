@@ -34,7 +34,7 @@ from rtelasto.keys import KeyFolder
 from rtelasto.receive import StrainReceiver
 from rtelasto.sender import RfSender
 from rtelasto.timing import timing_frames
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "security.md"
 SMALL = RfFormat(

@@ -29,7 +29,7 @@ from typing import Final
 from rtelasto.endpoints import is_local
 from rtelasto.errors import RtelastoError
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 # Quartz keeps within 100 ppm, and two of them may drift apart.
 DRIFT_PPM: Final = 200

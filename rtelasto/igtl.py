@@ -24,7 +24,7 @@ from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.rf import Grid
 from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 STRAIN_DEVICE = "Strain"
 BMODE_DEVICE = "BMode"

@@ -15,8 +15,8 @@ from rtelasto.closing import Closing
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire import TOPIC_STATUS, TOPIC_STRAIN, Part
-from rtelasto.wire_strain import Status, encode_status, encode_strain
+from rtelasto.wire.message import TOPIC_STATUS, TOPIC_STRAIN, Part
+from rtelasto.wire.strain import Status, encode_status, encode_strain
 
 
 class StrainPublisher(Closing):

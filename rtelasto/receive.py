@@ -14,9 +14,9 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.sequence import Position, SequenceCheck
 from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
-from rtelasto.wire_rf import decode_rf
-from rtelasto.wire_strain import Status, StrainMessage, decode_status, decode_strain
+from rtelasto.wire.message import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
+from rtelasto.wire.rf import decode_rf
+from rtelasto.wire.strain import Status, StrainMessage, decode_status, decode_strain
 
 
 class _Receiver(Closing, Generic[Item]):

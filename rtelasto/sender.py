@@ -13,8 +13,8 @@ from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFormat, scanner_frame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire import TOPIC_RF
-from rtelasto.wire_rf import encode_rf, wire_samples
+from rtelasto.wire.message import TOPIC_RF
+from rtelasto.wire.rf import encode_rf, wire_samples
 
 _CLOCKS = {"monotonic": monotonic_ns, "unix": time_ns}
 

@@ -18,7 +18,7 @@ from rtelasto.endpoints import UNSHARED, host_of, is_local
 from rtelasto.errors import RtelastoError
 from rtelasto.keys import KeyFolder
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
+from rtelasto.wire.message import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 
 # A machine from which nothing has come for KEEPALIVE_IDLE_S is asked, once, whether it is there; if it has
 # not answered KEEPALIVE_INTERVAL_S later, the connection is made anew. TCP asks, not ZeroMQ: its heartbeats

@@ -17,7 +17,7 @@ from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
 from rtelasto.sockets import RECONNECT_IVL_MS, SubscribingSocket
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.logs import RateLimit, more
-from rtelasto.wire import MAX_PARTS, WireFault
+from rtelasto.wire.message import MAX_PARTS, WireFault
 
 Item = TypeVar("Item")
 Policy = Literal["latest", "every"]

@@ -9,7 +9,7 @@ import numpy as np
 from rtelasto.devices import open_estimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.telemetry.latency import Latencies, LatencySummary
-from rtelasto.wire_rf import decode_rf, encode_rf
+from rtelasto.wire.rf import decode_rf, encode_rf
 
 _WARM_UP = 2
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rtelasto.wire_strain import Status
+from rtelasto.wire.strain import Status
 
 DEADLINE_S = 120.0
 

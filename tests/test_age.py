@@ -21,7 +21,7 @@ from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.timing import timing_frames
 from rtelasto.view import ViewSettings
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 AWAY, HERE = "tcp://10.0.0.5:5555", "tcp://127.0.0.1:5555"
 MS, S = 1_000_000, 1_000_000_000

@@ -16,7 +16,7 @@ import zmq
 
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sender import RfSender
-from rtelasto.wire_rf import encode_rf
+from rtelasto.wire.rf import encode_rf
 
 PATIENCE_S = 60.0
 # Time for two heartbeats and more: what is waited for is that nothing happens.

@@ -25,8 +25,8 @@ from rtelasto.errors import RtelastoError
 from rtelasto.pair import PairPolicy
 from rtelasto.shared import SharedState
 from rtelasto.sources import first_look, open_recording
-from rtelasto.wire import WireFault
-from rtelasto.wire_rf import decode_rf
+from rtelasto.wire.message import WireFault
+from rtelasto.wire.rf import decode_rf
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(path for path in (CORPUS / "files").glob("*/*") if path.is_dir())

@@ -17,8 +17,8 @@ from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sockets import PublishingSocket
 from rtelasto.timing import timing_frames
-from rtelasto.wire import TOPIC_RF
-from rtelasto.wire_rf import encode_rf
+from rtelasto.wire.message import TOPIC_RF
+from rtelasto.wire.rf import encode_rf
 
 pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
 pytest.importorskip("hdf5plugin", reason="the record extra is not installed")

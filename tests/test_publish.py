@@ -14,7 +14,7 @@ from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
 from rtelasto.receive import StrainReceiver
-from rtelasto.wire_strain import decode_strain
+from rtelasto.wire.strain import decode_strain
 
 LOOPBACK = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0

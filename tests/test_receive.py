@@ -28,7 +28,7 @@ from rtelasto.sequence import REORDER_WINDOW, SequenceCheck
 from rtelasto.sockets import PublishingSocket
 from rtelasto.subscribe import Subscription
 from rtelasto.telemetry.counters import Counters
-from rtelasto.wire_rf import encode_rf
+from rtelasto.wire.rf import encode_rf
 
 LOOPBACK = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0

@@ -11,7 +11,7 @@ from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.receive import Receiver
 from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
 from rtelasto.sockets import PublishingSocket
-from rtelasto.wire_rf import encode_rf
+from rtelasto.wire.rf import encode_rf
 
 PATIENCE_S = 60.0
 SAMPLES = np.ones((4, 256), np.int16)

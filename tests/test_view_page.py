@@ -20,7 +20,7 @@ from rtelasto.receive import StrainReceiver
 from rtelasto.regions import Region, measure_regions
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
 

@@ -20,7 +20,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.publish import StrainPublisher
-from rtelasto.wire_strain import Status
+from rtelasto.wire.strain import Status
 
 websockets = pytest.importorskip("websockets", reason="the view extra is not installed")
 pytest.importorskip("uvicorn", reason="the view extra is not installed")

@@ -18,9 +18,9 @@ from rtelasto.frames.channel import ChannelFormat, ChannelFrame, FocusedBeam, Pl
 from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.wire import CAUSES, MAX_HEADER_BYTES, WireFault
-from rtelasto.wire_rf import decode_rf, encode_rf, wire_samples
-from rtelasto.wire_strain import (
+from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault
+from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
+from rtelasto.wire.strain import (
     Status,
     decode_status,
     decode_strain,

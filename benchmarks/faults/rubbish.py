@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgpack
 
-from rtelasto.wire import Part
+from rtelasto.wire.message import Part
 
 Rubbish = Callable[[list[Part]], list[Part]]
 

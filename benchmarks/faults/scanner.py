@@ -41,8 +41,8 @@ from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sockets import PublishingSocket
 from rtelasto.subscribe import MAX_MESSAGE_BYTES
 from rtelasto.timing import timing_frames
-from rtelasto.wire import TOPIC_RF, Part
-from rtelasto.wire_rf import encode_rf, wire_samples
+from rtelasto.wire.message import TOPIC_RF, Part
+from rtelasto.wire.rf import encode_rf, wire_samples
 
 # Back and forth over three frames, so that every pair strains alike.
 _ORDER = (0, 1, 2, 1)

@@ -20,8 +20,8 @@ import numpy as np
 
 from rtelasto.sockets import PublishingSocket
 from rtelasto.timing import timing_frames
-from rtelasto.wire import TOPIC_RF
-from rtelasto.wire_rf import encode_rf
+from rtelasto.wire.message import TOPIC_RF
+from rtelasto.wire.rf import encode_rf
 
 SUBSCRIBER_S = 120.0
 # Kinds of rubbish on the RF stream. The last does not even leave the sender: nobody subscribes to it.

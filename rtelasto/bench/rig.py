@@ -26,7 +26,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.receive import StrainReceiver
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 # Longer than loading and compiling take on a slow machine.
 _START_S = 120.0

@@ -25,7 +25,7 @@ from rtelasto.sinks.picture import save_picture
 from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import losses
 from rtelasto.telemetry.latency import Latencies
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 # Compilation on a first run takes the most of it.
 _START_S = 240.0

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from rtelasto.view.page_message import pack_frame, pack_images
-from rtelasto.wire_strain import StrainMessage
+from rtelasto.wire.strain import StrainMessage
 
 
 class LiveFrame:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rtelasto.telemetry.counters import losses
-from rtelasto.wire_strain import Status, StrainMessage
+from rtelasto.wire.strain import Status, StrainMessage
 
 NO_STRAIN = -32768
 _LARGEST = 32767

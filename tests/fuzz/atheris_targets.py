@@ -16,7 +16,7 @@ from random import Random
 import atheris
 
 with atheris.instrument_imports(
-    include=["rtelasto.wire", "rtelasto.sources", "rtelasto.frames.rf"]
+    include=["rtelasto.wire.message", "rtelasto.sources", "rtelasto.frames.rf"]
 ):
     from fuzz import messages
     from fuzz.file_cases import case, write

@@ -18,9 +18,15 @@ from rtelasto.shared import SharedState
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.latency import Latencies
-from rtelasto.wire import CAUSES, WireFault
-from rtelasto.wire_rf import decode_rf
-from rtelasto.wire_strain import Status, decode_status, decode_strain, encode_status, encode_strain
+from rtelasto.wire.message import CAUSES, WireFault
+from rtelasto.wire.rf import decode_rf
+from rtelasto.wire.strain import (
+    Status,
+    decode_status,
+    decode_strain,
+    encode_status,
+    encode_strain,
+)
 
 LONGEST_MESSAGE = 1000
 

@@ -12,7 +12,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.frames.iq import IqFormat, ScannerFormat, scanner_frame
 from rtelasto.frames.rf import RfFormat
-from rtelasto.wire_rf import encode_rf
+from rtelasto.wire.rf import encode_rf
 
 SIZES = (1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 64, 200)
 LONG = (*SIZES, 500, 1100)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import ScannerFrame, scanner_frame
-from rtelasto.wire import (
+from rtelasto.wire.formats import KINDS, format_fields, kind_of, read_format
+from rtelasto.wire.message import (
     SCHEMA,
     TOPIC_RF,
     Header,
@@ -29,7 +30,6 @@ from rtelasto.wire import (
     unpack_header,
     whole,
 )
-from rtelasto.wire_formats import KINDS, format_fields, kind_of, read_format
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.wire import (
+from rtelasto.wire.message import (
     SCHEMA,
     TOPIC_STATUS,
     TOPIC_STRAIN,

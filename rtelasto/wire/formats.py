@@ -18,7 +18,7 @@ from rtelasto.frames.channel import (
 )
 from rtelasto.frames.iq import Carrier, IqFormat, ScannerFormat
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, RfFormat, check_physics
-from rtelasto.wire import Header, WireFault, real, short, text, whole
+from rtelasto.wire.message import Header, WireFault, real, short, text, whole
 
 KIND_RF_LINES = "rf_lines"
 KIND_IQ = "iq"

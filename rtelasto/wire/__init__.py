@@ -1,0 +1,1 @@
+"""The wire format: messages to and from bytes (docs/wire.md)."""
