@@ -29,7 +29,7 @@ CYCLES = 4
 PHASE_S = 2.5
 RECEIVER = """
 import sys, time
-from rtelasto.receive import Receiver
+from rtelasto.transport.receivers import Receiver
 opened = time.monotonic_ns()
 with Receiver(sys.argv[1]) as receiver:
     frame = receiver.get(60.0)

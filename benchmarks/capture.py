@@ -30,10 +30,10 @@ import zmq
 from benchmarks.measured import write_measured
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.rf import RfFormat
-from rtelasto.keys import KeyFolder
-from rtelasto.receive import StrainReceiver
-from rtelasto.sender import RfSender
 from rtelasto.timing import timing_frames
+from rtelasto.transport.keys import KeyFolder
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
 from rtelasto.wire.strain import StrainMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "security.md"

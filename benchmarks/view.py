@@ -29,10 +29,10 @@ from playwright.sync_api import Page, sync_playwright
 
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.strain_publisher import StrainPublisher
 from rtelasto.view import ViewSettings, open_viewer
 
 RF, STRAIN, PORT = "tcp://127.0.0.1:5765", "tcp://127.0.0.1:5766", 5767

@@ -158,7 +158,7 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
     }
     set_option(ZMQ_LINGER, 1000); /* close waits so long, at most, for what is still to be sent */
     set_option(ZMQ_SNDHWM, (int)hwm);
-    /* As in rtelasto/sockets.py, where it says why ZeroMQ's own heartbeats are not used. */
+    /* As in rtelasto/transport/sockets.py, where it says why ZeroMQ's own heartbeats are not used. */
     set_option(ZMQ_TCP_KEEPALIVE, 1);
     set_option(ZMQ_TCP_KEEPALIVE_IDLE, 1);
     set_option(ZMQ_TCP_KEEPALIVE_INTVL, 1);

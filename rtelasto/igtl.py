@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
-from rtelasto.endpoints import in_url, is_loopback_host, listen
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.rf import Grid
-from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.clock_offset import StrainAges
+from rtelasto.transport.endpoints import in_url, is_loopback_host, listen
+from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
 STRAIN_DEVICE = "Strain"

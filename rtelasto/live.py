@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.closing import Closing
 from rtelasto.devices import open_estimator
 from rtelasto.frames.iq import ScannerFrame
@@ -15,12 +14,13 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.live_report import LiveReport
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import Receiver
-from rtelasto.sequence import Position
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.latency import Latencies
+from rtelasto.transport.clock_offset import MAX_AGE_NS, ClockOffset
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.sequence import Position
+from rtelasto.transport.strain_publisher import StrainPublisher
 
 STATUS_PERIOD_NS = 1_000_000_000
 # How many frames back the latency in a status goes.

@@ -16,7 +16,6 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
 from rtelasto.pipeline import Pipeline
-from rtelasto.sequence import SequenceCheck
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sinks.outputs import PICTURE, STRAIN, VIDEO, check_outputs
@@ -24,6 +23,7 @@ from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.latency import Latencies, LatencySummary
+from rtelasto.transport.sequence import SequenceCheck
 
 
 @dataclass(frozen=True, slots=True)

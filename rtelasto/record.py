@@ -12,11 +12,11 @@ from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.receive import Receiver, StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sinks.segments import Segments
 from rtelasto.sinks.zea_file import blosc_packing
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.receivers import Receiver, StrainReceiver
 
 # How long stopping may take to write what is still in the buffers.
 _DRAIN_S = 0.5

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
-from rtelasto.sender import RfSender
+from rtelasto.transport.rf_sender import RfSender
 
 # Beyond what a desktop system's sleep overshoots by.
 LATE_NS = 2_000_000
@@ -174,7 +174,7 @@ class Replayer(Closing):
     send_hwm
         Frames kept for a subscriber that does not keep up.
     keys
-        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+        Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
 
     Attributes
     ----------

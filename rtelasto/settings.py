@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtelasto.age import check_stale_ms
 from rtelasto.cpu.beamform_settings import BeamformSettings
 from rtelasto.cpu.runtime import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads
 from rtelasto.pair import PairPolicy
+from rtelasto.transport.clock_offset import check_stale_ms
 
 
 @dataclass(frozen=True, kw_only=True)

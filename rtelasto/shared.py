@@ -15,9 +15,9 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from hashlib import blake2b
 
-from rtelasto.sequence import Position
 from rtelasto.shared_times import SharedStageTimes
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.sequence import Position
 
 _SLOTS = 256
 _NAME_BYTES = 64

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from rtelasto.frames.rf import RfFormat
-from rtelasto.sender import RfSender
+from rtelasto.transport.rf_sender import RfSender
 
 
 def main(endpoint: str) -> None:

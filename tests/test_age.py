@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtelasto.age import DRIFT_PPM, MAX_AGE_NS, ClockOffset, StrainAges
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live import LiveRun
-from rtelasto.receive import StrainReceiver
-from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.timing import timing_frames
+from rtelasto.transport.clock_offset import DRIFT_PPM, MAX_AGE_NS, ClockOffset, StrainAges
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
 from rtelasto.view import ViewSettings
 from rtelasto.wire.strain import StrainMessage
 

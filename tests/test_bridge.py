@@ -7,8 +7,8 @@ import numpy as np
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import RfFormat
-from rtelasto.receive import Receiver
-from rtelasto.sender import RfSender
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.rf_sender import RfSender
 
 WAIT_S = 30.0
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import zmq
 
-from rtelasto.allow_list import DOMAIN
 from rtelasto.frames.rf import RfFormat
-from rtelasto.keys import KeyFolder
-from rtelasto.receive import Receiver
-from rtelasto.sender import RfSender
+from rtelasto.transport.allow_list import DOMAIN
+from rtelasto.transport.keys import KeyFolder
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.rf_sender import RfSender
 
 PATIENCE_S = 20.0
 LOOPBACK = "tcp://127.0.0.1:0"
@@ -94,7 +94,7 @@ def test_nobody_else_does_and_is_told_why_once(
         assert receiver.counters["connected"] == receiver.counters["received"] == 0
     assert sender.counters["unheard"] == 1
     assert sender.counters["clients_allowed"] == 0
-    warned = [r.getMessage() for r in caplog.records if r.name == "rtelasto.subscribe"]
+    warned = [r.getMessage() for r in caplog.records if r.name == "rtelasto.transport.subscription"]
     refused = [line for line in warned if "refused" in line]
     # A peer that closes before its greeting is read shows as a second cause.
     assert 1 <= len(refused) <= 2
@@ -104,7 +104,7 @@ def test_nobody_else_does_and_is_told_why_once(
         "another server expected": "does not have the key",
     }
     assert all(said[who] in line for line in refused)
-    listed = [r.getMessage() for r in caplog.records if r.name == "rtelasto.allow_list"]
+    listed = [r.getMessage() for r in caplog.records if r.name == "rtelasto.transport.allow_list"]
     assert len(listed) == (who == "not on the list")
     assert all(viewer.public.decode() in line for line in listed)
 

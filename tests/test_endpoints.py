@@ -9,11 +9,11 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtelasto.endpoints import host_of, is_local
 from rtelasto.errors import RtelastoError
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import Receiver, StrainReceiver
-from rtelasto.sender import RfSender
+from rtelasto.transport.endpoints import host_of, is_local
+from rtelasto.transport.receivers import Receiver, StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
+from rtelasto.transport.strain_publisher import StrainPublisher
 
 LOCAL = (
     "tcp://127.0.0.1:5555",

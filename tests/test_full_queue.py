@@ -15,7 +15,7 @@ import pytest
 import zmq
 
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.sender import RfSender
+from rtelasto.transport.rf_sender import RfSender
 from rtelasto.wire.rf import encode_rf
 
 PATIENCE_S = 60.0
@@ -29,7 +29,7 @@ SAMPLES = np.ones((16, 2048), np.int16)
 # Takes nothing until it is told to, then all that comes, until it comes from another stream.
 STALLED = """
 import sys
-from rtelasto.receive import Receiver
+from rtelasto.transport.receivers import Receiver
 
 with Receiver(sys.argv[1], policy="every", queue_frames=1, receive_hwm=1) as receiver:
     sys.stdin.readline()

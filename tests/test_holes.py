@@ -13,17 +13,17 @@ from rtelasto.cli.recording import describe
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline import process_recording
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import Receiver
 from rtelasto.record import Recorder, RecordSettings
 from rtelasto.replay import Replayer
-from rtelasto.sender import RfSender
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.rf_sender import RfSender
+from rtelasto.transport.strain_publisher import StrainPublisher
 
 FORMAT = RfFormat(
     n_lines=16, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

@@ -13,10 +13,10 @@ import processes
 import pytest
 
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.sockets import PublishingSocket
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf
 

@@ -18,10 +18,10 @@ from rtelasto.errors import RtelastoError  # noqa: E402
 from rtelasto.frames.rf import Grid, RfFormat  # noqa: E402
 from rtelasto.frames.strain import StrainFrame  # noqa: E402
 from rtelasto.igtl import IgtlServer, IgtlSettings  # noqa: E402
-from rtelasto.publish import StrainPublisher  # noqa: E402
-from rtelasto.receive import StrainReceiver  # noqa: E402
-from rtelasto.sender import RfSender  # noqa: E402
 from rtelasto.timing import timing_frames  # noqa: E402
+from rtelasto.transport.receivers import StrainReceiver  # noqa: E402
+from rtelasto.transport.rf_sender import RfSender  # noqa: E402
+from rtelasto.transport.strain_publisher import StrainPublisher  # noqa: E402
 
 GRID = Grid(10, 40, 7.7e-5, 2e-4, 1.5e-3)
 WAIT_S = 60.0

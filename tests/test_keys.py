@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtelasto.errors import RtelastoError
-from rtelasto.keys import KeyFolder
+from rtelasto.transport.keys import KeyFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="this system has no permission bits")
 

@@ -13,12 +13,12 @@ import pytest
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.live import LiveReport, LiveRun
-from rtelasto.receive import StrainReceiver
-from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.telemetry.counters import unaccounted
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
 
 FORMAT = RfFormat(
     n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

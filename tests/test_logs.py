@@ -13,8 +13,8 @@ import zmq
 from clock import Clock
 
 from rtelasto.errors import RtelastoError
-from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.logs import JsonLines, LimitedHandler, RateLimit, TextLines, set_up
+from rtelasto.transport.receivers import StrainReceiver
 
 WAIT_S = 60.0
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtelasto.sequence import SequenceCheck
 from rtelasto.telemetry.counters import Counters, losses
+from rtelasto.transport.sequence import SequenceCheck
 
 
 def counted(*messages: tuple[int, int], malformed: int = 0) -> dict[str, int]:

@@ -19,12 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
-from rtelasto.receive import StrainReceiver
-from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.prometheus import MetricsServer
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
 
 WAIT_S = 60.0
 FORMAT = RfFormat(

@@ -15,8 +15,8 @@ import pytest
 import zmq
 from test_wire import vector
 
-from rtelasto.keys import KeyFolder
-from rtelasto.receive import Receiver
+from rtelasto.transport.keys import KeyFolder
+from rtelasto.transport.receivers import Receiver
 
 WAIT_S = 60.0
 LOOPBACK = "tcp://127.0.0.1:{}"
@@ -82,8 +82,8 @@ def test_every_frame_at_100_a_second_for_10_s_arrives_byte_for_byte(
 
 RECEIVE = """
 import sys
-from rtelasto.keys import KeyFolder
-from rtelasto.receive import Receiver
+from rtelasto.transport.keys import KeyFolder
+from rtelasto.transport.receivers import Receiver
 with Receiver(sys.argv[1], policy="every") as receiver:
     for frame in receiver:
         print(frame.frame_id, flush=True)

@@ -12,8 +12,8 @@ import zmq
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import StrainReceiver
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.strain_publisher import StrainPublisher
 from rtelasto.wire.strain import decode_strain
 
 LOOPBACK = "tcp://127.0.0.1:0"

@@ -22,12 +22,12 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame
 from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.receive import Receiver
-from rtelasto.sender import RfSender
-from rtelasto.sequence import REORDER_WINDOW, SequenceCheck
-from rtelasto.sockets import PublishingSocket
-from rtelasto.subscribe import Subscription
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.rf_sender import RfSender
+from rtelasto.transport.sequence import REORDER_WINDOW, SequenceCheck
+from rtelasto.transport.sockets import PublishingSocket
+from rtelasto.transport.subscription import Subscription
 from rtelasto.wire.rf import encode_rf
 
 LOOPBACK = "tcp://127.0.0.1:0"

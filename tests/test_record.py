@@ -20,14 +20,14 @@ from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import Receiver, StrainReceiver
 from rtelasto.record import Recorder, RecordSettings
-from rtelasto.sender import RfSender
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.segments import RETRY_S, Segments
 from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.receivers import Receiver, StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
+from rtelasto.transport.strain_publisher import StrainPublisher
 
 FORMAT = RfFormat(
     n_lines=12,

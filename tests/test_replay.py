@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
-from rtelasto.receive import Receiver
 from rtelasto.replay import Replayer, frame_times_ns
-from rtelasto.sender import RfSender
 from rtelasto.sources import open_recording
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.rf_sender import RfSender
 
 LOOPBACK = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0

@@ -10,10 +10,10 @@ import pytest
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.receive import Receiver
 from rtelasto.replay import MAX_PAUSE_S, Replayer, shorten_pauses
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
+from rtelasto.transport.receivers import Receiver
 
 FORMAT = RfFormat(
     n_lines=12, n_samples=300, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

@@ -21,9 +21,9 @@ from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
 from rtelasto.live import LiveReport, LiveRun
 from rtelasto.rf_lines import RfLines
-from rtelasto.sender import RfSender
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.rf_sender import RfSender
 
 WAIT_S = 60.0
 FC, C = 6.25e6, 1540.0

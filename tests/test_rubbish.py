@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.receive import Receiver
-from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
-from rtelasto.sockets import PublishingSocket
+from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, RubbishLimit
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.rf import encode_rf
 
 PATIENCE_S = 60.0

@@ -15,9 +15,9 @@ from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
-from rtelasto.sequence import SequenceCheck
 from rtelasto.shared import SharedState
 from rtelasto.telemetry.counters import Counters, losses, unaccounted
+from rtelasto.transport.sequence import SequenceCheck
 
 FORMAT = RfFormat(
     n_lines=4, n_samples=64, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

@@ -12,8 +12,8 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
-from rtelasto.receive import StrainReceiver
 from rtelasto.sidecar import Sidecar
+from rtelasto.transport.receivers import StrainReceiver
 
 WAIT_S = 60.0
 

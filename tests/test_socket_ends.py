@@ -14,9 +14,9 @@ import pytest
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
-from rtelasto.keys import KeyFolder
-from rtelasto.receive import Receiver
-from rtelasto.sender import RfSender
+from rtelasto.transport.keys import KeyFolder
+from rtelasto.transport.receivers import Receiver
+from rtelasto.transport.rf_sender import RfSender
 
 WAIT_S = 60.0
 FORMAT = RfFormat(
@@ -113,7 +113,7 @@ def test_servers_listen_on_ipv6(command: str):
 
 
 def test_a_taken_address_is_named_with_its_brackets():
-    from rtelasto.endpoints import listen
+    from rtelasto.transport.endpoints import listen
 
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]

@@ -24,10 +24,10 @@ import pytest
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.exit_codes import ExitCode
 from rtelasto.frames.rf import RfFormat
-from rtelasto.receive import StrainReceiver
-from rtelasto.sender import RfSender
 from rtelasto.telemetry.counters import unaccounted
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.rf_sender import RfSender
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
 

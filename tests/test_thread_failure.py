@@ -13,9 +13,9 @@ import pytest
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.rf import RfFormat
 from rtelasto.record import Recorder, RecordSettings
-from rtelasto.sender import RfSender
 from rtelasto.sidecar import Sidecar
 from rtelasto.timing import timing_frames
+from rtelasto.transport.rf_sender import RfSender
 
 WAIT_S = 60.0
 FORMAT = RfFormat(
@@ -91,7 +91,7 @@ def test_a_server_whose_feed_fails_ends_with_a_message(tmp_path, command, breaks
     module = {"view": "uvicorn", "igtl": "pyigtl"}[command]
     pytest.importorskip(module, reason=f"the {command} extra is not installed")
     (tmp_path / "sitecustomize.py").write_text(
-        "from rtelasto.receive import StrainReceiver\n"
+        "from rtelasto.transport.receivers import StrainReceiver\n"
         "def fail(self):\n    raise ArithmeticError('the stream is not to be read')\n"
         "StrainReceiver.__iter__ = fail\n"
     )

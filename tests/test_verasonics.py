@@ -12,8 +12,8 @@ from test_live import free_endpoint
 
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live import LiveRun
-from rtelasto.receive import Receiver
 from rtelasto.settings import RunSettings
+from rtelasto.transport.receivers import Receiver
 
 WAIT_S = 120.0
 SHALLOW = "'end_depth_mm', 10, 'width_mm', 8, 'n_targets', 4000"

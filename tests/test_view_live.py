@@ -23,10 +23,10 @@ import pytest
 
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import StrainReceiver
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.strain_publisher import StrainPublisher
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
 

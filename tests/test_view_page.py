@@ -15,11 +15,11 @@ import pytest
 
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.publish import StrainPublisher
-from rtelasto.receive import StrainReceiver
 from rtelasto.regions import Region, measure_regions
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
+from rtelasto.transport.receivers import StrainReceiver
+from rtelasto.transport.strain_publisher import StrainPublisher
 from rtelasto.wire.strain import StrainMessage
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")

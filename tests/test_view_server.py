@@ -19,7 +19,7 @@ import pytest
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.publish import StrainPublisher
+from rtelasto.transport.strain_publisher import StrainPublisher
 from rtelasto.wire.strain import Status
 
 websockets = pytest.importorskip("websockets", reason="the view extra is not installed")

@@ -27,8 +27,8 @@ from benchmarks.faults.link import Link
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.closing import Closing
 from rtelasto.frames.rf import RfFormat
-from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.counters import unaccounted
+from rtelasto.transport.receivers import StrainReceiver
 
 PUBLISHED = RfFormat(
     n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

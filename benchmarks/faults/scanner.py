@@ -38,9 +38,9 @@ import numpy as np
 
 from benchmarks.faults.rubbish import RUBBISH
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.sockets import PublishingSocket
-from rtelasto.subscribe import MAX_MESSAGE_BYTES
 from rtelasto.timing import timing_frames
+from rtelasto.transport.sockets import PublishingSocket
+from rtelasto.transport.subscription import MAX_MESSAGE_BYTES
 from rtelasto.wire.message import TOPIC_RF, Part
 from rtelasto.wire.rf import encode_rf, wire_samples
 

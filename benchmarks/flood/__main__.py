@@ -27,7 +27,7 @@ import psutil
 from benchmarks.flood import attack, sender
 from benchmarks.measured import when_and_where, write_measured
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.receive import StrainReceiver
+from rtelasto.transport.receivers import StrainReceiver
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 FPS = 20.0

@@ -18,8 +18,8 @@ from itertools import cycle
 import msgpack
 import numpy as np
 
-from rtelasto.sockets import PublishingSocket
 from rtelasto.timing import timing_frames
+from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf
 

@@ -18,8 +18,8 @@ from time import monotonic_ns
 
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.replay import LATE_NS
-from rtelasto.sender import RfSender
 from rtelasto.timing import timing_frames
+from rtelasto.transport.rf_sender import RfSender
 
 # Back and forth over three frames, so that every pair strains alike.
 _ORDER = (0, 1, 2, 1)

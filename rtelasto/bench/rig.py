@@ -25,7 +25,7 @@ from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.host.signal_mask import kept_from_children
-from rtelasto.receive import StrainReceiver
+from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
 # Longer than loading and compiling take on a slow machine.

@@ -18,13 +18,13 @@ from rtelasto.errors import RtelastoError
 from rtelasto.host.names import printable_name
 from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.host.threads import limit_threads
-from rtelasto.receive import StrainReceiver
 from rtelasto.simulated import write_sequence
 from rtelasto.sinks.outputs import PICTURE, SIMULATION, check_outputs
 from rtelasto.sinks.picture import save_picture
 from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import losses
 from rtelasto.telemetry.latency import Latencies
+from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
 # Compilation on a first run takes the most of it.

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from rtelasto.cli.terminal import console
 from rtelasto.host.names import printable_name
-from rtelasto.keys import KeyFolder
+from rtelasto.transport.keys import KeyFolder
 
 
 def keys(

@@ -109,7 +109,8 @@ def losses(counters: Mapping[str, int]) -> dict[str, int]:
 
     What arrived is under the counter that says what became of it, and so are messages that were malformed.
     What did not arrive is ``lost_on_wire`` (the sender counted it) or ``not_sent`` (only the scanner did).
-    The counters of `rtelasto.sequence` overlap, since a hole shows in ``seq`` and in ``frame_id``, and a
+    The counters of `rtelasto.transport.sequence` overlap, since a hole shows in ``seq`` and in
+    ``frame_id``, and a
     message that is malformed or late leaves a hole behind it too: what is counted elsewhere is
     taken off here.
     """

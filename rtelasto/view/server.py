@@ -14,12 +14,12 @@ from urllib.parse import quote
 import uvicorn
 from starlette.applications import Starlette
 
-from rtelasto.age import StrainAges
 from rtelasto.closing import Closing
-from rtelasto.endpoints import in_url, listen
 from rtelasto.errors import RtelastoError
-from rtelasto.receive import StrainReceiver
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.clock_offset import StrainAges
+from rtelasto.transport.endpoints import in_url, listen
+from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.view.app import make_app
 from rtelasto.view.hub import Hub
 from rtelasto.view.page_message import pack_status

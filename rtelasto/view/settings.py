@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtelasto.age import check_stale_ms
-from rtelasto.endpoints import is_loopback_host
 from rtelasto.errors import RtelastoError
+from rtelasto.transport.clock_offset import check_stale_ms
+from rtelasto.transport.endpoints import is_loopback_host
 
 _LONGEST_TOKEN = 256
 

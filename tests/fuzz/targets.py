@@ -7,17 +7,17 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from rtelasto.age import MAX_AGE_NS, ClockOffset
 from rtelasto.errors import RtelastoError
 from rtelasto.estimator import CpuEstimator
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.registry import open_engine
-from rtelasto.sequence import SequenceCheck
 from rtelasto.shared import SharedState
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.latency import Latencies
+from rtelasto.transport.clock_offset import MAX_AGE_NS, ClockOffset
+from rtelasto.transport.sequence import SequenceCheck
 from rtelasto.wire.message import CAUSES, WireFault
 from rtelasto.wire.rf import decode_rf
 from rtelasto.wire.strain import (

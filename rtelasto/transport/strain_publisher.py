@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.sockets import PublishingSocket
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_STATUS, TOPIC_STRAIN, Part
 from rtelasto.wire.strain import Status, encode_status, encode_strain
 
@@ -34,7 +34,7 @@ class StrainPublisher(Closing):
     counters
         Where to count; by default its own.
     keys
-        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+        Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
 
     Raises
     ------

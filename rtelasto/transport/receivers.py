@@ -11,9 +11,9 @@ import zmq
 
 from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFrame
-from rtelasto.sequence import Position, SequenceCheck
-from rtelasto.subscribe import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.sequence import Position, SequenceCheck
+from rtelasto.transport.subscription import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.wire.message import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 from rtelasto.wire.rf import decode_rf
 from rtelasto.wire.strain import Status, StrainMessage, decode_status, decode_strain
@@ -72,7 +72,7 @@ class Receiver(_Receiver[ScannerFrame]):
     counters
         Where to count; by default its own.
     keys
-        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+        Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
     position
         Where another receiver of the same sender had come to: this one goes on from there.
 

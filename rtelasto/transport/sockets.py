@@ -13,11 +13,11 @@ from time import monotonic
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from rtelasto.allow_list import DOMAIN, AllowList
-from rtelasto.endpoints import UNSHARED, host_of, is_local
 from rtelasto.errors import RtelastoError
-from rtelasto.keys import KeyFolder
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.allow_list import DOMAIN, AllowList
+from rtelasto.transport.endpoints import UNSHARED, host_of, is_local
+from rtelasto.transport.keys import KeyFolder
 from rtelasto.wire.message import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 
 # A machine from which nothing has come for KEEPALIVE_IDLE_S is asked, once, whether it is there; if it has
@@ -85,7 +85,7 @@ class SubscribingSocket:
     """A SUB socket connecting to an endpoint, and what becomes of its connection.
 
     Poll ``messages`` for messages and ``events`` for `read_event`. Whether anybody is there to
-    connect to shows by the events. ``keys`` is a folder of `rtelasto.keys`.
+    connect to shows by the events. ``keys`` is a folder of `rtelasto.transport.keys`.
 
     Raises
     ------

@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from rtelasto.endpoints import is_local
 from rtelasto.errors import RtelastoError
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.endpoints import is_local
 from rtelasto.wire.strain import StrainMessage
 
 # Quartz keeps within 100 ppm, and two of them may drift apart.

@@ -13,10 +13,10 @@ from typing import Generic, Literal, TypeVar
 
 import zmq
 
-from rtelasto.rubbish import MOST_MALFORMED_PER_S, RubbishLimit
-from rtelasto.sockets import RECONNECT_IVL_MS, SubscribingSocket
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.logs import RateLimit, more
+from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, RubbishLimit
+from rtelasto.transport.sockets import RECONNECT_IVL_MS, SubscribingSocket
 from rtelasto.wire.message import MAX_PARTS, WireFault
 
 Item = TypeVar("Item")
@@ -63,7 +63,7 @@ class Subscription(Generic[Item]):
     max_message_bytes
         A sender of a part larger than this is disconnected.
     keys
-        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+        Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
 
     Notes
     -----

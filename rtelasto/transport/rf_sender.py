@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFormat, scanner_frame
-from rtelasto.sockets import PublishingSocket
 from rtelasto.telemetry.counters import Counters
+from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf, wire_samples
 
@@ -34,7 +34,7 @@ class RfSender(Closing):
     linger_s
         How long closing waits for frames still to be sent.
     keys
-        Key folder (`rtelasto.keys`); without one ``endpoint`` must be on this machine.
+        Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
 
     Raises
     ------

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import zmq
 from zmq.auth import Authenticator
 
-from rtelasto.keys import KeyFolder
 from rtelasto.telemetry.logs import RateLimit, more
+from rtelasto.transport.keys import KeyFolder
 
 # ZeroMQ asks for a domain by name; that the socket has one is what makes it ask at all.
 DOMAIN = "rtelasto"

@@ -26,8 +26,8 @@ import zmq
 from zmq.auth import create_certificates, load_certificate
 from zmq.utils import z85
 
-from rtelasto.endpoints import host_of
 from rtelasto.errors import RtelastoError
+from rtelasto.transport.endpoints import host_of
 
 CLIENTS = "clients"
 SERVERS = "servers"

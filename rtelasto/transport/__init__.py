@@ -1,0 +1,1 @@
+"""Sockets: what receives, publishes and sends messages, and who may connect."""
