@@ -16,7 +16,7 @@ import time
 import numpy as np
 import onnxruntime as ort
 
-from rtelasto.cpu.runtime import OnnxRuntime, OpenVino, Runtime, usable_runtimes
+from rtelasto.cpu.network.runtimes import OnnxRuntime, OpenVino, Runtime, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import Float32Image, FramePair
 from rtelasto.registry import model_path

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.devices import open_estimator
 from rtelasto.errors import RtelastoError
-from rtelasto.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline import image_fault

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
-from rtelasto.estimator import CpuEstimator
 from rtelasto.gpu.probe import DEVICES, RUNTIMES, find_gpu
 from rtelasto.registry import CLASSICAL, model_path, open_engine
 
@@ -89,7 +89,7 @@ def open_estimator(
     threads
         Cores to use on the CPU, in kernels and in a network's runtime (`open_engine`).
     cpu_runtime
-        What runs a network on the CPU, one of :data:`rtelasto.cpu.runtime.RUNTIMES`.
+        What runs a network on the CPU, one of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
     history
         How many frames back pairs reach.
     progress

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from rtelasto.cpu.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair

@@ -36,7 +36,7 @@ def open_engine(
         Cores to use, in this engine's runtime and from now on in all kernels of this process; None lets
         them use every core, or leaves a limit that was set before.
     runtime
-        What runs a network: onnxruntime, openvino or openvino-bf16 (`rtelasto.cpu.runtime`).
+        What runs a network: onnxruntime, openvino or openvino-bf16 (`rtelasto.cpu.network.runtimes`).
 
     Raises
     ------
@@ -46,11 +46,11 @@ def open_engine(
     """
     limit_threads(threads)
     if name == "ncc":
-        from rtelasto.cpu.ncc import NccEngine
+        from rtelasto.cpu.classical.ncc import NccEngine
 
         return NccEngine()
     if name == "am":
-        from rtelasto.cpu.am import AmEngine
+        from rtelasto.cpu.classical.am import AmEngine
 
         return AmEngine()
     path = model_path(name)

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from rtelasto.cpu.beamform import Beamformer
-from rtelasto.cpu.beamform_settings import BeamformSettings
-from rtelasto.cpu.remodulate import Remodulator
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.iq import IqFormat, ScannerFrame

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtelasto.cpu.beamform_settings import BeamformSettings
-from rtelasto.cpu.runtime import check_runtime
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
+from rtelasto.cpu.network.runtimes import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rtelasto.cpu.beamform import Beamformer
+from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.cpu.bmode import bmode_on_grid
-from rtelasto.cpu.remodulate import Remodulator
-from rtelasto.estimator import CpuEstimator
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame

@@ -13,11 +13,11 @@ from residual_pairs import (
     speckle_residual,
 )
 
-from rtelasto.cpu.am import AmEngine
-from rtelasto.cpu.analytic_minimisation import Weights, gradients, minimise_line
-from rtelasto.cpu.dynamic_programming import seed_displacement
-from rtelasto.cpu.kalman import kalman_smooth
-from rtelasto.cpu.residual_warp import reading_tables
+from rtelasto.cpu.classical.am import AmEngine
+from rtelasto.cpu.classical.analytic_minimisation import Weights, gradients, minimise_line
+from rtelasto.cpu.classical.dynamic_programming import seed_displacement
+from rtelasto.cpu.classical.kalman import kalman_smooth
+from rtelasto.cpu.classical.residual_warp import reading_tables
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import Elongation, StrainEngine
 

@@ -14,9 +14,9 @@ from scipy.io import loadmat
 from scipy.signal import hilbert
 
 from rtelasto import estimate
-from rtelasto.cpu.bandpass import upsample, upsampler
 from rtelasto.cpu.beamform import Beamformer
-from rtelasto.cpu.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.bandpass import upsample, upsampler
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.frames.rf import RfFormat

@@ -95,8 +95,8 @@ def test_silence_and_depths_beyond_the_frame_are_black():
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_pipeline_adds_it_only_when_asked(wanted: bool):
-    from rtelasto.cpu.ncc import NccEngine
-    from rtelasto.estimator import CpuEstimator
+    from rtelasto.cpu.classical.ncc import NccEngine
+    from rtelasto.cpu.estimator import CpuEstimator
 
     frames = timing_frames(
         RfFormat(

@@ -12,7 +12,7 @@ from host_kernels import HostGpu, compile_for_host
 from speckle import speckle_pair
 
 from rtelasto.cpu.echoes import echoes, mean_samples
-from rtelasto.estimator import CpuEstimator
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.layout import Layout

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
-from rtelasto.cpu.elongation import ElongationEstimator, estimate_elongation
+from rtelasto.cpu.stretching.elongation import ElongationEstimator, estimate_elongation
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtelasto.estimator import CpuEstimator
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.registry import open_engine

@@ -19,8 +19,8 @@ from hypothesis.extra.numpy import arrays
 from speckle import speckle_pair
 
 import rtelasto
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.median import median
-from rtelasto.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, ResidualMotion, StrainEngine, StrainFrame
 from rtelasto.gpu.layout import Layout

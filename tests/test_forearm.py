@@ -11,7 +11,7 @@ import pytest
 
 from rtelasto.accuracy.compare import Competitor
 from rtelasto.accuracy.recordings import score_recording
-from rtelasto.estimator import CpuEstimator
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.registry import open_engine

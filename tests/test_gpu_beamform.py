@@ -9,7 +9,7 @@ import pytest
 from channel_echoes import pressed_tissue
 
 from rtelasto.cpu.beamform import Beamformer
-from rtelasto.cpu.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.gpu.beamform import GpuBeamformer, mach_installed

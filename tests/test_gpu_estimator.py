@@ -18,7 +18,7 @@ import onnxruntime as ort
 import pytest
 from host_kernels import compile_for_host
 
-from rtelasto.estimator import CpuEstimator
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.gpu import kernels

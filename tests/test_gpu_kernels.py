@@ -13,10 +13,10 @@ import pytest
 from host_kernels import HostGpu, compile_for_host
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
-from rtelasto.cpu.baseband import baseband
 from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
+from rtelasto.cpu.stretching.baseband import baseband
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, ResidualMotion, compose
 from rtelasto.gpu.kernels import ARCHITECTURES

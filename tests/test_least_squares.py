@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from scipy.signal import savgol_filter
 
-from rtelasto.cpu.least_squares import least_squares_strain, window_points
+from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
 
 
 @settings(max_examples=30, deadline=None)

@@ -15,11 +15,15 @@ from residual_pairs import (
     speckle_residual,
 )
 
-from rtelasto.cpu.correlation_peak import cosine_offset, lateral_motion, peak_displacement
+from rtelasto.cpu.classical.correlation_peak import (
+    cosine_offset,
+    lateral_motion,
+    peak_displacement,
+)
+from rtelasto.cpu.classical.ncc import NccEngine, smooth_weighted
+from rtelasto.cpu.classical.residual_warp import warp_by_residual
+from rtelasto.cpu.classical.windowed_correlation import correlation_volumes
 from rtelasto.cpu.line_threads import over_lines
-from rtelasto.cpu.ncc import NccEngine, smooth_weighted
-from rtelasto.cpu.residual_warp import warp_by_residual
-from rtelasto.cpu.windowed_correlation import correlation_volumes
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import Elongation, StrainEngine
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rtelasto.cpu.remodulate import Remodulator
+from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import IqFormat
 from rtelasto.sources import open_recording

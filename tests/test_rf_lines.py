@@ -12,8 +12,8 @@ from scipy.signal import hilbert
 from speckle import speckle_pair
 
 from rtelasto import estimate
-from rtelasto.cpu.beamform_settings import BeamformSettings
-from rtelasto.cpu.remodulate import Remodulator
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame, PlaneWave
 from rtelasto.frames.iq import IqFormat, IqFrame, ScannerFormat

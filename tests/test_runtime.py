@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from speckle import speckle_pair
 
-from rtelasto.cpu.runtime import RUNTIMES, usable_runtimes
+from rtelasto.cpu.network.runtimes import RUNTIMES, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
@@ -100,7 +100,7 @@ def test_a_runtime_is_named_or_refused() -> None:
 def test_without_openvino_the_extra_is_named() -> None:
     program = (
         "import sys; sys.modules['openvino'] = None\n"
-        "from rtelasto.cpu.runtime import usable_runtimes\n"
+        "from rtelasto.cpu.network.runtimes import usable_runtimes\n"
         "from rtelasto.registry import open_engine\n"
         "print(usable_runtimes()['openvino'])\n"
         "open_engine('cnn', runtime='openvino')"

@@ -9,9 +9,9 @@ import pytest
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
 from rtelasto.cpu.echoes import echoes
-from rtelasto.cpu.elongation import ElongationEstimator
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
+from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, ResidualMotion, compose
 
@@ -72,7 +72,7 @@ def test_any_sampling_ends_on_the_engines_grid(samples_per_wavelength):
 
 
 def test_a_frame_that_comes_back_is_not_analysed_again(monkeypatch):
-    import rtelasto.cpu.elongation as module
+    import rtelasto.cpu.stretching.elongation as module
 
     analysed = []
     original = module.echoes

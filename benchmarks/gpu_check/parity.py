@@ -14,10 +14,10 @@ from benchmarks.gpu_check.report import Bound, NotRun
 from rtelasto.accuracy.compare import Column, Competitor, compare
 from rtelasto.accuracy.summary import spread
 from rtelasto.accuracy.tissues import held_out_pairs
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.quality import bmode_db, post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.devices import open_estimator
-from rtelasto.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import ResidualMotion, StrainFrame
 from rtelasto.gpu.estimator import GpuEstimator

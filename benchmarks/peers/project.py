@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from benchmarks.peers import Peer, Work
-from rtelasto.cpu.ncc import NccEngine
+from rtelasto.cpu.classical.ncc import NccEngine
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainEngine, compose

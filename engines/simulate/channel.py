@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.beamform import Beamformer
-from rtelasto.cpu.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.errors import MissingExtraError
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.rf import Float32Image, Grid

@@ -12,9 +12,9 @@ from rtelasto.accuracy import metrics
 from rtelasto.accuracy.regions import Windows, edge_profile, judged_pixels, strain_windows
 from rtelasto.accuracy.strain_windows import WindowSweep
 from rtelasto.accuracy.tissues import HeldOutPair, Kind
-from rtelasto.cpu.am import AmEngine
-from rtelasto.cpu.ncc import NccEngine
-from rtelasto.estimator import CpuEstimator
+from rtelasto.cpu.classical.am import AmEngine
+from rtelasto.cpu.classical.ncc import NccEngine
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import Float32Image, FramePair, Grid
 from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
 from rtelasto_engines.simulate.motion import Truth

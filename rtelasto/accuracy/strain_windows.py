@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 
-from rtelasto.cpu.am import AmEngine
-from rtelasto.cpu.ncc import NccEngine
+from rtelasto.cpu.classical.am import AmEngine
+from rtelasto.cpu.classical.ncc import NccEngine
 from rtelasto.frames.strain import Elongation, ResidualMotion, StretchedPair
 
 STRAIN_WINDOWS = (21, 31, 45, 61, 91, 121, 161, 241, 341)

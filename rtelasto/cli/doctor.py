@@ -29,7 +29,7 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
     if warm:
         _warm(threads)
         return
-    from rtelasto.cpu.runtime import usable_runtimes
+    from rtelasto.cpu.network.runtimes import usable_runtimes
     from rtelasto.registry import engine_names, model_path
 
     print_table("This machine", describe_machine() | {"compiled code": where_kept()})

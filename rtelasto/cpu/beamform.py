@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.bandpass import upsample, upsampler
-from rtelasto.cpu.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.bandpass import upsample, upsampler
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, readable
 from rtelasto.errors import RtelastoError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtelasto.cpu.runtime import OnnxRuntime, OpenVino, Runtime, check_runtime
+from rtelasto.cpu.network.runtimes import OnnxRuntime, OpenVino, Runtime, check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import ResidualMotion, StretchedPair
@@ -30,7 +30,7 @@ class OnnxEngine:
     threads
         Threads of the runtime; None uses one per core.
     runtime
-        One of :data:`rtelasto.cpu.runtime.RUNTIMES`.
+        One of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
 
     Raises
     ------

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from rtelasto.cpu.elongation import ElongationEstimator, ElongationFit
 from rtelasto.cpu.resample import FASTMATH, engine_grid, resample_frame
+from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFit
 from rtelasto.frames.rf import FramePair, Grid, RfFormat
 from rtelasto.frames.strain import StretchedPair
 from rtelasto.host.compiled import kernel

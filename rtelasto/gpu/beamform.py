@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rtelasto.cpu.beamform import Beamformer
-from rtelasto.cpu.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.rf import Float32Image

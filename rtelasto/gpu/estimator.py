@@ -193,7 +193,7 @@ class GpuEstimator:
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))
 
     def __call__(self, pair: FramePair) -> StrainFrame:
-        """The strain of a pair, as :class:`rtelasto.estimator.CpuEstimator`'s; waits for it.
+        """The strain of a pair, as :class:`rtelasto.cpu.estimator.CpuEstimator`'s; waits for it.
 
         ``stage_ns`` has one entry, ``gpu``: from before the upload until the results are on the host.
         """

@@ -8,18 +8,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu import (
-    block_motion,
-    echoes,
-    elongation,
-    global_motion,
-    interpolation,
-    quality,
-    refine,
-    resample,
-    wide_search,
+from rtelasto.cpu import echoes, interpolation, quality, resample
+from rtelasto.cpu.stretching import block_motion, elongation, global_motion, refine, wide_search
+from rtelasto.cpu.stretching.baseband import (
+    FILTER_SPANS,
+    Baseband,
+    baseband_sampling,
+    demodulator,
 )
-from rtelasto.cpu.baseband import FILTER_SPANS, Baseband, baseband_sampling, demodulator
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.gpu.source import CHUNK, SPAN
 

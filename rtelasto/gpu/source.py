@@ -13,13 +13,12 @@ from importlib.resources import files
 
 import numpy as np
 
-from rtelasto.cpu import (
+from rtelasto.cpu import interpolation, resample
+from rtelasto.cpu.stretching import (
     block_motion,
     elongation,
     global_motion,
-    interpolation,
     refine,
-    resample,
     texture,
     wide_search,
 )

@@ -7,8 +7,8 @@ needed return at once: about a microsecond each in a CUDA graph.
 
 from __future__ import annotations
 
-from rtelasto.cpu.refine import LEVELLING_ROUNDS, TIGHT_ROUNDS
-from rtelasto.cpu.wide_search import N_HYPOTHESES
+from rtelasto.cpu.stretching.refine import LEVELLING_ROUNDS, TIGHT_ROUNDS
+from rtelasto.cpu.stretching.wide_search import N_HYPOTHESES
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.protocols import Launch
 from rtelasto.gpu.source import CHUNK, SCALE_CHUNK

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.remodulate import Remodulator
+from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import Float32Image

@@ -7,8 +7,8 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
-from rtelasto.estimator import CpuEstimator
 from rtelasto.pair import PairPolicy
 from rtelasto.pipeline import Pipeline
 from rtelasto.registry import open_engine

@@ -1,5 +1,5 @@
 // One block of a pair under an assumed motion: correlation at a few lags, and what it says of the
-// motion (rtelasto/cpu/block_motion.py).
+// motion (rtelasto/cpu/stretching/block_motion.py).
 
 #define TILE_POINTS (MAX_BLOCK_POINTS + 2 * PAD)
 #define N_SUMS (3 * N_LAGS + 1)  // per lag Re, Im and energy of post; the energy of pre

@@ -1,4 +1,4 @@
-// Robust least squares of a motion to what the blocks say (rtelasto/cpu/global_motion.py), the axial
+// Robust least squares of a motion to what the blocks say (rtelasto/cpu/stretching/global_motion.py), the axial
 // and the lateral fit side by side.
 
 #define FIT_PARTS 64

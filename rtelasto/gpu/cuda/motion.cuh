@@ -1,5 +1,5 @@
 // A motion linear in depth and across the lines, and the baseband read where it leads
-// (rtelasto/cpu/global_motion.py, rtelasto/cpu/block_motion.py).
+// (rtelasto/cpu/stretching/global_motion.py, rtelasto/cpu/stretching/block_motion.py).
 
 // Keys' cubic convolution through four samples, t from the second of them.
 HD float cubic(float s0, float s1, float s2, float s3, float t) {

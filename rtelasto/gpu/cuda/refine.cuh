@@ -1,5 +1,5 @@
 // Refinement of a motion: a state machine that takes one step after every measurement of the blocks
-// (rtelasto/cpu/refine.py). A candidate that is done makes both kernels of a step return at once.
+// (rtelasto/cpu/stretching/refine.py). A candidate that is done makes both kernels of a step return at once.
 
 struct RefineScratch {
     FitScratch fit;

@@ -1,5 +1,5 @@
 // Search for large motion: votes of block correlations for a motion linear in depth and line
-// (rtelasto/cpu/texture.py, rtelasto/cpu/wide_search.py). All of it returns at once where refinement
+// (rtelasto/cpu/stretching/texture.py, rtelasto/cpu/stretching/wide_search.py). All of it returns at once where refinement
 // from rest was believed.
 
 HD float* envelope_of(const Work& w, int frame) {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.baseband import Baseband
 from rtelasto.cpu.resample import FASTMATH
+from rtelasto.cpu.stretching.baseband import Baseband
 from rtelasto.host.compiled import kernel
 
 NORMALISING_POINTS = 7  # half the axial window of the local normalisation

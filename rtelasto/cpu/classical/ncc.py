@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from rtelasto.cpu.classical import output_grid, require_whole_number
-from rtelasto.cpu.correlation_peak import lateral_motion, peak_displacement
-from rtelasto.cpu.kalman import kalman_smooth
-from rtelasto.cpu.least_squares import least_squares_strain, window_points
-from rtelasto.cpu.residual_warp import warp_by_residual
-from rtelasto.cpu.windowed_correlation import correlation_volumes
+from rtelasto.cpu.classical.common import output_grid, require_whole_number
+from rtelasto.cpu.classical.correlation_peak import lateral_motion, peak_displacement
+from rtelasto.cpu.classical.kalman import kalman_smooth
+from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
+from rtelasto.cpu.classical.residual_warp import warp_by_residual
+from rtelasto.cpu.classical.windowed_correlation import correlation_volumes
 from rtelasto.frames.rf import Float32Image
 from rtelasto.frames.strain import ResidualMotion, StretchedPair
 

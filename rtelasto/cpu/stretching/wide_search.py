@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.baseband import Baseband
-from rtelasto.cpu.block_motion import BlockGrid, block_grid
-from rtelasto.cpu.global_motion import GlobalMotion, Vector, axial_design, robust_fit
 from rtelasto.cpu.resample import FASTMATH
-from rtelasto.cpu.texture import Texture
+from rtelasto.cpu.stretching.baseband import Baseband
+from rtelasto.cpu.stretching.block_motion import BlockGrid, block_grid
+from rtelasto.cpu.stretching.global_motion import GlobalMotion, Vector, axial_design, robust_fit
+from rtelasto.cpu.stretching.texture import Texture
 from rtelasto.host.compiled import kernel
 
 MAX_OFFSET_M = 2.0e-3

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.cpu.analytic_minimisation import Weights, minimise_image
-from rtelasto.cpu.classical import output_grid, require_positive, require_whole_number
-from rtelasto.cpu.dynamic_programming import seed_displacement
-from rtelasto.cpu.kalman import kalman_smooth
-from rtelasto.cpu.least_squares import least_squares_strain, window_points
+from rtelasto.cpu.classical.analytic_minimisation import Weights, minimise_image
+from rtelasto.cpu.classical.common import output_grid, require_positive, require_whole_number
+from rtelasto.cpu.classical.dynamic_programming import seed_displacement
+from rtelasto.cpu.classical.kalman import kalman_smooth
+from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
 from rtelasto.frames.rf import Float32Image
 from rtelasto.frames.strain import ResidualMotion, StretchedPair
 

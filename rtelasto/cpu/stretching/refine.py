@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtelasto.cpu.baseband import Baseband
-from rtelasto.cpu.block_motion import (
+from rtelasto.cpu.stretching.baseband import Baseband
+from rtelasto.cpu.stretching.block_motion import (
     N_LAGS,
     PAD,
     BlockGrid,
@@ -16,7 +16,7 @@ from rtelasto.cpu.block_motion import (
     correlate_blocks,
     warp_baseband,
 )
-from rtelasto.cpu.global_motion import (
+from rtelasto.cpu.stretching.global_motion import (
     GlobalMotion,
     Vector,
     axial_design,

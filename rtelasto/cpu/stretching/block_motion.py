@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.baseband import Baseband
-from rtelasto.cpu.global_motion import Vector, half_sizes
 from rtelasto.cpu.resample import FASTMATH
+from rtelasto.cpu.stretching.baseband import Baseband
+from rtelasto.cpu.stretching.global_motion import Vector, half_sizes
 from rtelasto.host.compiled import kernel
 
 AXIAL_LAGS = 2  # lags -2 … 2 of one baseband point each

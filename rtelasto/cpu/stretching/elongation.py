@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.baseband import Baseband, baseband
 from rtelasto.cpu.echoes import echoes
-from rtelasto.cpu.global_motion import at_rest
-from rtelasto.cpu.refine import Refinement, Refiner
-from rtelasto.cpu.texture import Texture, texture
-from rtelasto.cpu.wide_search import wide_search
+from rtelasto.cpu.stretching.baseband import Baseband, baseband
+from rtelasto.cpu.stretching.global_motion import at_rest
+from rtelasto.cpu.stretching.refine import Refinement, Refiner
+from rtelasto.cpu.stretching.texture import Texture, texture
+from rtelasto.cpu.stretching.wide_search import wide_search
 from rtelasto.frames.rf import Float32Image, FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
 

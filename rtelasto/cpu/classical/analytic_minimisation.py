@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.cpu.classical.residual_warp import read_between, reading_tables
 from rtelasto.cpu.line_threads import run_side_by_side
-from rtelasto.cpu.residual_warp import read_between, reading_tables
 from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 

@@ -1,0 +1,1 @@
+"""Behind `rtelasto.cpu.beamform`: its settings and filters."""

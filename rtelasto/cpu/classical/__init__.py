@@ -1,0 +1,1 @@
+"""The classical estimators, `ncc` and `am`, and what only they use."""

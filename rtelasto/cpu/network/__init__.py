@@ -1,0 +1,1 @@
+"""Behind `rtelasto.cpu.engine`: the runtimes that execute a network."""

@@ -1,0 +1,1 @@
+"""Behind `rtelasto.cpu.stretch`: the global elongation of a pair."""
