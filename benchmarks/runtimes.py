@@ -19,7 +19,7 @@ import onnxruntime as ort
 from rtelasto.cpu.network.runtimes import OnnxRuntime, OpenVino, Runtime, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import Float32Image, FramePair
-from rtelasto.registry import model_path
+from rtelasto.pipeline.engines import model_path
 from rtelasto.telemetry.latency import LatencySummary
 from rtelasto.timing import timing_frames
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rtelasto.cpu.estimator import CpuEstimator
-from rtelasto.devices import open_estimator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pipeline import image_fault
+from rtelasto.pipeline.devices import open_estimator
+from rtelasto.pipeline.pipeline import image_fault
 
 if TYPE_CHECKING:
     from rtelasto.gpu.estimator import GpuEstimator

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from rtelasto.closing import Closing
-from rtelasto.devices import open_estimator
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live_report import LiveReport
-from rtelasto.pair import PairPolicy
-from rtelasto.pipeline import Pipeline
+from rtelasto.pipeline.devices import open_estimator
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.latency import Latencies

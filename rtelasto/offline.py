@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.devices import open_estimator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
-from rtelasto.pipeline import Pipeline
+from rtelasto.pipeline.devices import open_estimator
+from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sinks.outputs import PICTURE, STRAIN, VIDEO, check_outputs

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from rtelasto.devices import open_estimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.pipeline.devices import open_estimator
 from rtelasto.telemetry.latency import Latencies, LatencySummary
 from rtelasto.wire.rf import decode_rf, encode_rf
 

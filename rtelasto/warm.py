@@ -11,7 +11,7 @@ from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
-from rtelasto.registry import engine_names, open_engine
+from rtelasto.pipeline.engines import engine_names, open_engine
 from rtelasto.timing import timing_frames
 
 # What scanners send and files hold; another type costs its first command a few seconds.

@@ -24,7 +24,7 @@ from rtelasto.accuracy.tissues import FIRST_SEED, held_out_pairs
 from rtelasto.cli import main
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
 from rtelasto_engines.simulate.motion import DisplacementField, Truth
 from rtelasto_engines.simulate.tissue import Inclusion
 

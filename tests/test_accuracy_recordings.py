@@ -22,7 +22,7 @@ from rtelasto.cli import main
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
 
 GRID = Grid(60, 200, 0.1e-3, 0.25e-3)
 

@@ -8,8 +8,8 @@ import pytest
 from rtelasto.cpu.bmode import REFERENCE_VALUE, bmode_on_grid
 from rtelasto.cpu.quality import bmode_db
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
-from rtelasto.pair import PairPolicy
-from rtelasto.pipeline import Pipeline
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(

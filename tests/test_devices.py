@@ -10,12 +10,12 @@ import processes
 import pytest
 
 from rtelasto.api import estimate
-from rtelasto.devices import choose, network_files, open_estimator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.gpu.engine import OrtEngine, PlanEngine
 from rtelasto.gpu.probe import RUNTIMES, find_gpu, installed
 from rtelasto.gpu.runtimes import open_gpu_engine, plan_library, runtime_states
+from rtelasto.pipeline.devices import choose, network_files, open_estimator
 from rtelasto.settings import EstimateSettings
 from rtelasto_engines import shipped_models
 

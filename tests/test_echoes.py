@@ -16,8 +16,8 @@ from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.layout import Layout
-from rtelasto.pair import Pairing, PairPolicy
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
+from rtelasto.pipeline.pairing import Pairing, PairPolicy
 
 FORMAT = RfFormat(
     n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3

@@ -15,7 +15,7 @@ from rtelasto.cpu.stretch import Stretch
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import Elongation, StretchedPair
-from rtelasto.registry import engine_names, open_engine
+from rtelasto.pipeline.engines import engine_names, open_engine
 from rtelasto_engines import shipped_models
 
 MODELS = shipped_models()

@@ -8,7 +8,7 @@ import pytest
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
 
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
 

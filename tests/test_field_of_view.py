@@ -24,9 +24,9 @@ from rtelasto.cpu.median import median
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, ResidualMotion, StrainEngine, StrainFrame
 from rtelasto.gpu.layout import Layout
-from rtelasto.pair import PairPolicy
-from rtelasto.pipeline import Pipeline
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pipeline import Pipeline
 
 FORMAT = RfFormat(
     n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3

@@ -14,7 +14,7 @@ from rtelasto.accuracy.recordings import score_recording
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
 from rtelasto.sources import open_recording
 
 # The last 77 of 2000 rows of these recordings are zero.

@@ -22,7 +22,7 @@ from fuzz.targets import Way, decode, open_file
 from fuzz.worker import rng_of
 
 from rtelasto.errors import RtelastoError
-from rtelasto.pair import PairPolicy
+from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.shared import SharedState
 from rtelasto.sources import first_look, open_recording
 from rtelasto.wire.message import WireFault

@@ -25,9 +25,9 @@ from rtelasto.gpu import kernels
 from rtelasto.gpu.engine import BUFFERS, INPUTS
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.workspace import Workspace
-from rtelasto.pair import PairPolicy
-from rtelasto.pipeline import OverlappingEstimator, Pipeline
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pipeline import OverlappingEstimator, Pipeline
 from rtelasto.timing import timing_frames
 from rtelasto_engines import shipped_models
 

@@ -71,7 +71,7 @@ def test_a_recording_whose_name_is_not_utf_8_gets_its_result(odd_recording: Path
 def test_figures_of_a_recording_whose_name_is_not_utf_8_are_utf_8(odd_recording: Path):
     from rtelasto.accuracy.compare import Competitor
     from rtelasto.accuracy.recordings import score_recording
-    from rtelasto.registry import open_engine
+    from rtelasto.pipeline.engines import open_engine
 
     scores = score_recording(odd_recording, [Competitor(open_engine("ncc"), "ncc")])
     assert {score.recording for score in scores} == {"caf\\xe9.h5"}

@@ -11,9 +11,9 @@ import pytest
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pair import PairPolicy
-from rtelasto.pipeline import OverlappingEstimator, Pipeline
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pipeline import OverlappingEstimator, Pipeline
 from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(

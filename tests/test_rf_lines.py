@@ -20,7 +20,7 @@ from rtelasto.frames.iq import IqFormat, IqFrame, ScannerFormat
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
 from rtelasto.live import LiveReport, LiveRun
-from rtelasto.rf_lines import RfLines
+from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.rf_sender import RfSender

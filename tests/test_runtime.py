@@ -15,7 +15,7 @@ from rtelasto.cpu.stretch import Stretch
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.frames.strain import Elongation, StretchedPair
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
 from rtelasto.settings import RunSettings
 
 FORMAT = RfFormat(
@@ -101,7 +101,7 @@ def test_without_openvino_the_extra_is_named() -> None:
     program = (
         "import sys; sys.modules['openvino'] = None\n"
         "from rtelasto.cpu.network.runtimes import usable_runtimes\n"
-        "from rtelasto.registry import open_engine\n"
+        "from rtelasto.pipeline.engines import open_engine\n"
         "print(usable_runtimes()['openvino'])\n"
         "open_engine('cnn', runtime='openvino')"
     )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pair import PairPolicy
-from rtelasto.pipeline import Pipeline
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.shared import SharedState
 from rtelasto.telemetry.counters import Counters, losses, unaccounted
 from rtelasto.transport.sequence import SequenceCheck

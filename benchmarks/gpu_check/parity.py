@@ -17,12 +17,12 @@ from rtelasto.accuracy.tissues import held_out_pairs
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.quality import bmode_db, post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.devices import open_estimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import ResidualMotion, StrainFrame
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.quality import bmode_db as bmode_db_on_gpu
 from rtelasto.gpu.workspace import Workspace
+from rtelasto.pipeline.devices import open_estimator
 from rtelasto.timing import timing_frames
 
 PUBLISHED = RfFormat(

@@ -15,7 +15,7 @@ from rtelasto.cpu.classical.ncc import NccEngine
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainEngine, compose
-from rtelasto.registry import open_engine
+from rtelasto.pipeline.engines import open_engine
 from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
 
 

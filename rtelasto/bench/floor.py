@@ -21,10 +21,10 @@ import numpy as np
 import onnxruntime as ort
 
 from rtelasto.bench.rates import Rates, cpu_rates, gpu_rates
-from rtelasto.devices import choose
 from rtelasto.frames.rf import RfFormat
 from rtelasto.host.threads import available_cores
-from rtelasto.registry import model_path
+from rtelasto.pipeline.devices import choose
+from rtelasto.pipeline.engines import model_path
 
 _ITEM_BYTES = {"float": 4, "float16": 2, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
 # Multiplications and additions a sample of the twelve-point filter that resamples the post-compression frame.

@@ -82,7 +82,7 @@ def accuracy(
     from rtelasto.accuracy.report import as_json, binned_table, summary_table
     from rtelasto.accuracy.summary import ratios, shown_columns
     from rtelasto.accuracy.tissues import KINDS, Kind, held_out_pairs
-    from rtelasto.registry import engine_names, open_engine
+    from rtelasto.pipeline.engines import engine_names, open_engine
 
     check_threads(threads)
     counts: dict[Kind, int] = {"published": published, "random": random, "channel": channel}

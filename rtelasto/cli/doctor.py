@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from rtelasto.cli.terminal import busy, console, print_table
-from rtelasto.devices import Choice, choose
 from rtelasto.host.compiled import n_compiled, where_kept
 from rtelasto.host.threads import check_threads
 from rtelasto.machine import describe_machine
+from rtelasto.pipeline.devices import Choice, choose
 from rtelasto.timing import time_stages
 
 
@@ -30,7 +30,7 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
         _warm(threads)
         return
     from rtelasto.cpu.network.runtimes import usable_runtimes
-    from rtelasto.registry import engine_names, model_path
+    from rtelasto.pipeline.engines import engine_names, model_path
 
     print_table("This machine", describe_machine() | {"compiled code": where_kept()})
     console.print()

@@ -23,7 +23,7 @@ app = App(
 @app.default
 def engines() -> None:
     """List the engines that --engine can name."""
-    from rtelasto.registry import engine_names
+    from rtelasto.pipeline.engines import engine_names
 
     for name, summary in engine_names().items():
         console.print(f"{name:6} {summary}", soft_wrap=True)
@@ -58,10 +58,10 @@ def build(
     rebuild
         Compile it even where there is a plan already, as after a damaged one.
     """
-    from rtelasto.devices import network_files
     from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES
     from rtelasto.gpu.probe import find_gpu
     from rtelasto.gpu.runtimes import plan_for, plan_library
+    from rtelasto.pipeline.devices import network_files
 
     for name, value, low, high in (
         ("lines", lines, 4, MAX_LINES),

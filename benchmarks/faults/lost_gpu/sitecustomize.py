@@ -26,7 +26,7 @@ def _install() -> None:
     import host_cuda
     import test_gpu_estimator
 
-    import rtelasto.devices
+    import rtelasto.pipeline.devices
 
     lost = Path(os.environ["RTELASTO_LOST_GPU"])
 
@@ -45,7 +45,7 @@ def _install() -> None:
 
     host_cuda._memcpy_async = copy_if_there
     host_cuda.install(ctypes.CDLL(os.environ["RTELASTO_HOST_KERNELS"]), Patch())
-    rtelasto.devices.open_estimator = lambda *_, **__: test_gpu_estimator.estimator()
+    rtelasto.pipeline.devices.open_estimator = lambda *_, **__: test_gpu_estimator.estimator()
 
 
 if "RTELASTO_LOST_GPU" in os.environ:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES, RUNTIMES, find_gpu
-from rtelasto.registry import CLASSICAL, model_path, open_engine
+from rtelasto.pipeline.engines import CLASSICAL, model_path, open_engine
 
 if TYPE_CHECKING:
     from rtelasto.gpu.estimator import GpuEstimator

@@ -18,8 +18,8 @@ from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pair import Pairing, PairPolicy
-from rtelasto.rf_lines import RfLines
+from rtelasto.pipeline.pairing import Pairing, PairPolicy
+from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.telemetry.counters import Counters
 
 
@@ -61,7 +61,8 @@ class _Started:
 class Pipeline:
     """Pairs frames and estimates strain, counting whatever does not become a strain frame.
 
-    Besides what :class:`~rtelasto.pair.Pairing` counts: ``frame.nonfinite`` and ``frame.constant``
+    Besides what :class:`~rtelasto.pipeline.pairing.Pairing` counts: ``frame.nonfinite`` and
+    ``frame.constant``
     (frames without an image in them, dropped before pairing), ``rf_lines.refused`` (frames that cannot
     become RF lines) and ``strain.out``.
 

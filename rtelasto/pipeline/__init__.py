@@ -1,0 +1,1 @@
+"""From frames to pairs to strain: the stages and their composition."""
