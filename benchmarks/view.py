@@ -29,11 +29,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.outputs.viewer import ViewSettings, open_viewer
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.strain_publisher import StrainPublisher
-from rtelasto.view import ViewSettings, open_viewer
 
 RF, STRAIN, PORT = "tcp://127.0.0.1:5765", "tcp://127.0.0.1:5766", 5767
 GRID = Grid(128, 652, 7.7e-5, 3e-4)

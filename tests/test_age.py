@@ -14,13 +14,13 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live import LiveRun
+from rtelasto.outputs.viewer import ViewSettings
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.timing import timing_frames
 from rtelasto.transport.clock_offset import DRIFT_PPM, MAX_AGE_NS, ClockOffset, StrainAges
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender
-from rtelasto.view import ViewSettings
 from rtelasto.wire.strain import StrainMessage
 
 AWAY, HERE = "tcp://10.0.0.5:5555", "tcp://127.0.0.1:5555"

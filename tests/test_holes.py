@@ -13,7 +13,7 @@ from rtelasto.cli.recording import describe
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline import process_recording
-from rtelasto.record import Recorder, RecordSettings
+from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.replay import Replayer
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import RecordingWriter

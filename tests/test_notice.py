@@ -17,7 +17,7 @@ READ = (
     "bridge/README.md",
     "engines/models/cnn.md",
     "engines/models/wu2018.md",
-    "rtelasto/view/static/index.html",
+    "rtelasto/outputs/viewer/static/index.html",
 )
 
 

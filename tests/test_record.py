@@ -20,7 +20,7 @@ from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.record import Recorder, RecordSettings
+from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.segments import RETRY_S, Segments
 from rtelasto.sources import open_recording

@@ -97,14 +97,14 @@ def test_frames_go_over_ipv6(keys: Path, with_keys: bool):
 def test_servers_listen_on_ipv6(command: str):
     if command == "igtl":
         pytest.importorskip("pyigtl", reason="the igtl extra is not installed")
-        from rtelasto.igtl import IgtlServer, IgtlSettings
+        from rtelasto.outputs.openigtlink import IgtlServer, IgtlSettings
 
         with IgtlServer(IgtlSettings(strain=free_endpoint(), host="::1", port=0)) as server:
             assert f"[::1]:{server.address[1]}" in server.ready
             socket.create_connection(("::1", server.address[1]), WAIT_S).close()
     else:
         pytest.importorskip("uvicorn", reason="the view extra is not installed")
-        from rtelasto.view import ViewSettings, open_viewer
+        from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
         with open_viewer(ViewSettings(strain=free_endpoint(), host="::1", port=0)) as viewer:
             assert viewer.address.startswith("http://[::1]:")

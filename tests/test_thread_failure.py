@@ -12,7 +12,7 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.rf import RfFormat
-from rtelasto.record import Recorder, RecordSettings
+from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.sidecar import Sidecar
 from rtelasto.timing import timing_frames
 from rtelasto.transport.rf_sender import RfSender
@@ -83,8 +83,8 @@ def test_a_recorder_in_a_program_says_when_closed_that_it_broke_off(tmp_path: Pa
 @pytest.mark.parametrize(
     ("command", "breaks", "thread"),
     [
-        ("view", "rtelasto.view.hub", "viewer feed"),
-        ("igtl", "rtelasto.igtl", "igtl _pack"),
+        ("view", "rtelasto.outputs.viewer.hub", "viewer feed"),
+        ("igtl", "rtelasto.outputs.openigtlink", "igtl _pack"),
     ],
 )
 def test_a_server_whose_feed_fails_ends_with_a_message(tmp_path, command, breaks, thread):

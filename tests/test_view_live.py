@@ -30,7 +30,7 @@ from rtelasto.transport.strain_publisher import StrainPublisher
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
 
-from rtelasto.view import ViewSettings, open_viewer
+from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
 WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S

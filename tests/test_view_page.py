@@ -24,8 +24,8 @@ from rtelasto.wire.strain import StrainMessage
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
 
-from rtelasto.view import ViewSettings, open_viewer
-from rtelasto.view.page_message import NO_STRAIN, pack_images
+from rtelasto.outputs.viewer import ViewSettings, open_viewer
+from rtelasto.outputs.viewer.page_message import NO_STRAIN, pack_images
 
 WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S

@@ -29,9 +29,9 @@ pytest.importorskip("starlette", reason="the view extra is not installed")
 from websockets.asyncio.client import connect  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
-from rtelasto.view import ViewSettings, open_viewer  # noqa: E402
-from rtelasto.view.access import refusal  # noqa: E402
-from rtelasto.view.page_message import NO_STRAIN, pack_status  # noqa: E402
+from rtelasto.outputs.viewer import ViewSettings, open_viewer  # noqa: E402
+from rtelasto.outputs.viewer.access import refusal  # noqa: E402
+from rtelasto.outputs.viewer.page_message import NO_STRAIN, pack_status  # noqa: E402
 
 WAIT_S = 60.0
 GRID = Grid(6, 30, 1e-4, 3e-4, 2e-3)
@@ -295,7 +295,7 @@ def test_the_page_and_its_modules_are_served_and_kept_to_themselves(server: Any)
         page = answer.read().decode()
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert "Not a medical device" in page
-    static = Path(__file__).parents[1] / "rtelasto" / "view" / "static"
+    static = Path(__file__).parents[1] / "rtelasto" / "outputs" / "viewer" / "static"
     for module in static.glob("*.js"):
         with urlopen(server.address + module.name) as answer:
             assert "javascript" in answer.headers["content-type"]

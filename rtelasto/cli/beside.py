@@ -21,7 +21,7 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
     with ExitStack() as stack:
         # Loaded only where asked for: each brings libraries of its own.
         if settings.view:
-            from rtelasto.view import ViewSettings, open_viewer
+            from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
             view = ViewSettings(
                 strain=strain,
@@ -32,12 +32,12 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
             )
             parts.append(stack.enter_context(Sidecar("viewer", open_viewer, view)))
         if settings.igtl is not None:
-            from rtelasto.igtl import IgtlServer, IgtlSettings
+            from rtelasto.outputs.openigtlink import IgtlServer, IgtlSettings
 
             igtl = IgtlSettings(strain=strain, keys=settings.keys, port=settings.igtl)
             parts.append(stack.enter_context(Sidecar("OpenIGTLink", IgtlServer, igtl)))
         if settings.record is not None:
-            from rtelasto.record import Recorder, RecordSettings
+            from rtelasto.outputs.recorder import Recorder, RecordSettings
 
             recording = RecordSettings(
                 folder=settings.record, rf=settings.rf, strain=strain, keys=settings.keys

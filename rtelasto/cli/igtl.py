@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
-from rtelasto.igtl import IgtlServer, IgtlSettings
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
+from rtelasto.outputs.openigtlink import IgtlServer, IgtlSettings
 
 
 def igtl(*, settings: Annotated[IgtlSettings, Parameter(name="*")] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
-from rtelasto.record import Recorder, RecordSettings
+from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.telemetry.counters import losses
 
 _STATUS_S = 0.5

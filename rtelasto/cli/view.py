@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
-from rtelasto.view import ViewSettings, open_viewer
+from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
 
 def view(

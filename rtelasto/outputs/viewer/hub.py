@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from rtelasto.view.page_message import pack_frame, pack_images
+from rtelasto.outputs.viewer.page_message import pack_frame, pack_images
 from rtelasto.wire.strain import StrainMessage
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rtelasto.errors import MissingExtraError
-from rtelasto.view.settings import ViewSettings
+from rtelasto.outputs.viewer.settings import ViewSettings
 
 if TYPE_CHECKING:
-    from rtelasto.view.server import ViewServer
+    from rtelasto.outputs.viewer.server import ViewServer
 
 __all__ = ["ViewSettings", "open_viewer"]
 
@@ -24,7 +24,7 @@ def open_viewer(settings: ViewSettings) -> ViewServer:
         If its address cannot be bound.
     """
     try:
-        from rtelasto.view.server import ViewServer
+        from rtelasto.outputs.viewer.server import ViewServer
     except ImportError:
         raise MissingExtraError("the viewer", "view") from None
     return ViewServer(settings)

@@ -17,9 +17,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from rtelasto.outputs.viewer.access import refusal
+from rtelasto.outputs.viewer.hub import Credit, Hub
 from rtelasto.telemetry.counters import Counters
-from rtelasto.view.access import refusal
-from rtelasto.view.hub import Credit, Hub
 
 STATUS_PERIOD_S = 1.0
 _GOING_AWAY = 1001

@@ -16,14 +16,14 @@ from starlette.applications import Starlette
 
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
+from rtelasto.outputs.viewer.app import make_app
+from rtelasto.outputs.viewer.hub import Hub
+from rtelasto.outputs.viewer.page_message import pack_status
+from rtelasto.outputs.viewer.settings import ViewSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.clock_offset import StrainAges
 from rtelasto.transport.endpoints import in_url, listen
 from rtelasto.transport.receivers import StrainReceiver
-from rtelasto.view.app import make_app
-from rtelasto.view.hub import Hub
-from rtelasto.view.page_message import pack_status
-from rtelasto.view.settings import ViewSettings
 
 _START_S = 10.0
 _STOP_S = 1

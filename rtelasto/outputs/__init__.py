@@ -1,0 +1,1 @@
+"""What a live run feeds besides the strain stream: viewer, recorder, OpenIGTLink."""
