@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.live import LiveRun
+from rtelasto.live.run import LiveRun
 from rtelasto.outputs.viewer import ViewSettings
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters

@@ -22,8 +22,8 @@ from fuzz.targets import Way, decode, open_file
 from fuzz.worker import rng_of
 
 from rtelasto.errors import RtelastoError
+from rtelasto.live.shared_counters import SharedState
 from rtelasto.pipeline.pairing import PairPolicy
-from rtelasto.shared import SharedState
 from rtelasto.sources import first_look, open_recording
 from rtelasto.wire.message import WireFault
 from rtelasto.wire.rf import decode_rf

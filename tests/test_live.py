@@ -12,7 +12,7 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.live import LiveReport, LiveRun
+from rtelasto.live.run import LiveReport, LiveRun
 from rtelasto.settings import RunSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.telemetry.counters import unaccounted

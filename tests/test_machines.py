@@ -89,7 +89,7 @@ def test_process_works_where_nothing_can_be_kept_and_says_once_why_it_is_slow(
     "modules",
     [
         "rtelasto.replay",
-        "rtelasto.live",
+        "rtelasto.live.run",
         "rtelasto.report",
         "rtelasto.warm",
         "rtelasto_engines.simulate.pair",

@@ -19,7 +19,7 @@ from rtelasto.frames.channel import ChannelFormat, ChannelFrame, PlaneWave
 from rtelasto.frames.iq import IqFormat, IqFrame, ScannerFormat
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
-from rtelasto.live import LiveReport, LiveRun
+from rtelasto.live.run import LiveReport, LiveRun
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.live.shared_counters import SharedState
 from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
-from rtelasto.shared import SharedState
 from rtelasto.telemetry.counters import Counters, losses, unaccounted
 from rtelasto.transport.sequence import SequenceCheck
 

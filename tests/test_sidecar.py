@@ -12,7 +12,7 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
-from rtelasto.sidecar import Sidecar
+from rtelasto.live.sidecar import Sidecar
 from rtelasto.transport.receivers import StrainReceiver
 
 WAIT_S = 60.0

@@ -168,10 +168,10 @@ def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(
 
 
 @needs_groups
-@pytest.mark.parametrize("module", ["numpy", "rtelasto.child", "numba"])
+@pytest.mark.parametrize("module", ["numpy", "rtelasto.live.child_process", "numba"])
 def test_ctrl_c_while_the_pipelines_process_starts_prints_no_traceback(module: str) -> None:
     arguments = ("run", "--rf", "tcp://127.0.0.1:1", "--strain", "tcp://127.0.0.1:*")
-    # Of these, run itself loads numpy and rtelasto.child; the second time it is its child.
+    # Of these, run itself loads numpy and rtelasto.live.child_process; the second time it is its child.
     times = 1 if module == "numba" else 2
     code, _, said = interrupted_while_loading(MODULE, arguments, module, times)
     assert code in (0, 130)

@@ -12,8 +12,8 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.rf import RfFormat
+from rtelasto.live.sidecar import Sidecar
 from rtelasto.outputs.recorder import Recorder, RecordSettings
-from rtelasto.sidecar import Sidecar
 from rtelasto.timing import timing_frames
 from rtelasto.transport.rf_sender import RfSender
 

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import time
 
-from rtelasto.child import Child
+from rtelasto.live.child_process import Child
 
 
 def _sleep(pipe: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from test_live import free_endpoint
 
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.live import LiveRun
+from rtelasto.live.run import LiveRun
 from rtelasto.settings import RunSettings
 from rtelasto.transport.receivers import Receiver
 

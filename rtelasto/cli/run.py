@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rtelasto.cli.beside import parts_beside
 from rtelasto.cli.terminal import notes, print_table, say, stop_on_signals
 from rtelasto.errors import KeepsFailingError
-from rtelasto.live_report import LiveReport
+from rtelasto.live.closing_report import LiveReport
+from rtelasto.live.parts import parts_beside
+from rtelasto.live.supervisor import Supervisor
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.settings import RunSettings
-from rtelasto.supervise import Supervisor
 from rtelasto.telemetry.counters import losses
 
 if TYPE_CHECKING:
-    from rtelasto.sidecar import Sidecar
+    from rtelasto.live.sidecar import Sidecar
 
 log = logging.getLogger(__name__)
 

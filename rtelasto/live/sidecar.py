@@ -14,9 +14,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-from rtelasto.child import Child
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
+from rtelasto.live.child_process import Child
 
 # Compiling and importing on a slow machine included.
 _START_S = 60.0

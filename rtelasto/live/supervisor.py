@@ -1,7 +1,8 @@
 """Keeps a live run going: its pipeline works in a process that is watched, and replaced where it fails.
 
 A process is what can be replaced whatever happened in it: code that hangs, a lost GPU, a crash in a
-library, the kernel out of memory. The counters go on over it, exact to the frame (`rtelasto.shared`).
+library, the kernel out of memory. The counters go on over it, exact to the frame
+(`rtelasto.live.shared_counters`).
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rtelasto.child import Child
 from rtelasto.closing import Closing
 from rtelasto.errors import KeepsFailingError, RtelastoError
-from rtelasto.live_report import LiveReport
-from rtelasto.notify import ServiceManager
+from rtelasto.live.child_process import Child
+from rtelasto.live.closing_report import LiveReport
+from rtelasto.live.shared_counters import SharedState
+from rtelasto.live.systemd import ServiceManager
+from rtelasto.live.worker import Addresses, work
 from rtelasto.settings import RunSettings
-from rtelasto.shared import SharedState
 from rtelasto.telemetry.counters import unaccounted
 from rtelasto.telemetry.latency import LatencySummary
 from rtelasto.telemetry.prometheus import MetricsServer
-from rtelasto.worker import Addresses, work
 
 # How soon a request to stop, a death or news is noticed.
 _LOOK_S = 0.05

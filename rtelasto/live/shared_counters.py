@@ -15,7 +15,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from hashlib import blake2b
 
-from rtelasto.shared_times import SharedStageTimes
+from rtelasto.live.shared_times import SharedStageTimes
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.sequence import Position
 

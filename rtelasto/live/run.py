@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.live_report import LiveReport
+from rtelasto.live.closing_report import LiveReport
 from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline

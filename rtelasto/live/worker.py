@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from rtelasto.errors import RtelastoError
 from rtelasto.exit_codes import ExitCode
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.live.shared_counters import SharedState
 from rtelasto.settings import RunSettings
-from rtelasto.shared import SharedState
 
 _PR_SET_PDEATHSIG = 1
 
@@ -69,7 +69,7 @@ def _run(
 ) -> None:
     # Here, not above: the process that starts this one has no need of it.
     from rtelasto.host.compiled import on_compiling
-    from rtelasto.live import LiveRun
+    from rtelasto.live.run import LiveRun
 
     counters, position, pulse = shared.open()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from rtelasto.live.sidecar import Sidecar
 from rtelasto.settings import RunSettings
-from rtelasto.sidecar import Sidecar
 
 
 @contextmanager

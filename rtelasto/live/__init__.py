@@ -1,0 +1,1 @@
+"""A live run: its process, its supervisor and the parts beside it."""
