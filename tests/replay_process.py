@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from rtelasto.frames.rf import RfFormat
-from rtelasto.replay import Replayer
+from rtelasto.offline.replay import Replayer
 
 
 class Ramp:

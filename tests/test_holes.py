@@ -12,9 +12,9 @@ import pytest
 from rtelasto.cli.recording import describe
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.offline import process_recording
+from rtelasto.offline.process import process_recording
+from rtelasto.offline.replay import Replayer
 from rtelasto.outputs.recorder import Recorder, RecordSettings
-from rtelasto.replay import Replayer
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
@@ -108,7 +108,7 @@ def test_pictures_video_and_report_of_a_recording_with_holes(
 ):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
-    from rtelasto.report import write_report
+    from rtelasto.offline.html_report import write_report
 
     settings = EstimateSettings(engine="ncc")
     with open_recording(write(100, 101, 112, 113)) as recording:

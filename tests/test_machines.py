@@ -88,9 +88,9 @@ def test_process_works_where_nothing_can_be_kept_and_says_once_why_it_is_slow(
 @pytest.mark.parametrize(
     "modules",
     [
-        "rtelasto.replay",
+        "rtelasto.offline.replay",
         "rtelasto.live.run",
-        "rtelasto.report",
+        "rtelasto.offline.html_report",
         "rtelasto.warm",
         "rtelasto_engines.simulate.pair",
     ],

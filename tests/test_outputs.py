@@ -23,7 +23,7 @@ from rtelasto.cli.demo import demo
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.offline import process_recording
+from rtelasto.offline.process import process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks import outputs
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter

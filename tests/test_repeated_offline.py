@@ -10,7 +10,7 @@ from speckle import speckle_pair
 
 from rtelasto.frames.rf import RfFormat
 from rtelasto.frames.strain import Elongation
-from rtelasto.offline import OfflineSummary, process_recording
+from rtelasto.offline.process import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
-from rtelasto.replay import Replayer, frame_times_ns
+from rtelasto.offline.replay import Replayer, frame_times_ns
 from rtelasto.sources import open_recording
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.rf_sender import RfSender

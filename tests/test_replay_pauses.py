@@ -10,7 +10,7 @@ import pytest
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.replay import MAX_PAUSE_S, Replayer, shorten_pauses
+from rtelasto.offline.replay import MAX_PAUSE_S, Replayer, shorten_pauses
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
 from rtelasto.transport.receivers import Receiver

@@ -17,7 +17,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
-from rtelasto.report import chosen_pairs, errors_against_truth
+from rtelasto.offline.html_report import chosen_pairs, errors_against_truth
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sinks.video import as_press, save_video
 from rtelasto.sources import open_recording

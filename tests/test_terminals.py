@@ -156,7 +156,7 @@ def interrupted_while_loading(
 @needs_groups
 @pytest.mark.parametrize("program", [MODULE, SCRIPT], ids=["module", "script"])
 @pytest.mark.parametrize(
-    "module", ["logging", "numpy", "cyclopts", "rich.console", "numba", "rtelasto.offline"]
+    "module", ["logging", "numpy", "cyclopts", "rich.console", "numba", "rtelasto.offline.process"]
 )
 def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(
     program: tuple[str, ...], module: str, tmp_path: Path

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic_ns
 
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.replay import LATE_NS
+from rtelasto.offline.replay import LATE_NS
 from rtelasto.timing import timing_frames
 from rtelasto.transport.rf_sender import RfSender
 

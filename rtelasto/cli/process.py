@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import frame_bar, notes, print_table
 from rtelasto.host.names import printable_name
-from rtelasto.offline import process_recording
+from rtelasto.offline.process import process_recording
 from rtelasto.settings import EstimateSettings
 
 

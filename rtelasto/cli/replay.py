@@ -14,7 +14,7 @@ from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.errors import RtelastoError
 from rtelasto.host.names import printable_name
-from rtelasto.replay import MAX_PAUSE_S, Replayer, Stamp
+from rtelasto.offline.replay import MAX_PAUSE_S, Replayer, Stamp
 
 
 def replay(

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rtelasto.cli.recording import RecordingFlags, describe
 from rtelasto.cli.terminal import console, frame_bar, notes
 from rtelasto.host.names import printable_name
-from rtelasto.report import write_report
+from rtelasto.offline.html_report import write_report
 from rtelasto.settings import EstimateSettings
 
 

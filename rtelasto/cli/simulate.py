@@ -9,7 +9,7 @@ from rtelasto.cli.terminal import busy, notes
 from rtelasto.errors import RtelastoError
 from rtelasto.host.names import printable_name
 from rtelasto.host.threads import limit_threads
-from rtelasto.simulated import Probe, write_sequence
+from rtelasto.offline.simulate import Probe, write_sequence
 
 
 def simulate(

@@ -20,7 +20,7 @@ from rtelasto.accuracy.metrics import SAMPLE_M, displacement_snr_db, rmse
 from rtelasto.accuracy.regions import judged_pixels
 from rtelasto.host.names import printable_name
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
-from rtelasto.offline import OfflineSummary, process_recording
+from rtelasto.offline.process import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_file import OutputFile
 from rtelasto.sinks.outputs import PAGE, check_outputs
@@ -125,7 +125,7 @@ def _page(
         "accuracy": _accuracy(errors),
         "pictures": "".join(_picture(recording, strain, i) for i in chosen_pairs(strain)),
     }
-    template = files("rtelasto").joinpath("report.html").read_text(encoding="utf-8")
+    template = files("rtelasto.offline").joinpath("report.html").read_text(encoding="utf-8")
     return printable_name(string.Template(template).substitute(parts))
 
 

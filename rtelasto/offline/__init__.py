@@ -1,0 +1,1 @@
+"""Runs over recordings: process, replay, report, simulate."""
