@@ -29,8 +29,8 @@ import zmq
 
 from benchmarks.measured import write_measured
 from rtelasto.bench.rig import free_endpoint
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat
-from rtelasto.timing import timing_frames
 from rtelasto.transport.keys import KeyFolder
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from rtelasto.machine import describe_machine
+from rtelasto.bench.machine import describe_machine
 
 
 def when_and_where() -> str:

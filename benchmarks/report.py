@@ -22,12 +22,12 @@ from benchmarks.measured import write_measured
 from benchmarks.peers import compare
 from rtelasto.bench.floor import engine_floor, rates_of
 from rtelasto.bench.latency import measure_latency
+from rtelasto.bench.machine import describe_gpu
+from rtelasto.bench.stages import time_stages
 from rtelasto.bench.throughput import measure_throughput
 from rtelasto.errors import RtelastoError
 from rtelasto.host.threads import available_cores
-from rtelasto.machine import describe_gpu
 from rtelasto.telemetry.latency import LatencySummary
-from rtelasto.timing import time_stages
 
 README = Path(__file__).with_name("README.md")
 _ENGINES = ("cnn", "ncc", "am")

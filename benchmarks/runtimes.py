@@ -16,12 +16,12 @@ import time
 import numpy as np
 import onnxruntime as ort
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.network.runtimes import OnnxRuntime, OpenVino, Runtime, usable_runtimes
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import Float32Image, FramePair
 from rtelasto.pipeline.engines import model_path
 from rtelasto.telemetry.latency import LatencySummary
-from rtelasto.timing import timing_frames
 
 _WARM_UP = 3
 

@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from rtelasto.timing import time_stages
+from rtelasto.bench.stages import time_stages
 from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
 
 SIZES = ((1024, 64), (2048, 64), (2608, 128), (4096, 128), (4096, 256), (8192, 256))

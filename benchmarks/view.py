@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.outputs.viewer import ViewSettings, open_viewer
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.strain_publisher import StrainPublisher
 

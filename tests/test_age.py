@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
@@ -17,7 +18,6 @@ from rtelasto.live.run import LiveRun
 from rtelasto.outputs.viewer import ViewSettings
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
-from rtelasto.timing import timing_frames
 from rtelasto.transport.clock_offset import DRIFT_PPM, MAX_AGE_NS, ClockOffset, StrainAges
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.bmode import REFERENCE_VALUE, bmode_on_grid
 from rtelasto.cpu.quality import bmode_db
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
-from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(
     n_lines=8,

@@ -9,9 +9,9 @@ import numpy as np
 import processes
 import pytest
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(
     n_lines=48, n_samples=1024, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

@@ -18,6 +18,7 @@ import onnxruntime as ort
 import pytest
 from host_kernels import compile_for_host
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
@@ -28,7 +29,6 @@ from rtelasto.gpu.workspace import Workspace
 from rtelasto.pipeline.engines import open_engine
 from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import OverlappingEstimator, Pipeline
-from rtelasto.timing import timing_frames
 from rtelasto_engines import shipped_models
 
 FORMAT = RfFormat(

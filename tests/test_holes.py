@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cli.recording import describe
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
@@ -20,7 +21,6 @@ from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.rf_sender import RfSender
 from rtelasto.transport.strain_publisher import StrainPublisher

@@ -12,9 +12,9 @@ import numpy as np
 import processes
 import pytest
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF

@@ -14,11 +14,11 @@ import pytest
 
 pyigtl = pytest.importorskip("pyigtl", reason="the igtl extra is not installed")
 
+from rtelasto.bench.stages import timing_frames  # noqa: E402
 from rtelasto.errors import RtelastoError  # noqa: E402
 from rtelasto.frames.rf import Grid, RfFormat  # noqa: E402
 from rtelasto.frames.strain import StrainFrame  # noqa: E402
 from rtelasto.outputs.openigtlink import IgtlServer, IgtlSettings  # noqa: E402
-from rtelasto.timing import timing_frames  # noqa: E402
 from rtelasto.transport.receivers import StrainReceiver  # noqa: E402
 from rtelasto.transport.rf_sender import RfSender  # noqa: E402
 from rtelasto.transport.strain_publisher import StrainPublisher  # noqa: E402

@@ -11,12 +11,12 @@ import processes
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.live.run import LiveReport, LiveRun
 from rtelasto.settings import RunSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.telemetry.counters import unaccounted
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender
 

@@ -15,11 +15,11 @@ import pytest
 
 import rtelasto
 import rtelasto_engines
+from rtelasto.bench.stages import timing_frames
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.host.threads import limit_threads
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(
     n_lines=48, n_samples=1024, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
@@ -91,7 +91,7 @@ def test_process_works_where_nothing_can_be_kept_and_says_once_why_it_is_slow(
         "rtelasto.offline.replay",
         "rtelasto.live.run",
         "rtelasto.offline.html_report",
-        "rtelasto.warm",
+        "rtelasto.bench.warm",
         "rtelasto_engines.simulate.pair",
     ],
 )

@@ -17,12 +17,12 @@ pytest.importorskip("prometheus_client", reason="the metrics extra is not instal
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtelasto.bench.rig import free_endpoint
+from rtelasto.bench.stages import timing_frames
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.prometheus import MetricsServer
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.engines import open_engine
 from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import OverlappingEstimator, Pipeline
-from rtelasto.timing import timing_frames
 
 FORMAT = RfFormat(
     n_lines=24, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

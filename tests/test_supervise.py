@@ -22,10 +22,10 @@ import psutil
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
+from rtelasto.bench.stages import timing_frames
 from rtelasto.exit_codes import ExitCode
 from rtelasto.frames.rf import RfFormat
 from rtelasto.telemetry.counters import unaccounted
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender
 

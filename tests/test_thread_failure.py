@@ -11,10 +11,10 @@ import processes
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat
 from rtelasto.live.sidecar import Sidecar
 from rtelasto.outputs.recorder import Recorder, RecordSettings
-from rtelasto.timing import timing_frames
 from rtelasto.transport.rf_sender import RfSender
 
 WAIT_S = 60.0

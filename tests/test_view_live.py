@@ -21,10 +21,10 @@ import processes
 import psutil
 import pytest
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.timing import timing_frames
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.strain_publisher import StrainPublisher
 

@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.faults.rubbish import RUBBISH
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.timing import timing_frames
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.transport.subscription import MAX_MESSAGE_BYTES
 from rtelasto.wire.message import TOPIC_RF, Part

@@ -18,7 +18,7 @@ from itertools import cycle
 import msgpack
 import numpy as np
 
-from rtelasto.timing import timing_frames
+from rtelasto.bench.stages import timing_frames
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf

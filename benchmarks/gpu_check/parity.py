@@ -14,6 +14,7 @@ from benchmarks.gpu_check.report import Bound, NotRun
 from rtelasto.accuracy.compare import Column, Competitor, compare
 from rtelasto.accuracy.summary import spread
 from rtelasto.accuracy.tissues import held_out_pairs
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.quality import bmode_db, post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
@@ -23,7 +24,6 @@ from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.quality import bmode_db as bmode_db_on_gpu
 from rtelasto.gpu.workspace import Workspace
 from rtelasto.pipeline.devices import open_estimator
-from rtelasto.timing import timing_frames
 
 PUBLISHED = RfFormat(
     n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

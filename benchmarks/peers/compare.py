@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from benchmarks.peers import Peer, encoder_decoder, optical_flow, project, published_cnn
+from rtelasto.bench.stages import timing_frames
 from rtelasto.host.threads import available_cores
-from rtelasto.timing import timing_frames
 
 PEERS: dict[str, Peer] = {
     **project.PEERS,

@@ -16,9 +16,9 @@ import time
 from dataclasses import asdict, dataclass
 from time import monotonic_ns
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.offline.replay import LATE_NS
-from rtelasto.timing import timing_frames
 from rtelasto.transport.rf_sender import RfSender
 
 # Back and forth over three frames, so that every pair strains alike.

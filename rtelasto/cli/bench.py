@@ -69,7 +69,7 @@ def bench(
         Replace what is there even if rtelasto did not write it.
     """
     # Not at the top: the list of commands imports this module.
-    from rtelasto.timing import time_stages
+    from rtelasto.bench.stages import time_stages
 
     check_threads(threads)
     if pairs < 1:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from rtelasto.bench.machine import describe_machine
+from rtelasto.bench.stages import time_stages
 from rtelasto.cli.terminal import busy, console, print_table
 from rtelasto.host.compiled import n_compiled, where_kept
 from rtelasto.host.threads import check_threads
-from rtelasto.machine import describe_machine
 from rtelasto.pipeline.devices import Choice, choose
-from rtelasto.timing import time_stages
 
 
 def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) -> None:
@@ -57,7 +57,7 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
 
 
 def _warm(threads: int | None) -> None:
-    from rtelasto.warm import compile_everything
+    from rtelasto.bench.warm import compile_everything
 
     begun_s = time.monotonic()
     with busy("compiling for this processor"):

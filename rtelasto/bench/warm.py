@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.cpu.bmode import bmode_on_grid
@@ -12,7 +13,6 @@ from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.pipeline.engines import engine_names, open_engine
-from rtelasto.timing import timing_frames
 
 # What scanners send and files hold; another type costs its first command a few seconds.
 _SAMPLE_TYPES = (np.int16, np.uint16, np.int32, np.float32, np.float64)
