@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rtelasto.exit_codes import ExitCode
+from rtelasto.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent
 

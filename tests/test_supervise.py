@@ -23,7 +23,7 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.bench.stages import timing_frames
-from rtelasto.exit_codes import ExitCode
+from rtelasto.errors import ExitCode
 from rtelasto.frames.rf import RfFormat
 from rtelasto.telemetry.counters import unaccounted
 from rtelasto.transport.receivers import StrainReceiver

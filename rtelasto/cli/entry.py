@@ -11,8 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from rtelasto.errors import KeepsFailingError, RtelastoError
-from rtelasto.exit_codes import ExitCode
+from rtelasto.errors import ExitCode, KeepsFailingError, RtelastoError
 from rtelasto.host import interrupt
 from rtelasto.host.transliterate import use_for_output
 from rtelasto.telemetry import logs

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-from rtelasto.exit_codes import ExitCode
+from rtelasto.errors import ExitCode
 
 log = logging.getLogger("rtelasto")
 

@@ -13,8 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from rtelasto.errors import RtelastoError
-from rtelasto.exit_codes import ExitCode
+from rtelasto.errors import ExitCode, RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.shared_counters import SharedState
 from rtelasto.settings import RunSettings
