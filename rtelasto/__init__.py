@@ -9,11 +9,11 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rtelasto.accuracy.region_measures import Region, measure_regions
     from rtelasto.api import estimate
     from rtelasto.errors import RtelastoError
     from rtelasto.frames.rf import Grid, RfFormat, RfFrame
     from rtelasto.frames.strain import Elongation, StrainFrame
-    from rtelasto.regions import Region, measure_regions
     from rtelasto.sources import open_recording
 
 __all__ = [

@@ -12,14 +12,14 @@ from scipy.special import ndtr
 from rtelasto.accuracy import metrics
 from rtelasto.accuracy.compare import TRUTH, Column, Comparison, Competitor, Score, compare
 from rtelasto.accuracy.picture import save_comparison
-from rtelasto.accuracy.regions import (
+from rtelasto.accuracy.summary import ratios, rival_windows, shown_columns, spread
+from rtelasto.accuracy.tables import as_json, binned_table, summary_table
+from rtelasto.accuracy.tissue_regions import (
     edge_profile,
     ellipse_radius,
     judged_pixels,
     strain_windows,
 )
-from rtelasto.accuracy.report import as_json, binned_table, summary_table
-from rtelasto.accuracy.summary import ratios, rival_windows, shown_columns, spread
 from rtelasto.accuracy.tissues import FIRST_SEED, held_out_pairs
 from rtelasto.cli import main
 from rtelasto.errors import RtelastoError

@@ -25,9 +25,17 @@ from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline.process import process_recording
 from rtelasto.settings import EstimateSettings
-from rtelasto.sinks import outputs
+from rtelasto.sinks import output_check as outputs
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
-from rtelasto.sinks.outputs import FIGURES, PAGE, PICTURE, SIMULATION, STRAIN, VIDEO, check_outputs
+from rtelasto.sinks.output_check import (
+    FIGURES,
+    PAGE,
+    PICTURE,
+    SIMULATION,
+    STRAIN,
+    VIDEO,
+    check_outputs,
+)
 from rtelasto.sinks.video import save_video
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile

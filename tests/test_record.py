@@ -22,7 +22,7 @@ from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.sinks.segments import RETRY_S, Segments
+from rtelasto.sinks.segment_writer import RETRY_S, Segments
 from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.receivers import Receiver, StrainReceiver

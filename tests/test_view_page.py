@@ -13,10 +13,10 @@ import numpy as np
 import processes
 import pytest
 
+from rtelasto.accuracy.region_measures import Region, measure_regions
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.regions import Region, measure_regions
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.strain_publisher import StrainPublisher

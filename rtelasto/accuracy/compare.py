@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtelasto.accuracy import metrics
-from rtelasto.accuracy.regions import Windows, edge_profile, judged_pixels, strain_windows
 from rtelasto.accuracy.strain_windows import WindowSweep
+from rtelasto.accuracy.tissue_regions import Windows, edge_profile, judged_pixels, strain_windows
 from rtelasto.accuracy.tissues import HeldOutPair, Kind
 from rtelasto.cpu.classical.am import AmEngine
 from rtelasto.cpu.classical.ncc import NccEngine

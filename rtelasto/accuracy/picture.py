@@ -11,7 +11,7 @@ from rtelasto.accuracy.agreement_plots import draw_agreement
 from rtelasto.accuracy.compare import TRUTH, Column, Comparison, Example
 from rtelasto.accuracy.summary import Shown, spread
 from rtelasto.frames.rf import Grid
-from rtelasto.sinks.outputs import load_matplotlib, save_figure
+from rtelasto.sinks.output_check import load_matplotlib, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rtelasto.bench.rig import Arrival, Burst, Rig
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
-from rtelasto.sinks.outputs import load_matplotlib, save_figure
+from rtelasto.sinks.output_check import load_matplotlib, save_figure
 from rtelasto.telemetry.latency import LatencySummary
 
 # In the order of the path; those that a back-end does not have are left out. On a GPU everything from upload

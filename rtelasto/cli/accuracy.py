@@ -13,7 +13,7 @@ from rtelasto.cli.terminal import busy, console, notes
 from rtelasto.errors import RtelastoError
 from rtelasto.host.names import printable_name
 from rtelasto.host.threads import check_threads
-from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
+from rtelasto.sinks.output_check import FIGURES, PICTURE, check_outputs
 from rtelasto.sources import open_recording
 
 # Columns of text that the tables need with quartiles.
@@ -79,8 +79,8 @@ def accuracy(
         recording_table,
         score_recording,
     )
-    from rtelasto.accuracy.report import as_json, binned_table, summary_table
     from rtelasto.accuracy.summary import ratios, shown_columns
+    from rtelasto.accuracy.tables import as_json, binned_table, summary_table
     from rtelasto.accuracy.tissues import KINDS, Kind, held_out_pairs
     from rtelasto.pipeline.engines import engine_names, open_engine
 

@@ -14,8 +14,8 @@ from rich.table import Table
 from rtelasto.cli.terminal import busy, console, examples
 from rtelasto.errors import RtelastoError
 from rtelasto.host.threads import check_threads
+from rtelasto.sinks.output_check import FIGURES, WRITTEN_BY, check_outputs
 from rtelasto.sinks.output_file import OutputFile
-from rtelasto.sinks.outputs import FIGURES, WRITTEN_BY, check_outputs
 from rtelasto.telemetry.latency import LatencySummary
 
 app = App(

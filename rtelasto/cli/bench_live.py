@@ -9,7 +9,7 @@ from pathlib import Path
 from rtelasto.cli.bench import print_stages, write_json
 from rtelasto.cli.terminal import console, notes, print_table
 from rtelasto.host.threads import check_threads
-from rtelasto.sinks.outputs import FIGURES, PICTURE, check_outputs
+from rtelasto.sinks.output_check import FIGURES, PICTURE, check_outputs
 from rtelasto.telemetry.latency import LatencySummary
 
 

@@ -19,7 +19,7 @@ from rtelasto.host.names import printable_name
 from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.host.threads import limit_threads
 from rtelasto.offline.simulate import write_sequence
-from rtelasto.sinks.outputs import PICTURE, SIMULATION, check_outputs
+from rtelasto.sinks.output_check import PICTURE, SIMULATION, check_outputs
 from rtelasto.sinks.picture import save_picture
 from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import losses

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.accuracy.metrics import SAMPLE_M, displacement_snr_db, rmse
-from rtelasto.accuracy.regions import judged_pixels
+from rtelasto.accuracy.tissue_regions import judged_pixels
 from rtelasto.host.names import printable_name
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline.process import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
+from rtelasto.sinks.output_check import PAGE, check_outputs
 from rtelasto.sinks.output_file import OutputFile
-from rtelasto.sinks.outputs import PAGE, check_outputs
 from rtelasto.sinks.picture import Drawing
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
@@ -57,7 +57,7 @@ def write_report(
         If matplotlib is not installed.
     RtelastoError
         If no pair can be made, or the page cannot be written or, without ``force``, must not replace
-        what is there (`rtelasto.sinks.outputs.check_outputs`).
+        what is there (`rtelasto.sinks.output_check.check_outputs`).
     """
     check_outputs(("--out", out, PAGE), inputs=recording.files, force=force)
     output = OutputFile(out)

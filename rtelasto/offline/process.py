@@ -18,7 +18,7 @@ from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
-from rtelasto.sinks.outputs import PICTURE, STRAIN, VIDEO, check_outputs
+from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.counters import Counters
@@ -60,7 +60,7 @@ def process_recording(
         If a picture or video is asked for and what draws it is not installed.
     RtelastoError
         If no pair can be made, or a file cannot be written or, without ``force``, must not be replaced
-        (`rtelasto.sinks.outputs.check_outputs`); ``out`` is then left as it was.
+        (`rtelasto.sinks.output_check.check_outputs`); ``out`` is then left as it was.
     """
     check_outputs(
         ("--out", out, STRAIN),

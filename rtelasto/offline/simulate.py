@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.sinks.outputs import SIMULATION, check_outputs
+from rtelasto.sinks.output_check import SIMULATION, check_outputs
 from rtelasto_engines.simulate.hand import HandMotion
 from rtelasto_engines.simulate.scene import L12_5_FORMAT, PUBLISHED_FORMAT
 from rtelasto_engines.simulate.sequence import simulate_sequence

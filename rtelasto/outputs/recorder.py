@@ -13,7 +13,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
-from rtelasto.sinks.segments import Segments
+from rtelasto.sinks.segment_writer import Segments
 from rtelasto.sinks.zea_file import blosc_packing
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.receivers import Receiver, StrainReceiver

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtelasto.frames.rf import Grid, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
-from rtelasto.sinks.outputs import PICTURE, check_suffix, load_matplotlib, save_figure
+from rtelasto.sinks.output_check import PICTURE, check_suffix, load_matplotlib, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.rf import RfFrame
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.sinks.output_check import VIDEO, WRITTEN_BY, check_suffix
 from rtelasto.sinks.output_file import OutputFile
-from rtelasto.sinks.outputs import VIDEO, WRITTEN_BY, check_suffix
 from rtelasto.sinks.picture import Drawing
 
 _PIXELS_PER_INCH = 110

@@ -16,7 +16,7 @@ from rtelasto.sources.contents import Contents, Overrides, assemble
 from rtelasto.sources.file_kinds import clarius_kind, is_hdf5, is_mat4, is_mat5, is_metaimage
 from rtelasto.sources.limits import one_line
 from rtelasto.sources.recording import Recording
-from rtelasto.sources.segments import SEGMENTS, read_segments
+from rtelasto.sources.segment_folder import SEGMENTS, read_segments
 
 Reader = Callable[[Path, Overrides], Contents]
 

@@ -1,4 +1,4 @@
-// Two elliptic regions of interest and what the strain in them says: the rules of rtelasto.regions.
+// Two elliptic regions of interest and what the strain in them says: the rules of rtelasto.accuracy.region_measures.
 
 import { NO_STRAIN } from "./wire.js";
 import { lowestCorrelation } from "./values.js";
