@@ -30,15 +30,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "Elongation": "domain",
-    "Grid": "domain",
-    "Region": "regions",
-    "RfFormat": "domain",
-    "RfFrame": "domain",
+    "Elongation": "frames.strain",
+    "Grid": "frames.rf",
+    "Region": "accuracy.region_measures",
+    "RfFormat": "frames.rf",
+    "RfFrame": "frames.rf",
     "RtelastoError": "errors",
-    "StrainFrame": "domain",
+    "StrainFrame": "frames.strain",
     "estimate": "api",
-    "measure_regions": "regions",
+    "measure_regions": "accuracy.region_measures",
     "open_recording": "sources",
 }
 

@@ -11,7 +11,12 @@ from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads
 from rtelasto.pipeline.pairing import PairPolicy
-from rtelasto.transport.clock_offset import check_stale_ms
+
+
+def check_stale_ms(stale_ms: float) -> None:
+    """Raise RtelastoError for an age that no frame could have or that no operator would wait for."""
+    if not 1.0 <= stale_ms <= 60_000.0:
+        raise RtelastoError(f"stale_ms must lie in 1…60000, got {stale_ms}")
 
 
 @dataclass(frozen=True, kw_only=True)

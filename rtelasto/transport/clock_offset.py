@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from rtelasto.errors import RtelastoError
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.endpoints import is_local
 from rtelasto.wire.strain import StrainMessage
@@ -40,12 +39,6 @@ _CLOCKS_WITH_RATE: Final = ("monotonic", "unix", "scanner")
 _OLDEST_FIRST_NS: Final = 60_000_000_000
 _FUTURE_NS: Final = 50_000_000
 MAX_AGE_NS: Final = 2**63 - 1
-
-
-def check_stale_ms(stale_ms: float) -> None:
-    """Raise RtelastoError for an age that no frame could have or that no operator would wait for."""
-    if not 1.0 <= stale_ms <= 60_000.0:
-        raise RtelastoError(f"stale_ms must lie in 1…60000, got {stale_ms}")
 
 
 class ClockOffset:

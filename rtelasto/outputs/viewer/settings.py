@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtelasto.errors import RtelastoError
-from rtelasto.transport.clock_offset import check_stale_ms
+from rtelasto.settings import check_stale_ms
 from rtelasto.transport.endpoints import is_loopback_host
 
 _LONGEST_TOKEN = 256
