@@ -47,7 +47,7 @@ def frame(frame_id: int, image: str, stream: str) -> RfFrame:
     if image == "constant":
         samples[:] = 1.0
     elif image == "nonfinite":
-        samples[1, 2] = np.nan
+        samples[:] = np.nan
     return RfFrame(samples, FORMAT, frame_id, stream=stream)
 
 

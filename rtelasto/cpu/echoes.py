@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, LARGEST, readable
 from rtelasto.frames.rf import Float32Image, RfFormat
 from rtelasto.host.compiled import kernel
@@ -143,8 +142,8 @@ def _free_with_holes(line, recorded, sums, weights, spare, half):  # type: ignor
 
 
 @kernel(fastmath=FASTMATH)
-def _free_lines(samples, half, whole_line, out, begin, end):  # type: ignore[no-untyped-def]
-    """out = samples less their local mean, of lines begin … end.
+def _free_lines(samples, half, whole_line, out):  # type: ignore[no-untyped-def]
+    """out = samples less their local mean.
 
     ``whole_line`` is 1 / the sum of the weights where the whole line was recorded.
     """
@@ -153,7 +152,7 @@ def _free_lines(samples, half, whole_line, out, begin, end):  # type: ignore[no-
     sums = np.empty(n + 2 * first, np.float32)
     weights, spare = np.empty_like(sums), np.empty_like(sums)
     recorded = np.ones(n, np.float32)
-    for i in range(begin, end):
+    for i in range(samples.shape[0]):
         line = out[i]
         n_finite = _convert(samples[i], line)
         has_fill = _mark_fill(line, half, recorded)
@@ -201,5 +200,5 @@ def echoes(samples: NDArray[np.generic], rf_format: RfFormat) -> Float32Image:
     half = mean_samples(rf_format.samples_per_wavelength)
     out = np.empty(samples.shape, np.float32)
     whole_line = _whole_line(samples.shape[1], half)
-    over_lines(_free_lines, samples.shape[0], samples, half, whole_line, out)
+    _free_lines(samples, half, whole_line, out)
     return out
