@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from rtelasto.host.compiled import kernel
 from numpy.typing import NDArray
 
 from rtelasto.frames.rf import Float32Image
@@ -15,7 +15,7 @@ SAMPLE_STRIDE = 29
 BRACKET = (0.46, 0.54)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _gather(values, low, high, bracket):  # type: ignore[no-untyped-def]
     """Values from low to high into ``bracket``; how many these are, how many are below, and numbers."""
     inside, below, numbers = 0, 0, 0
