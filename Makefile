@@ -8,13 +8,14 @@ BIN := $(VENV)/Scripts
 else
 BIN := $(VENV)/bin
 endif
-# Installing leaves files in the source's folder: where that cannot be written, a copy is installed.
+# Installing leaves files in the source's folder: where that cannot be written, a copy is installed, and
+# what is installed is run, not what lies here (-P).
 SOURCE := $(shell test -w . || echo $(VENV)/source)
 INSTALL := $(BIN)/python -m pip install $(if $(SOURCE),$(SOURCE),--editable .)
 .PHONY: demo test lint clean
 
 demo: $(VENV)/demo.stamp
-	$(BIN)/python -m rtelasto demo --out "$(OUT)"
+	$(BIN)/python -P -m rtelasto demo --out "$(OUT)"
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest

@@ -27,8 +27,8 @@ from rtelasto.telemetry.latency import Latencies
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
-# Compilation on a first run takes the most of it.
-_START_S = 240.0
+# Compilation on a first run takes the most of it, on a busy machine or where nothing can be kept minutes.
+_START_S = 600.0
 # Nothing arrived for so long: one of the processes hangs.
 _SILENCE_S = 60.0
 
@@ -91,8 +91,9 @@ def demo(
             force=force,
             progress=lambda done, _: bar.update(simulating, completed=done),
         )
-        receiving = bar.add_task("live strain", total=frames - 1)
+        receiving = bar.add_task("waiting for the pipeline to load", total=frames - 1)
         _wait_until_heard(receiver, runner)
+        bar.update(receiving, description="live strain")
         replay = ("replay", str(recording), "--rf", rf, "--fps", str(fps), "--wait-s", "60")
         with _Child(*replay) as sender:
             for message in _strain(receiver, runner, sender):
@@ -116,7 +117,8 @@ class _Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with kept_from_children():
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rtelasto", *arguments],
+                # Not what happens to lie in the current folder.
+                [sys.executable, "-P", "-m", "rtelasto", *arguments],
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
