@@ -52,6 +52,7 @@ def nowhere_to_write(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     for folder in [path for path in packages.rglob("*") if path.is_dir()]:
+        folder.chmod(0o755)  # that of a checkout that cannot be written was copied too
         (folder / "__pycache__").touch()
     home = packages / "home"
     home.touch()

@@ -196,9 +196,14 @@ def engine_floor(engine: str, rates: Rates) -> Floor | None:
     return None if model is None else Floor(graph_work(model, PUBLISHED_FORMAT), rates)
 
 
-def rates_of(engine: str, device: str = "auto") -> Rates:
-    """The rates, measured now, of what would run an engine: the GPU in half precision, or all cores."""
-    return gpu_rates() if choose(engine, device).device == "gpu" else cpu_rates(available_cores())
+def rates_of(engine: str, device: str = "auto", threads: int | None = None) -> Rates:
+    """The rates, measured now, of what would run an engine: the GPU in half precision, or so many cores.
+
+    None are all that this process may use.
+    """
+    if choose(engine, device).device == "gpu":
+        return gpu_rates()
+    return cpu_rates(threads or available_cores())
 
 
 def describe_floor(floor: Floor) -> dict[str, str]:

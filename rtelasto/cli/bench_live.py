@@ -173,7 +173,7 @@ def throughput(
     }
     content = asdict(report)
     with notes.status("measuring the floor"):
-        floor = engine_floor(engine, rates_of(engine, device))
+        floor = engine_floor(engine, rates_of(engine, device, threads))
     if floor is None:
         rows["floor"] = f"defined for networks only, {engine} is none"
     else:
