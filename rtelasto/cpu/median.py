@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from rtelasto.host.compiled import kernel
 from numpy.typing import NDArray
 
 from rtelasto.frames.rf import Float32Image
+from rtelasto.host.compiled import kernel
 
 SAMPLE_STRIDE = 29
 # Between these quantiles of the sample lies the median of the whole image, but for odd ones.
