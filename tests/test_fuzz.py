@@ -20,6 +20,7 @@ from fuzz.file_cases import case, write
 from fuzz.seed_files import KINDS, PHYSICS, RF, seeds
 from fuzz.targets import Way, decode, open_file
 from fuzz.worker import rng_of
+from wire_vectors import vector
 
 from rtelasto.errors import RtelastoError
 from rtelasto.live.shared_counters import SharedState
@@ -95,7 +96,7 @@ def test_files_that_once_did_harm(folder: Path) -> None:
 
 
 def test_a_channel_message_without_a_sound_speed_is_a_fault() -> None:
-    topic, header, samples = messages.hex_vector(messages.VECTORS / "rf_channel.hex")
+    topic, header, samples = vector("rf_channel.hex")
     fields = msgpack.unpackb(header) | {"sound_speed_m_s": 0.0}
     with pytest.raises(WireFault, match="sound_speed_m_s"):
         decode_rf([topic, msgpack.packb(fields), samples])
@@ -193,7 +194,7 @@ def test_no_device_or_pipe_is_opened(tmp_path: Path) -> None:
 def test_coverage_guided_targets_run(tmp_path: Path, target: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "fuzz.atheris_targets", target, "-runs=300", "-seed=1"],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parent / "helpers",
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ import numpy as np
 import octave
 import pytest
 import zmq
-from test_wire import vector
+from wire_vectors import vector
 
 from rtelasto.transport.keys import KeyFolder
 from rtelasto.transport.receivers import Receiver

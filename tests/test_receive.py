@@ -269,7 +269,7 @@ def test_a_message_that_is_too_large_costs_its_sender_the_connection(publisher):
 
 def start_sender(endpoint: str) -> tuple[subprocess.Popen, str]:
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("sender_process.py")), endpoint],
+        [sys.executable, str(Path(__file__).parent / "helpers/sender_process.py"), endpoint],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -245,7 +245,7 @@ def test_two_replays_cannot_share_an_endpoint():
 
 def test_a_replay_in_its_own_process_loses_nothing():
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("replay_process.py")), "60", "200"],
+        [sys.executable, str(Path(__file__).parent / "helpers/replay_process.py"), "60", "200"],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import octave
 import pytest
-from test_live import free_endpoint
 
+from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.run import LiveRun
 from rtelasto.settings import RunSettings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from wire_vectors import vector
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
@@ -28,21 +28,9 @@ from rtelasto.wire.strain import (
     encode_strain,
 )
 
-VECTORS = Path(__file__).parent / "vectors"
 FORMAT = RfFormat(
     n_lines=2, n_samples=3, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
 )
-
-
-def vector(name: str) -> list[bytes]:
-    """The parts of a hand-written message: hex, `#` starts a comment, `--` a part."""
-    parts: list[bytes] = []
-    for line in (VECTORS / name).read_text("utf-8").splitlines():
-        if line.startswith("--"):
-            parts.append(b"")
-        elif code := line.split("#")[0]:
-            parts[-1] += bytes.fromhex(code)
-    return parts
 
 
 def as_bytes(parts) -> list[bytes]:

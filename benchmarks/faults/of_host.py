@@ -64,7 +64,7 @@ def _gpu_lost(rig: FaultRig, long_s: float) -> int:
 @contextmanager
 def _simulated_gpu(folder: Path) -> Iterator[Setting]:
     """A run that has a GPU that can be lost."""
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/helpers"))
     from host_kernels import compile_for_host
 
     compile_for_host(folder)

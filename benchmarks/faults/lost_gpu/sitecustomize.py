@@ -22,9 +22,9 @@ class CUDARuntimeError(RuntimeError):
 
 
 def _install() -> None:
-    sys.path[:0] = [str(_ROOT), str(_ROOT / "tests")]
+    sys.path[:0] = [str(_ROOT), str(_ROOT / "tests/helpers")]
     import host_cuda
-    import test_gpu_estimator
+    import simulated_gpu
 
     import rtelasto.pipeline.devices
 
@@ -45,7 +45,7 @@ def _install() -> None:
 
     host_cuda._memcpy_async = copy_if_there
     host_cuda.install(ctypes.CDLL(os.environ["RTELASTO_HOST_KERNELS"]), Patch())
-    rtelasto.pipeline.devices.open_estimator = lambda *_, **__: test_gpu_estimator.estimator()
+    rtelasto.pipeline.devices.open_estimator = lambda *_, **__: simulated_gpu.estimator()
 
 
 if "RTELASTO_LOST_GPU" in os.environ:

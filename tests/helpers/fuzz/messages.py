@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgpack
+from wire_vectors import VECTORS, vector
 
 from fuzz.mutate import INTERESTING, damage
 
-VECTORS = Path(__file__).parent.parent / "vectors"
 TOPICS = ("rf", "strain", "status")
 Parts = list[bytes]
-
-
-def hex_vector(path: Path) -> Parts:
-    """The parts of a hand-written message: hex, `#` starts a comment, `--` a part."""
-    parts: Parts = []
-    for line in path.read_text("utf-8").splitlines():
-        if line.startswith("--"):
-            parts.append(b"")
-        elif code := line.split("#")[0]:
-            parts[-1] += bytes.fromhex(code)
-    return parts
 
 
 @functools.cache
 def seeds(topic: str) -> tuple[Parts, ...]:
     """The test vectors of a topic."""
-    vectors = [hex_vector(path) for path in sorted(VECTORS.glob("*.hex"))]
+    vectors = [vector(path.name) for path in sorted(VECTORS.glob("*.hex"))]
     return tuple(parts for parts in vectors if parts[0] == topic.encode())
 
 

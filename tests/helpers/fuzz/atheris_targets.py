@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing with atheris: libFuzzer mutates what reached new code in our Python.
 
-    cd tests && python -m fuzz.atheris_targets TARGET [CORPUS FOLDERS] [libFuzzer options]
+    cd tests/helpers && python -m fuzz.atheris_targets TARGET [CORPUS FOLDERS] [libFuzzer options]
 
 TARGET is ``rf``, ``strain``, ``status`` or a kind of file; ``-runs=100000 -seed=1`` bounds it. The native
 libraries (libhdf5, zlib, msgpack's unpacker) are not instrumented.

@@ -1,6 +1,6 @@
 """A campaign: very many inputs for every target, in processes that may die, and a table of what came.
 
-    cd tests && python -m fuzz.campaign --messages 1000000 --files 100000
+    cd tests/helpers && python -m fuzz.campaign --messages 1000000 --files 100000
 
 Input ``number`` of a target is the same every time, so a case that was found is a target and a number;
 ``python -m fuzz.worker TARGET NUMBER NUMBER+1 1`` tries it again.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-BRIDGE = Path(__file__).resolve().parents[1] / "bridge"
-SCRIPTS = Path(__file__).parent / "octave"
+BRIDGE = Path(__file__).resolve().parents[2] / "bridge"
+SCRIPTS = Path(__file__).parents[1] / "octave"
 DEADLINE_S = 120.0
 
 
