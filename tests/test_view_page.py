@@ -154,7 +154,30 @@ def test_freeze_holds_a_frame_and_the_cine_scrolls(page: Any):
     wait_for_frame_after(page, held)
 
 
-def test_display_by_keyboard(page: Any):
+@pytest.fixture
+def still(chromium: Any) -> Iterator[Any]:
+    """A page that has two frames and gets no more, so that only what a user does changes the picture."""
+    faults: list[str] = []
+    page = browser.watched_page(chromium, faults, viewport={"width": 1280, "height": 800})
+    with StrainPublisher("tcp://127.0.0.1:0") as publisher:
+        settings = ViewSettings(strain=publisher.endpoint, port=free_port(), stale_ms=60_000.0)
+        with open_viewer(settings) as server:
+            page.goto(server.address)
+            assert publisher.wait_for_subscriber(WAIT_S)
+            assert server.counters.wait_for("pages", 1, WAIT_S)
+            for number in range(2):
+                frame = strain_frame(number)
+                # Shown under a mask of 70 %, not under one of 75 %.
+                frame.correlation[:, 60:90] = 0.72
+                publisher.write(frame)
+                page.wait_for_function(f"({SEQ})() == {number}", timeout=WAIT_MS)
+            yield page
+            page.context.close()
+    assert not faults
+
+
+def test_display_by_keyboard(still: Any):
+    page = still
     page.keyboard.press("Space")
     picture = "document.getElementById('images').toDataURL()"
     seen = {page.evaluate(picture)}
