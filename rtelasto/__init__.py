@@ -10,15 +10,16 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rtelasto.accuracy.region_measures import Region, measure_regions
-    from rtelasto.api import estimate
+    from rtelasto.api import estimate, stream
     from rtelasto.errors import RtelastoError
     from rtelasto.frames.rf import Grid, RfFormat, RfFrame
-    from rtelasto.frames.strain import Elongation, StrainFrame
+    from rtelasto.frames.strain import Elongation, PersistenceState, StrainFrame
     from rtelasto.sources import open_recording
 
 __all__ = [
     "Elongation",
     "Grid",
+    "PersistenceState",
     "Region",
     "RfFormat",
     "RfFrame",
@@ -27,11 +28,13 @@ __all__ = [
     "estimate",
     "measure_regions",
     "open_recording",
+    "stream",
 ]
 
 _HOME = {
     "Elongation": "frames.strain",
     "Grid": "frames.rf",
+    "PersistenceState": "frames.strain",
     "Region": "accuracy.region_measures",
     "RfFormat": "frames.rf",
     "RfFrame": "frames.rf",
@@ -40,6 +43,7 @@ _HOME = {
     "estimate": "api",
     "measure_regions": "accuracy.region_measures",
     "open_recording": "sources",
+    "stream": "api",
 }
 
 

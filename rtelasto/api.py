@@ -1,8 +1,9 @@
-"""Strain of two frames held in arrays: the Python API."""
+"""Strain of frames held in arrays, two or a whole sequence: the Python API."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,10 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.devices import open_estimator
-from rtelasto.pipeline.pipeline import image_fault
+from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.persistence import check_persistence_s
+from rtelasto.pipeline.pipeline import Pipeline, image_fault
+from rtelasto.telemetry.counters import Counters
 
 if TYPE_CHECKING:
     from rtelasto.gpu.estimator import GpuEstimator
@@ -64,6 +68,83 @@ def estimate(
             estimator = open_estimator(engine, device=device)
             _estimators[engine, device] = estimator
         return estimator(pair)
+
+
+def stream(
+    frames: Iterable[ArrayLike | RfFrame],
+    rf_format: RfFormat,
+    *,
+    frame_rate_hz: float = 20.0,
+    pair: str = "adaptive",
+    persistence_s: float = 1.0,
+    engine: str = "cnn",
+    device: str = "auto",
+    target_strain: float = 0.007,
+    max_lag_s: float = 0.5,
+    counters: Counters | None = None,
+) -> Iterator[StrainFrame]:
+    """Strain of a sequence of RF frames, as a live run would give it: best pairs, averaged over time.
+
+    >>> for frame in rtelasto.stream(arrays, rf_format, frame_rate_hz=20.0):  # doctest: +SKIP
+    ...     print(frame.frame_ids, frame.applied_strain, frame.relative_strain.shape)
+
+    Parameters
+    ----------
+    frames
+        RF frames in the order in which they were acquired: arrays of shape (n_lines, n_samples), any real
+        dtype, or `RfFrame` objects, which keep their frame ids and times. One is taken at a time, and none
+        ahead.
+    rf_format
+        What the frames are.
+    frame_rate_hz
+        Frames per second, for arrays, which have no times of their own.
+    pair
+        ``adaptive``, ``consecutive`` or ``lag N`` (docs/pairing.md).
+    persistence_s
+        Time constant of the average over time, s; 0 for none (docs/persistence.md).
+    engine, device
+        As for `estimate`. Each call opens an engine of its own.
+    target_strain, max_lag_s
+        For adaptive pairs: the applied strain to aim for, and how far back to look, s.
+    counters
+        Where frames that make no strain frame are counted, by cause.
+
+    Yields
+    ------
+    StrainFrame
+        One for each frame that found a partner. Of arrays, ``frame_ids`` are their places in the sequence.
+
+    Raises
+    ------
+    RtelastoError
+        At the call, if an argument is out of range or there is no such engine; while iterating, if a frame
+        has another shape than the format says or is not real.
+    """
+    if not 0.1 <= frame_rate_hz <= 10_000.0:
+        raise RtelastoError(f"frame_rate_hz must lie in 0.1…10000 Hz, got {frame_rate_hz:g}")
+    check_persistence_s(persistence_s)
+    policy = PairPolicy.parse(pair, target_strain=target_strain, max_lag_s=max_lag_s)
+    estimator = open_estimator(engine, device=device, history=policy.history)
+    pipeline = Pipeline(estimator, policy, counters, persistence_s=persistence_s)
+    return _strain_of(frames, rf_format, 1e9 / frame_rate_hz, pipeline)
+
+
+def _strain_of(
+    frames: Iterable[ArrayLike | RfFrame], rf_format: RfFormat, period_ns: float, pipeline: Pipeline
+) -> Iterator[StrainFrame]:
+    for index, given in enumerate(frames):
+        if isinstance(given, RfFrame):
+            frame = given
+        else:
+            try:
+                frame = RfFrame(
+                    np.ascontiguousarray(given), rf_format, index, round((index + 1) * period_ns)
+                )
+            except RtelastoError as error:
+                raise RtelastoError(f"frame {index}: {error}") from None
+        strain = pipeline.process(frame)
+        if strain is not None:
+            yield strain
 
 
 def _frame(name: str, samples: ArrayLike, rf_format: RfFormat, frame_id: int) -> RfFrame:

@@ -11,6 +11,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads
 from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.persistence import check_persistence_s
 
 
 def check_stale_ms(stale_ms: float) -> None:
@@ -28,13 +29,18 @@ class EstimateSettings:
     engine
         cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
     pair
-        consecutive, "lag N", or adaptive (the lag whose strain comes nearest to --target-strain).
+        adaptive (the newest frame with the recent one whose strain comes nearest to --target-strain),
+        consecutive, or "lag N" (acquisitions).
     target_strain
         Applied strain that adaptive pairing aims for; 0.007 is 0.7 %.
     max_lag
-        Largest lag that adaptive pairing tries, in frames.
+        How many acquisitions adaptive pairing reaches back.
+    max_lag_s
+        How far adaptive pairing reaches back in time, in s.
     min_quality
         Adaptive pairing refuses pairs whose median post-warp correlation is lower.
+    persistence_s
+        Time constant of the average over time that relative strain is, in s; 0 turns it off.
     threads
         Cores to use, for the network's runtime and for all other computing; by default all that this
         process may.
@@ -50,10 +56,12 @@ class EstimateSettings:
     """
 
     engine: str = "cnn"
-    pair: str = "consecutive"
+    pair: str = "adaptive"
     target_strain: float = 0.007
-    max_lag: int = 16
+    max_lag: int = 64
+    max_lag_s: float = 0.5
     min_quality: float = 0.5
+    persistence_s: float = 1.0
     threads: int | None = None
     cpu_runtime: str = "onnxruntime"
     device: str = "auto"
@@ -65,6 +73,7 @@ class EstimateSettings:
         if self.device not in DEVICES:
             raise RtelastoError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
         check_runtime(self.cpu_runtime)
+        check_persistence_s(self.persistence_s)
         self.policy()
         self.beamform()
 
@@ -78,6 +87,7 @@ class EstimateSettings:
             self.pair,
             target_strain=self.target_strain,
             max_lag=self.max_lag,
+            max_lag_s=self.max_lag_s,
             min_quality=self.min_quality,
         )
 

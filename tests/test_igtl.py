@@ -156,13 +156,13 @@ def test_a_run_serves_slicer():
             sender.send(frames[number % 2].samples, rf_format)
             for message in client.get_latest_messages():
                 images[message.device_name] = message
-            if len(images) == 2:
+            if len(images) == 3:
                 break
             receiver.get(0.2)
         client.stop()
         run.send_signal(signal.SIGTERM)
         output, errors = run.communicate(timeout=WAIT_S)
-    assert set(images) == {"Strain", "BMode"}
+    assert set(images) == {"Strain", "BMode", "RelativeStrain"}
     assert abs(np.median(images["Strain"].image)) == pytest.approx(0.5, abs=0.1)
     assert run.returncode == 0, errors
     assert f"OpenIGTLink at 127.0.0.1:{port}" in errors

@@ -52,7 +52,16 @@ def test_run_fed_by_replay_accounts_for_every_frame(
     with (
         StrainReceiver(strain, policy="every") as receiver,
         processes.running(
-            "run", "--rf", rf, "--strain", strain, "--engine", engine, "--every"
+            "run",
+            "--rf",
+            rf,
+            "--strain",
+            strain,
+            "--engine",
+            engine,
+            "--every",
+            "--pair",
+            "consecutive",
         ) as run,
     ):
         # A status message shows that the engine is loaded and that the pipeline hears us.

@@ -58,6 +58,7 @@ def test_a_run_tells_what_it_counts_and_how_long_it_takes():
     strain = free_endpoint()
     with RfSender("tcp://127.0.0.1:0") as sender, StrainReceiver(strain, policy="every") as shown:
         run = ("run", "--rf", sender.endpoint, "--strain", strain, "--engine", "ncc", "--every")
+        run += ("--pair", "consecutive")
         with processes.running(*run, "--metrics", "0") as process:
             address = run_metrics(process)
             before = scrape(address)

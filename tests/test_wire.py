@@ -17,7 +17,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
 from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault
 from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
 from rtelasto.wire.strain import (
@@ -302,6 +302,46 @@ def test_strain_vector_both_ways():
         else:
             np.testing.assert_equal(getattr(message.frame, name), getattr(frame, name))
     assert math.isnan(message.frame.applied_strain)
+
+
+def test_strain_with_persistence_vector_both_ways():
+    parts = vector("strain_persistence.hex")
+    frame = strain_frame().replace(
+        bmode=np.array([[0, 255]], np.uint8),
+        relative_strain=np.array([[0.5, np.nan]], np.float32),
+        relative_strain_std=np.array([[0.03125, np.nan]], np.float32),
+        persistence=PersistenceState(seconds=1.5, frames=34, presses=3, age_s=0.25),
+    )
+    encoded = encode_strain(frame, stream="run-1", seq=4, clock="monotonic")
+    assert as_bytes(encoded) == parts
+
+    message = decode_strain(parts)
+    assert message.frame.persistence == frame.persistence
+    for name in ("relative_strain", "relative_strain_std"):
+        np.testing.assert_array_equal(getattr(message.frame, name), getattr(frame, name))
+        np.testing.assert_array_equal(message.arrays[name], getattr(frame, name))
+
+
+@pytest.mark.parametrize(
+    "persistence",
+    [
+        7,
+        {},
+        {"seconds": 1.0, "frames": -1, "presses": 1, "age_s": None},
+        {"seconds": 1.0, "frames": 1, "presses": 1, "age_s": "old"},
+    ],
+)
+def test_a_persistence_that_is_none_is_a_fault(persistence):
+    with pytest.raises(WireFault) as caught:
+        decode_strain(strain_parts(persistence=persistence))
+    assert caught.value.cause == "header"
+
+
+def test_strain_before_anything_was_averaged_says_so():
+    state = PersistenceState(seconds=0.0, frames=0, presses=0, age_s=math.nan)
+    parts = encode_strain(strain_frame().replace(persistence=state), stream="s", seq=0)
+    assert msgpack.unpackb(parts[1])["persistence"]["age_s"] is None
+    assert math.isnan(decode_strain(parts).frame.persistence.age_s)
 
 
 def test_strain_without_an_age_is_of_unknown_age_and_not_marked():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
 
-from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.pipeline.devices import open_estimator
+from rtelasto.pipeline.pairing import Pairing, PairPolicy
+from rtelasto.pipeline.persistence import Persistence
 from rtelasto.telemetry.latency import Latencies, LatencySummary
 from rtelasto.wire.rf import decode_rf, encode_rf
 
@@ -49,9 +52,10 @@ def time_stages(
 ) -> dict[str, LatencySummary]:
     """Times per stage over ``pairs`` pairs, after two that warm up.
 
-    Stages: ``decode`` (wire message to frame), ``stretch``, ``engine``, ``quality`` (on a GPU, where the
-    three are one graph, ``gpu``), and ``total`` of all of them. Consecutive pairs share a frame, as they
-    do live.
+    Stages: ``decode`` (wire message to frame), ``pair`` (choosing the partner from a ring of recent frames,
+    without the estimate of the global motion, which counts as ``stretch``), ``stretch``, ``engine``,
+    ``quality`` (on a GPU, where the three are one graph, ``gpu``), ``persistence``, and ``total`` of all of
+    them. Pairs share frames, as they do live.
     """
     frames = timing_frames(rf_format)
     messages = [
@@ -60,7 +64,8 @@ def time_stages(
     ]
     estimator = open_estimator(engine, device=device, threads=threads, cpu_runtime=cpu_runtime)
     times: dict[str, Latencies] = {}
-    previous = None
+    pairing, persistence = Pairing(PairPolicy.parse("adaptive")), Persistence(1.0)
+    period_ns = 10_000_000
     # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair strains alike.
     order = [0, 1, 2, 1]
     for index in range(pairs + _WARM_UP + 1):
@@ -68,13 +73,25 @@ def time_stages(
         frame = decode_rf(messages[order[index % 4]]).frame
         assert isinstance(frame, RfFrame)
         decoded = time.perf_counter_ns()
-        if previous is not None:
-            strain = estimator(FramePair(previous, frame))
-            finished = time.perf_counter_ns()
-            if index > _WARM_UP:
-                stages = {"decode": decoded - started, **strain.stage_ns}
-                stages["total"] = finished - started
-                for name, time_ns in stages.items():
-                    times.setdefault(name, Latencies()).add(time_ns)
-        previous = frame
+        frame = dataclasses.replace(frame, frame_id=index, acquired_ns=index * period_ns)
+        pair = pairing.push(frame)
+        paired = time.perf_counter_ns()
+        if pair is None:
+            continue
+        strain = estimator(pair)
+        pairing.observe(pair, strain)
+        estimated = time.perf_counter_ns()
+        pre_s, post_s = 1e-9 * pair.pre.acquired_ns, 1e-9 * pair.post.acquired_ns
+        persistence(strain, pre_s=pre_s, post_s=post_s)
+        finished = time.perf_counter_ns()
+        if index > _WARM_UP:
+            stages = {
+                "decode": decoded - started,
+                "pair": paired - decoded,
+                **strain.stage_ns,
+                "persistence": finished - estimated,
+                "total": finished - started,
+            }
+            for name, time_ns in stages.items():
+                times.setdefault(name, Latencies()).add(time_ns)
     return {name: latencies.summary() for name, latencies in times.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from rtelasto.cpu.field_of_view import outside_view, summarise
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
+from rtelasto.cpu.stretching.elongation import ElongationFit
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
 
@@ -39,6 +40,10 @@ class CpuEstimator:
         )
         noise = np.random.default_rng(0).integers(-1000, 1000, (2, 16, 1024)).astype(np.int16)
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))
+
+    def look(self, pair: FramePair) -> ElongationFit:
+        """The global motion of a pair, which :meth:`__call__` on the same pair does not estimate again."""
+        return self._stretch.estimator(pair)
 
     def __call__(self, pair: FramePair) -> StrainFrame:
         """Estimate strain, displacement and correlation of a pair.
@@ -73,4 +78,5 @@ class CpuEstimator:
                 "engine": after_engine - after_stretch,
                 "quality": after_quality - after_engine,
             },
+            elongation=stretched.elongation,
         )

@@ -114,6 +114,28 @@ class ReadOnlyCounts(dict[str, int]):
         return type(self), (dict(self),)
 
 
+@dataclass(frozen=True, slots=True)
+class PersistenceState:
+    """What an average over time rests on.
+
+    Attributes
+    ----------
+    seconds
+        From the oldest pair that still counts to the newest that entered, s.
+    frames
+        Pairs in it: as many of equal weight as would average as well.
+    presses
+        Presses that they come from.
+    age_s
+        From the newest pair that entered to this frame, s; NaN where none has entered yet.
+    """
+
+    seconds: float
+    frames: int
+    presses: int
+    age_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StrainFrame:
     """Axial strain and displacement of one pair.
@@ -132,6 +154,12 @@ class StrainFrame:
     to publishing, None where the scanner's clock cannot tell it, and ``stale`` says that it was published
     too old to be called live. ``bmode``, where it was asked for, is the brightness of the pre-compression
     frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
+
+    With persistence, ``relative_strain`` is the strain over the applied strain, averaged over time and
+    carried along with the tissue (1 = average tissue, NaN where unknown), ``relative_strain_std`` one
+    standard deviation of it, at the same pixels and points as the other images, and ``persistence`` says
+    what the average rests on. ``elongation`` is the global part of the motion, where the frame was made in
+    this process.
     """
 
     axial_strain: Float32Image
@@ -151,6 +179,10 @@ class StrainFrame:
     stage_ns: Mapping[str, int] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     bmode: NDArray[np.uint8] | None = None
+    relative_strain: Float32Image | None = None
+    relative_strain_std: Float32Image | None = None
+    persistence: PersistenceState | None = None
+    elongation: Elongation | None = None
 
     def __post_init__(self) -> None:
         for name in ("stage_ns", "drops"):

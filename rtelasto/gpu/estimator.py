@@ -19,7 +19,7 @@ import numpy as np
 
 from rtelasto.cpu.field_of_view import outside_view, summarise
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.engine import GpuEngine
 from rtelasto.gpu.graph import Sequence, Stage
 from rtelasto.gpu.kernels import Kernels
@@ -253,6 +253,7 @@ class GpuEstimator:
             engine=self.name,
             quality=quality,
             applied_strain=applied_strain,
+            elongation=Elongation(*(float(value) for value in summary["elongation"])),
             stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
         )
 

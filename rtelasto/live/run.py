@@ -12,8 +12,8 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.closing_report import LiveReport
 from rtelasto.pipeline.devices import open_estimator
-from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
+from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.latency import Latencies
@@ -27,15 +27,6 @@ STATUS_PERIOD_NS = 1_000_000_000
 _STATUS_FRAMES = 1000
 # How soon a request to stop is noticed while no frames come.
 _LOOK_S = 0.1
-
-
-def _queue_frames(policy: PairPolicy) -> int:
-    """How many frames to keep for a pipeline that is behind.
-
-    As many as make one pair without a gap between them; more would only be older. Adaptive pairing takes
-    shorter lags after a gap, so that a few frames do.
-    """
-    return 4 if policy.lag is None else policy.lag + 1
 
 
 class LiveRun(Closing):
@@ -95,7 +86,12 @@ class LiveRun(Closing):
         )
         estimator.warm_up()
         self._pipeline = Pipeline(
-            estimator, policy, self.counters, settings.beamform(), bmode=settings.wants_bmode
+            estimator,
+            policy,
+            self.counters,
+            settings.beamform(),
+            bmode=settings.wants_bmode,
+            persistence_s=settings.persistence_s,
         )
         self._publisher = StrainPublisher(
             settings.strain, counters=self.counters, keys=settings.keys
@@ -104,7 +100,7 @@ class LiveRun(Closing):
             self._receiver = Receiver(
                 settings.rf,
                 policy="every" if settings.every else "latest",
-                queue_frames=None if settings.every else _queue_frames(policy),
+                deliver=None if settings.every else self._pipeline.recent.add,
                 counters=self.counters,
                 keys=settings.keys,
                 position=position,
@@ -123,15 +119,16 @@ class LiveRun(Closing):
         # Before the first frame, too: a run that ended before may have made them all.
         while not stop.is_set() and not self._finished():
             # A pair that is being worked on is published as soon as no further frame waits to be started.
-            frame = self._receiver.get(0.0 if self._pipeline.pending else _LOOK_S)
+            newest = self._next(0.0 if self._pipeline.pending else _LOOK_S)
+            frame = None if newest is None else newest.scanned
             self._come_round(frame)
-            if frame is not None:
+            if newest is not None and frame is not None:
                 if not self._first_ns:
                     self._first_ns = time.monotonic_ns()
                 self._offset.observe(
                     frame.stream, frame.clock, frame.acquired_ns, frame.received_ns
                 )
-                self._pipeline.start(frame)
+                self._pipeline.start_newest(newest)
             if self._pipeline.pending and (frame is None or not self._pipeline.room):
                 self._collect()
             now = time.monotonic_ns()
@@ -145,6 +142,7 @@ class LiveRun(Closing):
             self.counters.add("unread", self._pipeline.pending)
         # Closing it here, not at the end: frames that nobody will read any more have to be in the report.
         self._receiver.close()
+        self._pipeline.recent.close()
         return LiveReport(
             self.counters.snapshot(),
             self._latencies.summary(),
@@ -159,11 +157,26 @@ class LiveRun(Closing):
             return 0.0
         return 1e9 * self._strain_frames / (self._last_ns - self._first_ns)
 
+    def _next(self, timeout_s: float) -> RecentFrame | None:
+        """The frame to work on next; None if none came within the time."""
+        recent = self._pipeline.recent
+        if self.settings.every:
+            frame = self._receiver.get(timeout_s)
+            if frame is not None:
+                recent.add(frame)
+            return recent.take_newest()
+        self._receiver.check()
+        newest = recent.take_newest(timeout_s)
+        if newest is None:
+            recent.let_go_unused()
+        return newest
+
     def _come_round(self, frame: ScannerFrame | None) -> None:
         if frame is not None:
             self._format = frame.format, frame.samples.dtype
         if self._on_round is not None:
-            self._on_round(self._format != self._proven, self._receiver.queued)
+            waiting = self._receiver.queued + self._pipeline.recent.waiting
+            self._on_round(self._format != self._proven, waiting)
 
     def _finished(self) -> bool:
         frames = self.settings.frames
@@ -218,4 +231,5 @@ class LiveRun(Closing):
     def close(self) -> None:
         """Stop receiving and publishing. May be called twice."""
         self._receiver.close()
+        self._pipeline.recent.close()
         self._publisher.close()

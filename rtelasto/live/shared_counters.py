@@ -53,7 +53,8 @@ class Pulse(ctypes.Structure):
     ``rounds`` rises whenever it moves; ``loading`` is 1 where the next step may take minutes, because
     something is read, compiled or built. ``applied_strain`` and ``quality`` are of the newest strain frame,
     NaN before the first; ``begun_ns`` is when that frame began to age, on the monotonic clock, 0 before the
-    first; ``queued`` frames wait for the pipeline.
+    first; ``queued`` frames wait for the pipeline. The rest says what the averaged picture rests on, as
+    `rtelasto.frames.strain.PersistenceState`, and its median standard deviation.
     """
 
     _fields_ = (
@@ -63,6 +64,10 @@ class Pulse(ctypes.Structure):
         ("quality", ctypes.c_double),
         ("begun_ns", ctypes.c_int64),
         ("queued", ctypes.c_int64),
+        ("persistence_frames", ctypes.c_int64),
+        ("persistence_presses", ctypes.c_int64),
+        ("persistence_age_s", ctypes.c_double),
+        ("relative_strain_std", ctypes.c_double),
     )
 
     def beat(self, *, loading: bool, queued: int = 0) -> None:
@@ -74,7 +79,8 @@ class Pulse(ctypes.Structure):
     def forget_pair(self) -> None:
         """There is no newest pair: none yet, or the process that made it is gone."""
         self.applied_strain = self.quality = math.nan
-        self.queued = 0
+        self.persistence_age_s = self.relative_strain_std = math.nan
+        self.queued = self.persistence_frames = self.persistence_presses = 0
 
     def gauges(self) -> dict[str, float]:
         """What `MetricsServer` shows of it."""
@@ -84,6 +90,10 @@ class Pulse(ctypes.Structure):
             "applied_strain": self.applied_strain,
             "newest_frame_age_seconds": age_s,
             "queue_frames": self.queued,
+            "persistence_frames": self.persistence_frames,
+            "persistence_presses": self.persistence_presses,
+            "persistence_age_seconds": self.persistence_age_s,
+            "relative_strain_std": self.relative_strain_std,
         }
 
 

@@ -109,6 +109,7 @@ def _page(
         "extent": f"{1e3 * f.axial_step_m * f.n_samples:.1f} × {1e3 * f.line_pitch_m * f.n_lines:.1f} mm",
         "sampling, centre": f"{f.sampling_freq_hz / 1e6:.4g} MHz, {f.center_freq_hz / 1e6:.3g} MHz",
         "engine, pairs": f"{settings.engine}, {settings.pair}",
+        "averaged over": f"{settings.persistence_s:g} s" if settings.persistence_s else "nothing",
         "strain frames": summary.pairs,
         "median correlation": f"{summary.median_quality:.3f}",
         "mean strain per pair": f"{100.0 * summary.mean_strain:+.3f} %",

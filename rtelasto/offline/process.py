@@ -83,7 +83,13 @@ def process_recording(
         history=policy.history,
     )
     estimator.warm_up()
-    pipeline = Pipeline(estimator, policy, counters, drop_copies=True)
+    pipeline = Pipeline(
+        estimator,
+        policy,
+        counters,
+        drop_copies=True,
+        persistence_s=settings.persistence_s,
+    )
     # The frames' places stand for a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}

@@ -28,6 +28,7 @@ from rtelasto.wire.strain import StrainMessage
 
 STRAIN_DEVICE = "Strain"
 BMODE_DEVICE = "BMode"
+RELATIVE_DEVICE = "RelativeStrain"
 # A client that takes nothing for so long is disconnected.
 _SEND_S = 5.0
 _LOOK_S = 0.1
@@ -214,7 +215,8 @@ def _has_gone(client: socket.socket) -> bool:
 
 
 def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
-    """The IMAGE messages of a strain frame: strain in % (float32) and, if it has one, B-mode (uint8).
+    """The IMAGE messages of a strain frame: strain in % (float32) and, if it has them, relative strain
+    (float32) and B-mode (uint8).
 
     Axes i (lateral) and j (depth) are x and y of the world, in mm: x from the middle of the image, y from
     the transducer face; pixels without strain are 0. ``begun_ns`` is when the frame began to age, on this
@@ -225,6 +227,8 @@ def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
     frame = message.frame
     percent = np.nan_to_num(frame.axial_strain, nan=0.0, posinf=0.0, neginf=0.0) * np.float32(100.0)
     images = {STRAIN_DEVICE: percent}
+    if frame.relative_strain is not None:
+        images[RELATIVE_DEVICE] = np.nan_to_num(frame.relative_strain, nan=0.0)
     if frame.bmode is not None:
         images[BMODE_DEVICE] = frame.bmode  # type: ignore[assignment]
     matrix = pixel_to_world_mm(frame.grid)

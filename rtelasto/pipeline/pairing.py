@@ -1,8 +1,10 @@
-"""Which two frames make a pair: consecutive ones, a fixed lag, or the lag that strains enough.
+"""Which two frames make a pair: the newest with the one whose strain comes nearest the target.
 
 At 100 frames/s and freehand palpation neighbouring frames differ by about 0.05 % strain, too little to
-see against the noise; frames further apart strain more but decorrelate. The adaptive policy looks for
-the lag whose applied strain comes nearest to a target, from what the last pairs showed.
+see against the noise; frames further apart strain more but decorrelate. The adaptive policy predicts from
+the pairs so far how much the tissue has been compressed between each of the recent frames and the newest,
+and looks at two or three of them where the prediction is unsure. Consecutive pairs and a fixed lag are
+there for comparison.
 """
 
 from __future__ import annotations
@@ -10,19 +12,32 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.pipeline.press_track import frame_times, predict_positions
+from rtelasto.pipeline.recent_frames import RecentFrame, RecentFrames
 from rtelasto.telemetry.counters import Counters
 
-# How much of a new strain-rate figure enters the running one: about three pairs of memory, so that the
-# lag follows a press within a fraction of a second and one odd pair does not throw it.
-_MEMORY = 0.3
+# Candidates looked at before the engine runs, at most.
+_MOST_LOOKS = 3
+# Another candidate has to come nearer to the target by this fraction of it to be looked at.
+_WORTH_A_LOOK = 0.15
+# Of two candidates that strain alike the nearer one is taken: reaching back as far as possible costs as much
+# as missing the target by this fraction of it.
+_COST_OF_REACH = 0.02
+# Block correlation under which a candidate is too far away: unrelated frames show 0.2.
+_TRACKED = 0.4
+# Without a free look: the prediction is trusted where it was last wrong by less than this fraction of the
+# target, and rests on at least so many frames.
+_TRUSTED_ERROR = 0.25
+_TRUSTED_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +51,27 @@ class PairPolicy:
     target_strain
         For the adaptive policy: the applied strain (magnitude, dimensionless) to aim for.
     max_lag
-        For the adaptive policy: the largest lag to try.
+        For the adaptive policy: how many acquisitions it reaches back.
     min_quality
         For the adaptive policy: pairs whose median post-warp correlation is below are refused.
+    max_lag_s
+        For the adaptive policy: how far it reaches back in time, s. The frame before the newest can always
+        be its partner.
     """
 
     lag: int | None = 1
     target_strain: float = 0.007
-    max_lag: int = 16
+    max_lag: int = 64
     min_quality: float = 0.5
+    max_lag_s: float = 0.5
 
     def __post_init__(self) -> None:
         if self.lag is not None and not 1 <= self.lag <= 256:
             raise RtelastoError(f"lag must lie in 1…256, got {self.lag}")
         if not 1 <= self.max_lag <= 256:
             raise RtelastoError(f"max_lag must lie in 1…256, got {self.max_lag}")
+        if not 0.01 <= self.max_lag_s <= 10.0:
+            raise RtelastoError(f"max_lag_s must lie in 0.01…10 s, got {self.max_lag_s:g}")
         if not 1e-4 <= self.target_strain <= 0.05:
             raise RtelastoError(
                 f"target_strain must lie in 0.0001…0.05 (0.01 % to 5 %), got {self.target_strain:g}"
@@ -81,99 +102,245 @@ class PairPolicy:
 
     @property
     def history(self) -> int:
-        """How many earlier frames have to be kept."""
+        """How many acquisitions back pairs reach."""
         return self.max_lag if self.lag is None else self.lag
+
+    def recent_frames(self, counters: Counters | None = None) -> RecentFrames:
+        """A ring that holds every frame that this policy may choose."""
+        max_lag_s = self.max_lag_s if self.lag is None else None
+        return RecentFrames(self.history, max_lag_s, counters=counters)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a quick look at a pair shows: its applied strain, and the correlation that is left (0…1)."""
+
+    applied_strain: float
+    correlation: float
+
+
+class _Looks:
+    """The looks at the candidates of one frame: each taken once, counted, and whether one failed."""
+
+    def __init__(self, look: Callable[[FramePair], Look], newest: RecentFrame) -> None:
+        self._look = look
+        self._newest = newest
+        self._seen: dict[int, Look] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._seen)
+
+    @property
+    def failed(self) -> bool:
+        return any(not seen.correlation >= _TRACKED for seen in self._seen.values())
+
+    def at(self, old: RecentFrame) -> Look:
+        if id(old) not in self._seen:
+            self._seen[id(old)] = self._look(_pair_of(old, self._newest))
+        return self._seen[id(old)]
+
+    def tracks(self, old: RecentFrame) -> bool:
+        return self.at(old).correlation >= _TRACKED
 
 
 class Pairing:
-    """Pairs frames in acquisition order and starts afresh where the sequence breaks.
+    """Finds partners for frames of a ring.
 
-    Counts into ``counters``: ``pair.first`` (frames that had no partner yet), ``pair.reset.gap``,
-    ``pair.reset.stream``, ``pair.reset.format`` (why a sequence ended), ``pair.decorrelated`` (pairs
-    that :meth:`observe` refused), ``repeated`` (frames that were passed over).
+    Counts into ``counters``: ``pair.first`` (frames without a partner in the ring: the first of a stream,
+    and with a fixed lag those whose partner is missing), ``partner_only`` (frames that were a partner and
+    never the newer frame of a pair), ``pair.decorrelated`` (pairs that :meth:`observe` refused).
+
+    Parameters
+    ----------
+    policy
+        How to pair.
+    counters
+        Where to count.
+    recent
+        The ring; by default one of its own.
+    usable
+        Turns a frame of the ring into RF lines, once, and says whether it holds an image.
+    look
+        Looks at a pair before the engine does, in some milliseconds; without it predictions have to do.
+    look_is_free
+        The engine uses what was looked at, so that only further candidates cost time.
     """
 
-    def __init__(self, policy: PairPolicy, counters: Counters | None = None) -> None:
+    def __init__(
+        self,
+        policy: PairPolicy,
+        counters: Counters | None = None,
+        *,
+        recent: RecentFrames | None = None,
+        usable: Callable[[RecentFrame], bool] | None = None,
+        look: Callable[[FramePair], Look] | None = None,
+        look_is_free: bool = True,
+    ) -> None:
         self.policy = policy
         self.counters = counters if counters is not None else Counters()
-        self._frames: deque[RfFrame] = deque(maxlen=policy.history)
-        self._newest: RfFrame | None = None
-        self._strain_per_frame = math.nan
-        self._largest_lag = policy.history
+        self.recent = recent if recent is not None else policy.recent_frames(self.counters)
+        self.scene = 0
+        """Rises where the newest frames cannot be followed back to those before them."""
+        self._usable = usable or _take_as_it_is
+        self._look = look
+        self._look_is_free = look_is_free
+        self._barrier: RecentFrame | None = None
+        self._last_error = math.inf
+        self._refused = False
+        self._chosen: deque[tuple[RecentFrame, RecentFrame, float]] = deque(maxlen=8)
 
-    def push(self, frame: RfFrame) -> FramePair | None:
-        """Take the next frame; return the pair that it completes, if any."""
-        if self._newest is not None:
-            broken = _break(self._newest, frame)
-            if broken:
-                self.counters.add(f"pair.reset.{broken}")
-                self._frames.clear()
-        lag = min(self.lag, len(self._frames)) if self.policy.lag is None else self.lag
-        pair = None
-        if 1 <= lag <= len(self._frames):
-            pair = FramePair(self._frames[-lag], frame, lag)
+    def push(self, frame: ScannerFrame) -> FramePair | None:
+        """Add a frame to the ring and pair it."""
+        self.recent.add(frame)
+        newest = self.recent.take_newest()
+        return self.pair(newest) if newest is not None and self._usable(newest) else None
+
+    def pair(self, newest: RecentFrame) -> FramePair | None:
+        """The pair that a frame of the ring, which is usable, makes with its best partner, if any."""
+        earlier = self.recent.before(newest)
+        if self.policy.lag is None:
+            partner = self._best(newest, earlier)
         else:
+            wanted = newest.frame_id - self.policy.lag
+            partner = next(
+                (old for old in earlier if old.frame_id == wanted and self._usable(old)), None
+            )
+        if partner is None:
+            if not earlier:
+                self.scene += 1
             self.counters.add("pair.first")
-        self._frames.append(frame)
-        self._newest = frame
-        return pair
-
-    def is_copy(self, frame: RfFrame) -> bool:
-        """Whether the next frame has the samples, or the id, of the one before it in its stream."""
-        last = self._newest
-        if last is None or frame.stream != last.stream or frame.format != last.format:
-            return False
-        if frame.frame_id == last.frame_id:
-            return True
-        middle = frame.format.n_lines // 2
-        # Other frames differ in any line.
-        return _alike(last.samples[middle], frame.samples[middle]) and _alike(
-            last.samples, frame.samples
-        )
-
-    def pass_over(self, frame: RfFrame) -> None:
-        """Count the next frame as ``repeated``; the one after it goes on from here."""
-        self.counters.add("repeated")
-        self._newest = frame
-
-    @property
-    def lag(self) -> int:
-        """The lag that the next pair should have."""
-        if self.policy.lag is not None:
-            return self.policy.lag
-        if not self._strain_per_frame > 0.0:
-            return self._largest_lag if self._strain_per_frame == 0.0 else 1
-        wanted = round(self.policy.target_strain / self._strain_per_frame)
-        return max(1, min(wanted, self._largest_lag))
+            return None
+        self.recent.count_partner(partner)
+        return _pair_of(partner, newest)
 
     def observe(self, pair: FramePair, strain: StrainFrame) -> bool:
         """Learn from what a pair showed; False means that the adaptive policy refuses the pair."""
         if self.policy.lag is not None:
             return True
+        chosen = None
+        while self._chosen and chosen is None:
+            pre, post, predicted = self._chosen.popleft()
+            if post.lines is pair.post:
+                chosen = pre, post, predicted
         if not strain.quality >= self.policy.min_quality:
-            # Too far apart to track: come closer, and let the lag grow again pair by pair.
-            self._largest_lag = max(1, pair.lag // 2)
             self.counters.add("pair.decorrelated")
+            if chosen is not None:
+                # Too far apart to track: come closer, and reach out again frame by frame.
+                between = self.recent.before(chosen[1])
+                nearer = [old for old in between if old.frame_id > chosen[0].frame_id]
+                self._barrier = nearer[len(nearer) // 2] if nearer else chosen[0]
+                chosen[1].position = math.nan
+            self._last_error = math.inf
+            self._refused = True
             return False
-        self._largest_lag = min(self._largest_lag + 1, self.policy.max_lag)
-        rate = abs(strain.applied_strain) / pair.lag
-        if math.isnan(self._strain_per_frame):
-            self._strain_per_frame = rate
-        else:
-            self._strain_per_frame += _MEMORY * (rate - self._strain_per_frame)
+        if chosen is not None and math.isfinite(strain.applied_strain):
+            pre, post, predicted = chosen
+            post.position = pre.position + strain.applied_strain
+            self._last_error = abs(post.position - predicted)
+            self._refused = False
         return True
 
+    def _best(self, newest: RecentFrame, earlier: list[RecentFrame]) -> RecentFrame | None:
+        """The partner whose strain comes nearest the target; sets the positions of both."""
+        candidates = self._within_reach(newest, earlier)
+        if not candidates:
+            return None
+        frames = [*reversed(candidates), newest]
+        times, in_s = frame_times(frames)
+        if not any(math.isfinite(old.position) for old in candidates):
+            candidates[0].position = 0.0
+        positions = np.array([frame.position for frame in frames[:-1]] + [math.nan])
+        known = np.flatnonzero(np.isfinite(positions))
+        predicted = predict_positions(times, positions)
+        here = float(predicted[-1])
+        target = self.policy.target_strain
+        reach = self.policy.max_lag_s if in_s else float(self.policy.max_lag)
+        penalty = _COST_OF_REACH * target / reach * (times[-1] - times[:-1])
+        left = np.ones(len(candidates), bool)
+        best, best_miss, best_strain = -1, math.inf, math.nan
+        looks = self._looks(newest, known.size)
+        while left.any():
+            miss = np.where(left, abs(abs(here - predicted[:-1]) - target) + penalty, math.inf)
+            k = int(np.argmin(miss))
+            if best >= 0 and not miss[k] < best_miss - _WORTH_A_LOOK * target:
+                break
+            left[k] = False
+            if not self._usable(frames[k]):
+                continue
+            if looks is None:
+                best, best_strain = k, here - float(predicted[k])
+                break
+            seen = looks.at(frames[k])
+            if seen.correlation >= _TRACKED:
+                here = float(predicted[k]) + seen.applied_strain
+                found = abs(abs(seen.applied_strain) - target) + penalty[k]
+                if found < best_miss:
+                    best, best_miss, best_strain = k, float(found), seen.applied_strain
+            else:
+                # Too far apart: only nearer ones are left, the next at most half as far away.
+                left &= times[:-1] >= 0.5 * (times[k] + times[-1])
+            if looks.count >= _MOST_LOOKS:
+                break
+        if best < 0:
+            best = self._nearest_usable(frames)
+            if best < 0:
+                return None
+            best_strain = math.nan
+        if looks is not None and best > known[-1] and (looks.failed or self._refused):
+            follows = self._usable(frames[known[-1]]) and looks.tracks(frames[known[-1]])
+            if not follows:
+                self._begin_scene(frames[best], candidates)
+                predicted[best] = 0.0
+        partner = frames[best]
+        partner.position = float(predicted[best])
+        newest.position = partner.position + best_strain
+        self._chosen.append((partner, newest, float(predicted[-1])))
+        return partner
 
-def _alike(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
-    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    def _nearest_usable(self, frames: Sequence[RecentFrame]) -> int:
+        """Index of the nearest frame that holds an image; −1 if there is none."""
+        nearest = (k for k in range(len(frames) - 2, -1, -1) if self._usable(frames[k]))
+        return next(nearest, -1)
+
+    def _begin_scene(self, first: RecentFrame, candidates: Sequence[RecentFrame]) -> None:
+        """Nothing measured so far leads to the frames from ``first`` on."""
+        self.scene += 1
+        self._barrier = first
+        for old in candidates:
+            old.position = math.nan
+
+    def _looks(self, newest: RecentFrame, n_known: int) -> _Looks | None:
+        """Looks at candidates, where they are free or the prediction is unsure."""
+        if self._look is None:
+            return None
+        wrong = self._last_error > _TRUSTED_ERROR * self.policy.target_strain
+        if self._look_is_free or wrong or n_known < _TRUSTED_FRAMES:
+            return _Looks(self._look, newest)
+        return None
+
+    def _within_reach(self, newest: RecentFrame, earlier: list[RecentFrame]) -> list[RecentFrame]:
+        """Candidates, the nearest first: not before the barrier, and within the policy's reach."""
+        reach_ns = 1e9 * self.policy.max_lag_s
+        within: list[RecentFrame] = []
+        for old in earlier:
+            near = not within or newest.acquired_ns - old.acquired_ns <= reach_ns
+            if not near or newest.frame_id - old.frame_id > self.policy.max_lag:
+                break
+            if old.usable is not False:
+                within.append(old)
+            if old is self._barrier:
+                break
+        return within
 
 
-def _break(last: RfFrame, new: RfFrame) -> str:
-    """Why ``new`` does not continue the sequence of ``last``; empty where it does."""
-    if new.stream != last.stream:
-        return "stream"
-    if new.format != last.format:
-        return "format"
-    if new.frame_id != last.frame_id + 1:
-        return "gap"
-    return ""
+def _take_as_it_is(recent: RecentFrame) -> bool:
+    assert isinstance(recent.scanned, RfFrame)
+    recent.lines, recent.usable = recent.scanned, True
+    return True
+
+
+def _pair_of(pre: RecentFrame, post: RecentFrame) -> FramePair:
+    assert pre.lines is not None
+    assert post.lines is not None
+    return FramePair(pre.lines, post.lines, post.frame_id - pre.frame_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,12 +16,18 @@ import numpy as np
 
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
+from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFit
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pipeline.pairing import Pairing, PairPolicy
+from rtelasto.pipeline.pairing import Look, Pairing, PairPolicy
+from rtelasto.pipeline.persistence import Persistence
+from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.telemetry.counters import Counters
+
+# Of frames without stamps.
+_UNTIMED_PERIOD_S = 0.05
 
 
 class Estimator(Protocol):
@@ -47,6 +54,13 @@ class OverlappingEstimator(Estimator, Protocol):
     def collect(self) -> StrainFrame: ...
 
 
+@runtime_checkable
+class LookingEstimator(Estimator, Protocol):
+    """A back-end whose estimate of the global motion can be had beforehand, and is then not made again."""
+
+    def look(self, pair: FramePair) -> ElongationFit: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Started:
     """A pair between start and collection; ``strain`` is there where its estimator has finished."""
@@ -56,25 +70,32 @@ class _Started:
     started_ns: int
     paired_ns: int
     rf_lines_ns: int
+    scene: int
 
 
 class Pipeline:
     """Pairs frames and estimates strain, counting whatever does not become a strain frame.
 
-    Besides what :class:`~rtelasto.pipeline.pairing.Pairing` counts: ``frame.nonfinite`` and
-    ``frame.constant``
-    (frames without an image in them, dropped before pairing), ``rf_lines.refused`` (frames that cannot
-    become RF lines) and ``strain.out``.
+    Besides what :class:`~rtelasto.pipeline.pairing.Pairing` and its ring count: ``frame.nonfinite`` and
+    ``frame.constant`` (frames without an image in them), ``rf_lines.refused`` (frames that cannot become RF
+    lines) and ``strain.out``. Only frames that are used are looked at and turned into RF lines, and once.
 
     With ``drop_copies``, a frame whose samples are those of the frame before counts as ``repeated`` and is
     dropped: recordings number their frames anew, so that one which was stored twice cannot be told by
     its id, as it is on the wire.
 
-    With ``bmode``, strain frames carry the B-mode of their pre-compression frame.
+    With ``bmode``, strain frames carry the B-mode of their pre-compression frame; with ``persistence_s``
+    the pattern of strain averaged over time (`rtelasto.pipeline.persistence`).
 
     :meth:`process` takes a frame and gives what comes of it. Where the estimator overlaps its work with
     the host's, :meth:`start` and :meth:`collect` do the same in two halves, with up to ``room`` pairs
-    between them; an adaptive lag then follows the strain that many pairs later.
+    between them; adaptive pairing then learns from a pair that many pairs later. A live run has its receiver
+    fill `recent` and calls :meth:`start_newest` instead.
+
+    Attributes
+    ----------
+    recent : RecentFrames
+        The frames that pairs are made of.
     """
 
     def __init__(
@@ -86,13 +107,23 @@ class Pipeline:
         *,
         bmode: bool = False,
         drop_copies: bool = False,
+        persistence_s: float = 0.0,
     ) -> None:
         self.estimator = estimator
+        self._persistence = Persistence(persistence_s) if persistence_s else None
         self.bmode = bmode
         self.drop_copies = drop_copies
         self.counters = counters if counters is not None else Counters()
         self._rf_lines = RfLines(beamform, self.counters, on_gpu=estimator.device != "cpu")
-        self._pairing = Pairing(policy, self.counters)
+        looks = isinstance(estimator, LookingEstimator)
+        self._elongation: Callable[[FramePair], ElongationFit] = (
+            estimator.look if isinstance(estimator, LookingEstimator) else ElongationEstimator()
+        )
+        self._converted_ns = 0
+        self._pairing = Pairing(
+            policy, self.counters, usable=self._usable, look=self._look, look_is_free=looks
+        )
+        self.recent = self._pairing.recent
         self._started: deque[_Started] = deque()
 
     @property
@@ -112,19 +143,22 @@ class Pipeline:
         return self.collect() if self.start(scanned) else None
 
     def start(self, scanned: ScannerFrame) -> bool:
-        """Take the next frame and start the work on the pair that it completes; whether there is one."""
+        """Take the next frame and start the work on the pair that it makes; whether there is one."""
+        if self.drop_copies and self.recent.is_copy(scanned):
+            self.counters.add("repeated")
+            self.recent.pass_on_identity(scanned)
+            return False
+        self.recent.add(scanned)
+        newest = self.recent.take_newest()
+        return newest is not None and self.start_newest(newest)
+
+    def start_newest(self, newest: RecentFrame) -> bool:
+        """Start the work on the pair of a frame just taken from the ring; whether it makes one."""
         started_ns = time.monotonic_ns()
-        frame = self._rf_lines(scanned)
-        if frame is None:
+        self._converted_ns = 0
+        if not self._usable(newest):
             return False
-        fault = image_fault(frame.samples)
-        if fault:
-            self.counters.add(f"frame.{fault}")
-            return False
-        if self.drop_copies and self._pairing.is_copy(frame):
-            self._pairing.pass_over(frame)
-            return False
-        pair = self._pairing.push(frame)
+        pair = self._pairing.pair(newest)
         if pair is None:
             return False
         paired_ns = time.monotonic_ns()
@@ -133,8 +167,29 @@ class Pipeline:
             self.estimator.start(pair)
         else:
             strain = self.estimator(pair)
-        self._started.append(_Started(pair, strain, started_ns, paired_ns, self._rf_lines.spent_ns))
+        self._started.append(
+            _Started(pair, strain, started_ns, paired_ns, self._converted_ns, self._pairing.scene)
+        )
         return True
+
+    def _usable(self, recent: RecentFrame) -> bool:
+        """Turn a frame into RF lines, once, and see whether it holds an image; count it if it does not."""
+        if recent.usable is None:
+            lines = self._rf_lines(recent.scanned)
+            self._converted_ns += self._rf_lines.spent_ns
+            fault = "" if lines is None else image_fault(lines.samples)
+            if fault:
+                self.counters.add(f"frame.{fault}")
+            recent.usable = lines is not None and not fault
+            if lines is not None and recent.usable:
+                recent.scanned = recent.lines = lines
+            else:
+                self.recent.settle(recent)
+        return recent.usable
+
+    def _look(self, pair: FramePair) -> Look:
+        fit = self._elongation(pair)
+        return Look(fit.elongation.axial_slope, fit.correlation)
 
     def collect(self) -> StrainFrame | None:
         """The strain of the oldest pair that was started; None if the pairing policy refuses it.
@@ -151,6 +206,11 @@ class Pipeline:
         if not self._pairing.observe(pair, strain):
             return None
         stage_ns, bmode = dict(strain.stage_ns), strain.bmode
+        if self._persistence is not None:
+            before_ns = time.perf_counter_ns()
+            pre_s, post_s = _times_s(pair)
+            strain = self._persistence(strain, pre_s=pre_s, post_s=post_s, scene=started.scene)
+            stage_ns["persistence"] = time.perf_counter_ns() - before_ns
         if self.bmode:
             before_ns = time.perf_counter_ns()
             bmode = bmode_on_grid(pair.pre, strain.grid)
@@ -165,6 +225,14 @@ class Pipeline:
             stage_ns["queue"] = started.started_ns - frame.decoded_ns
             stage_ns["total"] = time.monotonic_ns() - frame.received_ns
         return strain.replace(stage_ns=stage_ns, drops=self.counters.snapshot(), bmode=bmode)
+
+
+def _times_s(pair: FramePair) -> tuple[float, float]:
+    """When the frames of a pair were acquired, s from any start; where stamps do not say, by their ids."""
+    pre, post = pair.pre, pair.post
+    if post.acquired_ns > pre.acquired_ns:
+        return 1e-9 * pre.acquired_ns, 1e-9 * post.acquired_ns
+    return _UNTIMED_PERIOD_S * pre.frame_id, _UNTIMED_PERIOD_S * post.frame_id
 
 
 def image_fault(samples: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.sinks.zea_file import GZIP, Packing, ZeaFile, snake_case
 
 Provenance = Mapping[str, str | int | float]
@@ -180,12 +181,23 @@ _STRAIN_MAPS = {
     "axial_displacement": ("m", "Axial displacement, positive away from the probe"),
     "correlation": ("–", "Correlation of the two frames after warping by the displacement, 0 to 1"),
 }
+_RELATIVE_MAPS = {
+    "relative_strain": "Strain over the applied strain, averaged over time; NaN where not known",
+    "relative_strain_std": "One standard deviation of the relative strain",
+}
+_PERSISTENCE = {
+    "seconds": (np.float32, "s", "From the oldest pair in the average to the newest that entered"),
+    "frames": (np.int64, "#", "Pairs in the average, as many of equal weight as average as well"),
+    "presses": (np.int64, "#", "Presses in the average"),
+    "age_s": (np.float32, "s", "From the newest pair that entered to this frame, NaN before one"),
+}
 
 
 class StrainWriter(ZeaFile):
     """Writes strain frames one by one: strain in %, displacement in m, correlation, quality.
 
-    All frames must lie on one grid.
+    All frames must lie on one grid. Where the first has a relative strain, that is written too, NaN for
+    frames that have none.
 
     Parameters
     ----------
@@ -215,6 +227,7 @@ class StrainWriter(ZeaFile):
         self._grid: Grid | None = None
         self._drops: dict[str, int] = {}
         self._engines: set[str] = set()
+        self._has_relative = False
         with self._failing_clearly():
             self._file.attrs["description"] = "Axial strain and displacement, by rtelasto"
             if rf_format is not None:
@@ -237,6 +250,8 @@ class StrainWriter(ZeaFile):
                 self._grid = frame.grid
                 for name, (unit, description) in _STRAIN_MAPS.items():
                     self._map(name, frame.grid, unit=unit, description=description)
+                if frame.relative_strain is not None:
+                    self._begin_relative(frame.grid)
             elif frame.grid != self._grid:
                 raise RtelastoError(
                     f"{self.path}: strain of frames {frame.frame_ids} has another grid "
@@ -245,6 +260,8 @@ class StrainWriter(ZeaFile):
             self._append_image("strain_percentage_map", 100.0 * frame.axial_strain)
             self._append_image("axial_displacement", frame.axial_displacement_m)
             self._append_image("correlation", frame.correlation)
+            if self._has_relative:
+                self._append_relative(frame)
             self._append("frame_ids", frame.frame_ids)
             self._append("acquired_ns", frame.acquired_ns)
             self._append("age_ns", -1 if frame.age_ns is None else frame.age_ns)
@@ -255,8 +272,24 @@ class StrainWriter(ZeaFile):
         self._drops.update(frame.drops)
         self._engines.add(frame.engine)
 
+    def _begin_relative(self, grid: Grid) -> None:
+        self._has_relative = True
+        for name, description in _RELATIVE_MAPS.items():
+            self._map(name, grid, unit="–", description=description)
+        for name, (dtype, unit, text) in _PERSISTENCE.items():
+            self._series(f"persistence/{name}", (), dtype, unit, text)
+
+    def _append_relative(self, frame: StrainFrame) -> None:
+        for name in _RELATIVE_MAPS:
+            image = getattr(frame, name)
+            self._append_image(name, np.full(frame.grid.shape, np.nan) if image is None else image)
+        state = frame.persistence or PersistenceState(0.0, 0, 0, math.nan)
+        for name in _PERSISTENCE:
+            self._append(f"persistence/{name}", getattr(state, name))
+
     def _finish(self) -> None:
-        self._put_timestamps(tuple(_STRAIN_MAPS))
+        relative = tuple(_RELATIVE_MAPS) if self._has_relative else ()
+        self._put_timestamps((*_STRAIN_MAPS, *relative))
         self._put("engine", ", ".join(sorted(self._engines - {""})), text="Engine of the strain")
         for cause, count in self._drops.items():
             self._put(f"drops/{snake_case(cause)}", count, "#", f"Count of {cause} at the end")

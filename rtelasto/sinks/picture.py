@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DYNAMIC_RANGE_DB = 60.0
+RELATIVE_LIMITS = (0.25, 4.0)
+# Relative strain is shown where its standard deviation is at most this fraction of it.
+MOST_UNCERTAIN = 0.5
 _IMAGE_HEIGHT_INCH, _IMAGE_WIDTH_INCH = 5.0, 7.0
 _PIXELS_PER_INCH = 150
 
@@ -33,9 +36,11 @@ def save_picture(
 ) -> None:
     """Draw the B-mode of the pre-compression frame beside its strain and save it.
 
-    The strain is shown in %, over its 3rd to 97th percentile, in a colour map that is even in
-    lightness and safe for the colour-blind (viridis), dark where the tissue is hard. Where the
-    correlation is below ``mask_below`` the B-mode shows through: no strain is claimed there.
+    With persistence the relative strain is shown, from a quarter to four times that of average tissue on a
+    logarithmic scale, so that a colour means the same in every picture; where it is not known to half of
+    itself the B-mode shows through. Without, the strain of the pair is shown in %, over its 3rd to 97th
+    percentile, and the B-mode where the correlation is below ``mask_below``. Both in a colour map that is
+    even in lightness and safe for the colour-blind (viridis), dark where the tissue is hard.
 
     Parameters
     ----------
@@ -116,7 +121,8 @@ class Drawing:
         bmode = _bmode_db(rf).T
         left.images[0].set_data(bmode)
         right.images[0].set_data(bmode)
-        right.images[-1].set_data(_reliable_percent(frame, self._mask_below).T)
+        shown = _shown(frame, self._mask_below)
+        right.images[-1].set_data(shown.T)
 
     def caption(self, frame: StrainFrame) -> None:
         """Say above what a frame is."""
@@ -186,8 +192,11 @@ def _draw_strain(
     mask_below: float,
     limits_percent: tuple[float, float] | None,
 ) -> None:
-    percent = _reliable_percent(frame, mask_below)
+    percent = _shown(frame, mask_below)
     shown = percent.compressed()
+    if frame.relative_strain is not None:
+        _draw_relative(figure, axes, bar_axes, frame, percent)
+        return
     axes.set_title("axial strain" + (" (none is reliable)" if shown.size == 0 else ""))
     low, high = _range(shown) if limits_percent is None else limits_percent
     softest_low = bool(shown.size) and float(np.median(shown)) < 0.0
@@ -205,6 +214,51 @@ def _draw_strain(
         bottom, top = ("soft", "hard") if softest_low else ("hard", "soft")
         for text, height, edge in ((top, 1.06, "bottom"), (bottom, -0.06, "top")):
             bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
+
+
+def _draw_relative(
+    figure: Figure,
+    axes: Axes,
+    bar_axes: Axes,
+    frame: StrainFrame,
+    relative: np.ma.MaskedArray[Any, Any],
+) -> None:
+    from matplotlib.colors import LogNorm
+
+    axes.set_title("relative strain" + (" (none is certain)" if not relative.count() else ""))
+    image = axes.imshow(
+        relative.T,
+        cmap="viridis",
+        norm=LogNorm(*RELATIVE_LIMITS, clip=True),
+        extent=_extent_mm(frame.grid),
+        interpolation="nearest",
+    )
+    bar = figure.colorbar(
+        image, cax=bar_axes, label="strain over that of average tissue", extend="both"
+    )
+    ticks = (0.25, 0.5, 1.0, 2.0, 4.0)
+    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    bar.minorticks_off()
+    for text, height, edge in (("soft", 1.06, "bottom"), ("hard", -0.06, "top")):
+        bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
+
+
+def _shown(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
+    """What is coloured: the relative strain where the frame has one, else the strain in %."""
+    if frame.relative_strain is None:
+        return _reliable_percent(frame, mask_below)
+    return certain_relative_strain(frame)
+
+
+def certain_relative_strain(frame: StrainFrame) -> np.ma.MaskedArray[Any, Any]:
+    """Relative strain, masked where its standard deviation is more than half of it, or it is not known."""
+    relative = np.asarray(frame.relative_strain)
+    std = (
+        np.zeros_like(relative) if frame.relative_strain_std is None else frame.relative_strain_std
+    )
+    with np.errstate(invalid="ignore"):
+        certain = std <= MOST_UNCERTAIN * np.maximum(np.abs(relative), RELATIVE_LIMITS[0])
+    return np.ma.masked_array(relative, ~np.isfinite(relative) | ~certain)
 
 
 def _reliable_percent(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
@@ -245,6 +299,12 @@ def _caption(frame: StrainFrame) -> str:
         parts.append(f"engine {frame.engine}")
     if np.isfinite(frame.applied_strain):
         parts.append(f"median strain {100.0 * frame.applied_strain:.2f} %")
+    if frame.persistence is not None and frame.persistence.frames:
+        state = frame.persistence
+        pressed = "1 press" if state.presses == 1 else f"{state.presses} presses"
+        parts.append(f"{state.frames} pairs of {pressed}")
+        if state.age_s >= 0.2:
+            parts.append(f"{state.age_s:.1f} s old")
     if np.isfinite(frame.quality):
         parts.append(f"median correlation {frame.quality:.2f}")
     return ", ".join(parts).replace("-", "−")

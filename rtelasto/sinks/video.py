@@ -46,9 +46,10 @@ def save_video(
 
     ``rf_of`` gives the RF frame of a frame id, such as `Recording.frame`.
 
-    The colours run over one range, the 3rd to 97th percentile of the reliable strain of all frames.
-    Frames of a release are turned over, so that soft tissue looks the same as in a press; the caption
-    keeps their sign.
+    Relative strain, where frames have it, as `rtelasto.sinks.picture.save_picture` shows it: press and
+    release look alike, and at rest the last picture stays. Without, the colours run over one range, the
+    3rd to 97th percentile of the reliable strain of all frames. Frames of a release are then turned over, so
+    that soft tissue looks the same as in a press; the caption keeps their sign.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtelasto.closing import Closing
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_STRAIN_FRAMES, MAX_STRAIN_PIXELS, one_line
@@ -23,6 +23,13 @@ _MAPS = {
     "axial_strain": "strain_percentage_map",
     "axial_displacement_m": "axial_displacement",
     "correlation": "correlation",
+}
+_RELATIVE_MAPS = ("relative_strain", "relative_strain_std")
+_PERSISTENCE: dict[str, type[np.generic]] = {
+    "seconds": np.float32,
+    "frames": np.int64,
+    "presses": np.int64,
+    "age_s": np.float32,
 }
 
 
@@ -45,6 +52,8 @@ class StrainFile(Closing):
         uint8 (n_frames,): 1 where a frame was published too old to be called live.
     quality, applied_strain
         float32 (n_frames,).
+    has_relative_strain
+        Whether it was made with persistence.
 
     Raises
     ------
@@ -64,6 +73,11 @@ class StrainFile(Closing):
             self._maps = {
                 name: self._file[f"{_DATA}/{kept}/values"] for name, kept in _MAPS.items()
             }
+            self.has_relative_strain = f"{_DATA}/relative_strain" in self._file
+            if self.has_relative_strain:
+                self._maps |= {
+                    name: self._file[f"{_DATA}/{name}/values"] for name in _RELATIVE_MAPS
+                }
             custom = self._file["custom"]
             self.frame_ids: NDArray[np.int64] = _series(custom["frame_ids"], np.int64)
             self.n_frames = len(self.frame_ids)
@@ -72,6 +86,11 @@ class StrainFile(Closing):
             self.stale: NDArray[np.uint8] = _series(custom["stale"], np.uint8)
             self.quality: NDArray[np.float32] = _series(custom["quality"], np.float32)
             self.applied_strain: NDArray[np.float32] = _series(custom["applied_strain"], np.float32)
+            self._persistence = {
+                name: _series(custom[f"persistence/{name}"], dtype)
+                for name, dtype in _PERSISTENCE.items()
+                if self.has_relative_strain
+            }
             self.engine = str(scalar(custom["engine"]))
             self.grid = _grid(self._file[f"{_DATA}/strain_percentage_map/coordinates"])
             self._check_shapes()
@@ -86,16 +105,16 @@ class StrainFile(Closing):
     def frame(self, i: int) -> StrainFrame:
         """Strain frame ``i``; raises RtelastoError if its data cannot be read."""
         try:
-            percent, displacement_m, correlation = (
-                np.ascontiguousarray(self._maps[name][i].T) for name in _MAPS
-            )
+            images = {
+                name: np.ascontiguousarray(values[i].T) for name, values in self._maps.items()
+            }
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
         pre, post = (int(number) for number in self.frame_ids[i])
         return StrainFrame(
-            axial_strain=percent * np.float32(0.01),
-            axial_displacement_m=displacement_m,
-            correlation=correlation,
+            axial_strain=images["axial_strain"] * np.float32(0.01),
+            axial_displacement_m=images["axial_displacement_m"],
+            correlation=images["correlation"],
             grid=self.grid,
             frame_ids=(pre, post),
             acquired_ns=int(self.acquired_ns[i]),
@@ -104,6 +123,19 @@ class StrainFile(Closing):
             engine=self.engine,
             quality=float(self.quality[i]),
             applied_strain=float(self.applied_strain[i]),
+            relative_strain=images.get("relative_strain"),
+            relative_strain_std=images.get("relative_strain_std"),
+            persistence=self._state(i),
+        )
+
+    def _state(self, i: int) -> PersistenceState | None:
+        if not self.has_relative_strain:
+            return None
+        return PersistenceState(
+            seconds=float(self._persistence["seconds"][i]),
+            frames=int(self._persistence["frames"][i]),
+            presses=int(self._persistence["presses"][i]),
+            age_s=float(self._persistence["age_s"][i]),
         )
 
     def __iter__(self) -> Iterator[StrainFrame]:
@@ -123,6 +155,9 @@ class StrainFile(Closing):
             expected = (self.n_frames, 2) if name == "frame_ids" else (self.n_frames,)
             if getattr(self, name).shape != expected:
                 raise RtelastoError(f"{name} has shape {getattr(self, name).shape}")
+        for name, values in self._persistence.items():
+            if values.shape != (self.n_frames,):
+                raise RtelastoError(f"persistence/{name} has shape {values.shape}")
 
     def close(self) -> None:
         """Let the file go. Frames already read stay valid."""

@@ -4,7 +4,8 @@ Frames are conserved. Of a live run, whenever nothing is on its way through it::
 
     received = strain.out                                       became strain
              + repeated + out_of_order                          not new
-             + overflow + unread                                not taken in time, or at the end
+             + partner_only                                     only ever the older frame of pairs
+             + overflow + unread                                never used, or not any more at the end
              + frame.* + rf_lines.*                             held no image
              + pair.first                                       had no partner
              + pair.decorrelated                                had one too far away
@@ -32,6 +33,7 @@ _FATES = (
     "strain.out",
     "repeated",
     "out_of_order",
+    "partner_only",
     "overflow",
     "unread",
     "frame.",

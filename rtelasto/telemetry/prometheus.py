@@ -23,6 +23,10 @@ _GAUGES = {
     "newest_frame_age_seconds": "Time since the newest strain frame was acquired (or came, where its "
     "clock cannot tell)",
     "queue_frames": "RF frames that wait for the pipeline",
+    "persistence_frames": "Pairs in the averaged picture",
+    "persistence_presses": "Presses in the averaged picture",
+    "persistence_age_seconds": "Time since a pair entered the averaged picture; NaN before the first",
+    "relative_strain_std": "Median standard deviation of the relative strain; NaN where there is none",
 }
 
 
@@ -53,8 +57,7 @@ class MetricsServer(Closing):
     counters
         The run's.
     gauges
-        Gives the current values of ``quality``, ``applied_strain``, ``newest_frame_age_seconds`` and
-        ``queue_frames``.
+        Gives the current values of the gauges, by their names in `_GAUGES`.
     stage_times
         Gives the times of strain frames in each stage so far.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic_ns
 from typing import Generic
@@ -75,6 +75,9 @@ class Receiver(_Receiver[ScannerFrame]):
         Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
     position
         Where another receiver of the same sender had come to: this one goes on from there.
+    deliver
+        Called on the receiving thread with each frame, in place of the queue; it must not block. `get`
+        then hands out nothing, and `check` says whether the thread is well.
 
     Notes
     -----
@@ -94,6 +97,7 @@ class Receiver(_Receiver[ScannerFrame]):
         counters: Counters | None = None,
         keys: Path | None = None,
         position: Position | None = None,
+        deliver: Callable[[ScannerFrame], None] | None = None,
     ) -> None:
         self.counters = Counters() if counters is None else counters
         self._sequence = SequenceCheck(self.counters, position)
@@ -107,7 +111,12 @@ class Receiver(_Receiver[ScannerFrame]):
             receive_hwm=receive_hwm,
             max_message_bytes=max_message_bytes,
             keys=keys,
+            deliver=deliver,
         )
+
+    def check(self) -> None:
+        """Raise RuntimeError if the receiving thread has failed."""
+        self._subscription.check()
 
     def _accept(self, parts: list[zmq.Frame]) -> ScannerFrame | None:
         message = decode_rf(parts, received_ns=monotonic_ns())

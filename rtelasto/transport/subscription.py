@@ -60,6 +60,9 @@ class Subscription(Generic[Item]):
         Items kept for the consumer.
     receive_hwm
         Messages kept by ZeroMQ.
+    deliver
+        Called on the reading thread with each item, in place of the queue: what becomes of items is then
+        the callee's business, and `get` hands none out. It must not block.
     max_message_bytes
         A sender of a part larger than this is disconnected.
     keys
@@ -83,11 +86,13 @@ class Subscription(Generic[Item]):
         receive_hwm: int,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         keys: Path | None = None,
+        deliver: Callable[[Item], None] | None = None,
     ) -> None:
         if queue_items < 1:
             raise ValueError(f"queue_items must be at least 1, got {queue_items}")
         self.endpoint = endpoint
         self._accept = accept
+        self._deliver = deliver
         self._counters = counters
         self._policy = policy
         self._queue_items = queue_items
@@ -130,13 +135,17 @@ class Subscription(Generic[Item]):
                     pass
             else:
                 self._changed.wait_for(self._has_news, timeout_s)
-            if self._failure is not None:
-                raise RuntimeError(f"reading from {self.endpoint} failed") from self._failure
+            self.check()
             if not self._queue:
                 return None
             item = self._queue.popleft()
             self._changed.notify_all()
             return item
+
+    def check(self) -> None:
+        """Raise RuntimeError if the reading thread has failed."""
+        if self._failure is not None:
+            raise RuntimeError(f"reading from {self.endpoint} failed") from self._failure
 
     @property
     def queued(self) -> int:
@@ -240,6 +249,9 @@ class Subscription(Generic[Item]):
                 continue
             if item is not None:
                 self._rubbish.well_formed(parts)
+                if self._deliver is not None:
+                    self._deliver(item)
+                    continue
                 batch.append(item)
                 if self._policy == "latest" and len(batch) > self._queue_items:
                     batch.popleft()

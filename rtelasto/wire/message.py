@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 
 SCHEMA = "rtelasto/1"
+# Of messages with keys that the first version did not have.
+SCHEMA_WITH_PERSISTENCE = "rtelasto/1.1"
 TOPIC_RF = b"rf"
 TOPIC_STRAIN = b"strain"
 TOPIC_STATUS = b"status"

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Float32Image, Grid
+from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.wire.message import (
     SCHEMA,
+    SCHEMA_WITH_PERSISTENCE,
     TOPIC_STATUS,
     TOPIC_STRAIN,
     Header,
@@ -35,6 +36,8 @@ from rtelasto.wire.message import (
 
 # Name and unit of the arrays that every strain message has, in this order.
 STRAIN_ARRAYS = (("axial_strain", "1"), ("axial_displacement_m", "m"), ("correlation", "1"))
+# Further arrays of a frame with persistence.
+RELATIVE_ARRAYS = (("relative_strain", "1"), ("relative_strain_std", "1"))
 # The first further array, where the pipeline was asked for it: 0 is 60 dB below the reference.
 BMODE_ARRAY = ("bmode", "0.25 dB")
 _DTYPES = ("<f4", "<i2", "|u1")
@@ -46,9 +49,9 @@ class StrainMessage:
 
     ``frame`` is the strain frame (its ``stream`` that of the RF it was made from); ``stream`` and
     ``seq`` are the pipeline's own, ``clock`` what ``frame.acquired_ns`` was read from. ``arrays``
-    holds every further array by name, each (n_lines, n_depths) of the frame's grid, ``bmode`` (which
-    is also ``frame.bmode``) among them, and ``header`` all keys as they came. The arrays share the
-    message's memory.
+    holds every further array by name, each (n_lines, n_depths) of the frame's grid; ``bmode`` and the
+    relative strain, which the frame has too, are among them. ``header`` holds all keys as they came. The
+    arrays share the message's memory.
     """
 
     frame: StrainFrame
@@ -84,7 +87,7 @@ def encode_strain(
     Parameters
     ----------
     frame
-        Strain, displacement, correlation and, if it has one, B-mode of one pair.
+        Strain, displacement, correlation and, if it has them, B-mode and relative strain of one pair.
     stream, seq
         Id of this run of the pipeline, and strain frames of it before this one.
     clock
@@ -97,7 +100,11 @@ def encode_strain(
         name: (np.ascontiguousarray(getattr(frame, name), "<f4"), unit)
         for name, unit in STRAIN_ARRAYS
     }
-    further = dict(arrays or {})
+    further = {
+        name: (np.asarray(getattr(frame, name), np.float32), unit)
+        for name, unit in RELATIVE_ARRAYS
+        if getattr(frame, name) is not None
+    } | dict(arrays or {})
     if frame.bmode is not None:
         further = {BMODE_ARRAY[0]: (frame.bmode, BMODE_ARRAY[1])} | further
     for name, (array, unit) in further.items():
@@ -111,7 +118,7 @@ def encode_strain(
         if array.shape != frame.grid.shape:
             raise ValueError(f"{name} has shape {array.shape}, its grid {frame.grid.shape}")
     header = {
-        "schema": SCHEMA,
+        "schema": SCHEMA if frame.persistence is None else SCHEMA_WITH_PERSISTENCE,
         "type": "strain",
         "stream": text(stream, "stream"),
         "seq": whole(int(seq), "seq"),
@@ -137,6 +144,13 @@ def encode_strain(
         "timings_ns": {name: int(value) for name, value in frame.stage_ns.items()},
         "drops": {name: int(value) for name, value in frame.drops.items()},
     }
+    if frame.persistence is not None:
+        header["persistence"] = {
+            "seconds": float(frame.persistence.seconds),
+            "frames": whole(int(frame.persistence.frames), "frames"),
+            "presses": whole(int(frame.persistence.presses), "presses"),
+            "age_s": nil_if_nan(frame.persistence.age_s),
+        }
     return [TOPIC_STRAIN, pack_header(header), *(buffer_of(array) for array, _ in images.values())]
 
 
@@ -154,6 +168,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         raise WireFault("header", f"frame_ids must be [pre, post], got {short(frame_ids)}")
     pre_id, post_id = (whole(frame_id, "frame_ids") for frame_id in frame_ids)
     bmode = arrays.get(BMODE_ARRAY[0])
+    relative, relative_std = (_float_image(arrays, name) for name, _ in RELATIVE_ARRAYS)
     frame = StrainFrame(
         **images,  # type: ignore[arg-type]
         grid=_grid(header, images["axial_strain"].shape),
@@ -170,6 +185,9 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         stage_ns=counts(header, "timings_ns"),
         drops=counts(header, "drops"),
         bmode=bmode if bmode is not None and bmode.dtype == np.uint8 else None,  # type: ignore[arg-type]
+        relative_strain=relative,
+        relative_strain_std=relative_std,
+        persistence=_persistence(header),
     )
     return StrainMessage(
         frame=frame,
@@ -200,6 +218,26 @@ def _arrays(header: Header, buffers: Sequence[Any]) -> dict[str, NDArray[np.gene
         if shape != next(iter(arrays.values())).shape:
             raise WireFault("shape", f"the arrays differ in shape, {name[:40]} is {list(shape)}")
     return arrays
+
+
+def _float_image(arrays: Mapping[str, NDArray[np.generic]], name: str) -> Float32Image | None:
+    """A further array if it is there and float32."""
+    image = arrays.get(name)
+    return image if image is not None and image.dtype == np.float32 else None  # type: ignore[return-value]
+
+
+def _persistence(header: Header) -> PersistenceState | None:
+    found = header.get("persistence")
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise WireFault("header", f"persistence must be a map, got {short(found)}")
+    return PersistenceState(
+        seconds=real(found, "seconds"),
+        frames=whole(found.get("frames"), "frames"),
+        presses=whole(found.get("presses"), "presses"),
+        age_s=real_or_nan(found, "age_s"),
+    )
 
 
 def _grid(header: Header, shape: tuple[int, ...]) -> Grid:

@@ -93,7 +93,7 @@ class Way:
         self._latencies = Latencies(100)
         estimator = CpuEstimator(open_engine(engine))
         estimator.warm_up()
-        self._pipeline = Pipeline(estimator, policy, self.counters, bmode=True)
+        self._pipeline = Pipeline(estimator, policy, self.counters, bmode=True, persistence_s=1.0)
         self._seq = 0
 
     def take(self, parts: list[bytes]) -> str:

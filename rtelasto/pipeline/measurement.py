@@ -1,0 +1,142 @@
+"""What one pair contributes to the average over time: a pattern, its precision, and the tissue's motion.
+
+This is the seam between what is measured and what is averaged: today the pattern is the finished strain image
+over the applied strain. A network that gives its measurement before it smooths it can put that here instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rtelasto.cpu.resample import FASTMATH
+from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.strain import StrainFrame
+
+# Nodes of the coarse images, in pixels: motion and compression are smooth.
+NODE_LINES, NODE_ROWS = 8, 16
+# Under this, tissue is at rest: what strain there is is noise.
+LEAST_APPLIED_STRAIN = 2e-4
+# Where most of a pair does not correlate, neither its strain nor its motion is the tissue's.
+LEAST_QUALITY = 0.5
+# Correlations nearer to 1 than this say no more on how precise strain is.
+LARGEST_CORRELATION = 0.995
+# The smooth compression weighs no pixel by less or more than these, relative to the middle one.
+_LEAST, _MOST = 0.2, 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """One pair's part in the average, at pre-compression points.
+
+    Attributes
+    ----------
+    pattern
+        Strain over applied strain, float32 (n_lines, n_depths).
+    correlation
+        (n_lines, n_depths).
+    compression
+        The smooth applied strain at the nodes, magnitude, float32.
+    motion_m
+        Axial displacement from the pre- to the post-compression frame at the nodes, float32.
+    lateral_m
+        Lateral displacement, the same everywhere.
+    weight
+        Of the pair as a whole: the median of that of its pixels.
+    """
+
+    pattern: Float32Image
+    correlation: Float32Image
+    compression: Float32Image
+    motion_m: Float32Image
+    lateral_m: float
+    weight: float
+
+
+def measure(strain: StrainFrame) -> Measurement:
+    """What a pair contributes: no weight where it says nothing, nor motion where it was not tracked."""
+    n_lines, n_depths = strain.axial_strain.shape
+    shape = (-(-n_lines // NODE_LINES), -(-n_depths // NODE_ROWS))
+    motion_m, coarse = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    trust = np.empty(shape, np.float32)
+    _block_means(
+        strain.axial_displacement_m,
+        strain.axial_strain,
+        strain.correlation,
+        motion_m,
+        coarse,
+        trust,
+    )
+    applied = strain.applied_strain
+    weight = 0.0
+    if not strain.quality >= LEAST_QUALITY:
+        motion_m[:] = trust[:] = 0.0
+    if abs(applied) >= LEAST_APPLIED_STRAIN and bool(trust.any()):
+        weight = _precision(strain.quality) * applied**2
+    compression = np.abs(_smooth(coarse, trust, applied)) if weight else np.zeros(shape, np.float32)
+    pattern = strain.axial_strain * np.float32(1.0 / applied) if weight else strain.axial_strain
+    lateral_m = 0.0 if strain.elongation is None else strain.elongation.lateral_offset_m
+    return Measurement(pattern, strain.correlation, compression, motion_m, lateral_m, weight)
+
+
+def _precision(correlation: float) -> float:
+    """Precision of strain, up to a constant: c² / (1 − c²)."""
+    c = min(correlation, LARGEST_CORRELATION)
+    return c * c / (1.0 - c * c) if c > 0.0 else 0.0
+
+
+def _smooth(coarse: Float32Image, trust: Float32Image, applied: float) -> Float32Image:
+    """The compression as a polynomial across the lines and in depth: 1, x, z, xz, z²."""
+    x = np.linspace(-1.0, 1.0, coarse.shape[0])[:, None] * np.ones(coarse.shape)
+    z = np.linspace(-1.0, 1.0, coarse.shape[1])[None, :] * np.ones(coarse.shape)
+    design = np.stack([np.ones_like(x), x, z, x * z, z * z], axis=-1).reshape(-1, 5)
+    weighted = design * trust.reshape(-1, 1)
+    gram = weighted.T @ design + 1e-6 * np.eye(5) * float(trust.sum())
+    fitted = design @ np.linalg.solve(gram, weighted.T @ coarse.reshape(-1).astype(np.float64))
+    relative = np.clip(fitted / applied, _LEAST, _MOST)
+    return (abs(applied) * relative).reshape(coarse.shape).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _block_means(displacement, strain, correlation, motion, coarse, trust):  # type: ignore[no-untyped-def]
+    """Means over blocks around each node, weighted by the correlation to the fourth power.
+
+    Blocks without correlation take the motion of the node above them.
+    """
+    n_lines, n_rows = displacement.shape
+    for i in range(motion.shape[0]):
+        last = np.float32(0.0)
+        for j in range(motion.shape[1]):
+            total, moved, strained = 0.0, 0.0, 0.0
+            for line in range(i * NODE_LINES, min((i + 1) * NODE_LINES, n_lines)):
+                for row in range(j * NODE_ROWS, min((j + 1) * NODE_ROWS, n_rows)):
+                    c2 = correlation[line, row] * correlation[line, row]
+                    u, s = displacement[line, row], strain[line, row]
+                    if c2 * c2 > 0.0625 and abs(u) < 1.0 and abs(s) < 1.0:
+                        total += c2 * c2
+                        moved += c2 * c2 * u
+                        strained += c2 * c2 * s
+            if total > 0.0:
+                last = np.float32(moved / total)
+                coarse[i, j] = np.float32(strained / total)
+            else:
+                coarse[i, j] = np.float32(0.0)
+            motion[i, j] = last
+            trust[i, j] = np.float32(total)
+
+
+def node_places(n_pixels: int, spacing: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each pixel the node before it and how far it is on the way to the next, 0…1.
+
+    A node stands for the middle of its block; pixels beyond the first and last take theirs.
+    """
+    n_nodes = -(-n_pixels // spacing)
+    middles = np.array(
+        [0.5 * (k * spacing + min((k + 1) * spacing, n_pixels) - 1) for k in range(n_nodes)]
+    )
+    place = np.interp(np.arange(n_pixels), middles, np.arange(n_nodes, dtype=np.float64))
+    first = np.minimum(place.astype(np.int64), max(n_nodes - 2, 0))
+    return first, (place - first).astype(np.float32)

@@ -1,0 +1,249 @@
+"""The frames of the last moments, also those that the pipeline had no time to start on.
+
+The thread that receives adds frames, the pipeline takes the newest and finds its partner among the others.
+What becomes of every frame is counted once: by the pair that it is the newer frame of, as ``partner_only``
+where it served other frames as a partner, as ``overflow`` where it was never used.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.frames.iq import ScannerFormat, ScannerFrame
+from rtelasto.frames.rf import RfFrame
+from rtelasto.telemetry.counters import Counters
+
+MAX_BYTES = 256 * 1024 * 1024
+# After so long without a frame, those that were passed over have no more use.
+IDLE_S = 1.0
+
+
+class _Fate(Enum):
+    """What is known of the use of a frame."""
+
+    WAITING = auto()
+    PASSED_OVER = auto()
+    """A newer frame was taken before it; it may still become a partner."""
+    COUNTED = auto()
+    """Taken, and counted by what comes of its pair, or counted in some other way."""
+
+
+@dataclass(slots=True, eq=False)
+class RecentFrame:
+    """A frame and what the pipeline has found out about it.
+
+    Attributes
+    ----------
+    scanned
+        The frame as it came; once it has been turned into RF lines, those.
+    lines
+        Its RF lines; None before `usable` is decided, and where it has none.
+    usable
+        Whether it holds an image; None where it has not been looked at yet.
+    rf_lines_ns
+        How long it took to turn it into RF lines.
+    position
+        How far the tissue is compressed, as strain from any start; NaN where nothing was measured.
+    """
+
+    scanned: ScannerFrame
+    lines: RfFrame | None = None
+    usable: bool | None = None
+    rf_lines_ns: int = 0
+    position: float = math.nan
+    fate: _Fate = _Fate.WAITING
+
+    @property
+    def frame_id(self) -> int:
+        return self.scanned.frame_id
+
+    @property
+    def acquired_ns(self) -> int:
+        return self.scanned.acquired_ns
+
+
+class RecentFrames:
+    """A ring of frames in acquisition order, bounded by acquisitions, by time and by size.
+
+    Frames that are missing leave a gap and nothing else. A new stream, another format, and frame ids or
+    stamps that go back empty it, counted as ``pair.reset.stream``, ``.format`` and ``.back``. The frame
+    before the newest stays however old or large it is. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    max_lag
+        Acquisitions that it reaches back, by ``frame_id``.
+    max_lag_s
+        Time that it reaches back, by ``acquired_ns``; None for no limit in time. Where stamps do not rise,
+        only the other bounds hold.
+    max_bytes
+        Samples that it keeps, in bytes.
+    counters
+        Where to count.
+    """
+
+    def __init__(
+        self,
+        max_lag: int,
+        max_lag_s: float | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = Counters() if counters is None else counters
+        self._max_lag = max_lag
+        self._max_lag_ns = None if max_lag_s is None else round(1e9 * max_lag_s)
+        self._max_bytes = max_bytes
+        self._frames: deque[RecentFrame] = deque()
+        self._format: ScannerFormat | None = None
+        self._changed = threading.Condition()
+
+    def add(self, frame: ScannerFrame) -> None:
+        """Add a frame that is newer than those before it."""
+        with self._changed:
+            broken = self._break(self._frames[-1].scanned, frame) if self._frames else ""
+            if broken:
+                self.counters.add(f"pair.reset.{broken}")
+                while self._frames:
+                    self._let_go(self._frames.popleft())
+            self._format = frame.format
+            self._frames.append(RecentFrame(frame))
+            while len(self._frames) > 2 and self._is_beyond(self._frames[0].scanned, frame):
+                self._let_go(self._frames.popleft())
+            self._changed.notify_all()
+
+    def is_copy(self, frame: ScannerFrame) -> bool:
+        """Whether a frame has the samples of the newest one of its stream and format."""
+        with self._changed:
+            if not self._frames or self._break(self._frames[-1].scanned, frame):
+                return False
+            samples, last = frame.samples, self._frames[-1].scanned.samples
+        middle = len(samples) // 2
+        # Frames that differ do so in any line.
+        return _alike(last[middle], samples[middle]) and _alike(last, samples)
+
+    def pass_on_identity(self, copy: ScannerFrame) -> None:
+        """Let a copy stand for the newest frame, so that the one after it finds its neighbour."""
+        with self._changed:
+            newest = self._frames[-1]
+            newest.scanned = copy
+            if newest.lines is not None and isinstance(copy, RfFrame):
+                newest.lines = copy
+
+    def take_newest(self, timeout_s: float = 0.0) -> RecentFrame | None:
+        """The newest frame, once; None if no new one came within ``timeout_s``.
+
+        Older ones that were waiting are passed over.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._has_new, timeout_s):
+                return None
+            for recent in reversed(self._frames):
+                if recent.fate is not _Fate.WAITING:
+                    break
+                recent.fate = _Fate.PASSED_OVER
+            newest = self._frames[-1]
+            newest.fate = _Fate.COUNTED
+            return newest
+
+    def before(self, newest: RecentFrame) -> list[RecentFrame]:
+        """The frames before a frame of this ring, the nearest first."""
+        with self._changed:
+            frames = list(self._frames)
+        if newest not in frames:  # a new stream has begun meanwhile, or it is long past
+            return []
+        return frames[: frames.index(newest)][::-1]
+
+    def count_partner(self, partner: RecentFrame) -> None:
+        """A frame is used as a partner."""
+        self._count_passed_over(partner, "partner_only")
+
+    def settle(self, recent: RecentFrame) -> None:
+        """A frame was counted elsewhere: it holds no image."""
+        with self._changed:
+            recent.fate = _Fate.COUNTED
+
+    def let_go_unused(self) -> None:
+        """Let go of what was passed over, if no frame has come for `IDLE_S`."""
+        with self._changed:
+            if not self._frames:
+                return
+            since_ns = time.monotonic_ns() - self._frames[-1].scanned.received_ns
+            if since_ns < 1e9 * IDLE_S:
+                return
+            for recent in [f for f in self._frames if f.fate is _Fate.PASSED_OVER]:
+                self._frames.remove(recent)
+                self._let_go(recent)
+
+    def close(self) -> None:
+        """Let go of all frames; those that wait are counted as ``unread``."""
+        with self._changed:
+            while self._frames:
+                recent = self._frames.popleft()
+                if recent.fate is _Fate.WAITING:
+                    self.counters.add("unread")
+                else:
+                    self._let_go(recent)
+
+    @property
+    def waiting(self) -> int:
+        """Frames that came after the last one that was taken."""
+        with self._changed:
+            return sum(recent.fate is _Fate.WAITING for recent in self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the samples in it."""
+        with self._changed:
+            return self._size()
+
+    def _size(self) -> int:
+        return sum(recent.scanned.samples.nbytes for recent in self._frames)
+
+    def _has_new(self) -> bool:
+        return bool(self._frames) and self._frames[-1].fate is _Fate.WAITING
+
+    def _is_beyond(self, oldest: ScannerFrame, newest: ScannerFrame) -> bool:
+        if newest.frame_id - oldest.frame_id > self._max_lag:
+            return True
+        age_ns = newest.acquired_ns - oldest.acquired_ns
+        if self._max_lag_ns is not None and age_ns > self._max_lag_ns:
+            return True
+        return self._size() > self._max_bytes
+
+    def _let_go(self, recent: RecentFrame) -> None:
+        if recent.fate is not _Fate.COUNTED:
+            recent.fate = _Fate.COUNTED
+            self.counters.add("overflow")
+
+    def _count_passed_over(self, recent: RecentFrame, name: str) -> None:
+        with self._changed:
+            if recent.fate is _Fate.PASSED_OVER:
+                recent.fate = _Fate.COUNTED
+                self.counters.add(name)
+
+    def _break(self, last: ScannerFrame, new: ScannerFrame) -> str:
+        """Why ``new`` does not continue the sequence of ``last``; empty where it does."""
+        if new.stream != last.stream:
+            return "stream"
+        # That of the frames as they came: those that were used are RF lines by now.
+        if new.format != self._format:
+            return "format"
+        if new.frame_id <= last.frame_id or new.acquired_ns < last.acquired_ns:
+            return "back"
+        return ""
+
+
+def _alike(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
+    return a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")

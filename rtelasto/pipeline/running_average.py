@@ -1,0 +1,245 @@
+"""The kernels of `rtelasto.pipeline.persistence`: patterns moved into and out of the average.
+
+``sums`` holds, for each pixel of the average, Σ w·m, Σ w and Σ λ·w over the pairs in it, where w is the
+weight of the pattern m, already faded by λ for the time since. How far the tissue of a pixel has moved is
+known at coarse nodes, as rows, and as lines for the whole image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from rtelasto.cpu.resample import FASTMATH
+
+# Differences of a pixel from its average up to this fraction of it, and of 1, are no outliers: not all that
+# differs between pairs is noise.
+_TOLERANCE = np.float32(0.15)
+_LEAST_PATTERN = np.float32(0.3)
+# In standard deviations, squared: beyond, a pixel's weight falls with the fourth power of its distance.
+_GATE2 = np.float32(9.0)
+# How much of a pixel's average a pattern takes away that contradicts it: one does not show, ten replace it.
+_DOUBT = np.float32(0.15)
+# Neighbouring pairs share frames, so that their noise is alike; and no engine is without error of its own.
+_SHARED_NOISE = np.float32(2.0)
+_OWN_ERROR = np.float32(0.012)
+# Half of a Gaussian's squares lie below 0.455 of its variance.
+_MEDIAN_OF_SQUARES = np.float32(0.455)
+_FEWEST_PIXELS = 16
+# Every so many lines and rows are enough to compare a pattern with the average.
+_LINE_STEP, _ROW_STEP = 4, 6
+_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
+_LARGEST = np.float32(1e3)
+_WHOLE = np.float32(0.01)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-untyped-def]
+    """A coarse image along one line, linear between its nodes."""
+    beside = min(node + 1, image.shape[0] - 1)
+    last = image.shape[1] - 1
+    nodes = np.empty(last + 2, np.float32)
+    for k in range(last + 1):
+        nodes[k] = image[node, k] + share * (image[beside, k] - image[node, k])
+    nodes[last + 1] = nodes[last]
+    for j in range(out.size):
+        k = rows[j]
+        out[j] = nodes[k] + row_shares[j] * (nodes[k + 1] - nodes[k])
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _moved_line(pattern, correlation, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
+    """A pattern read where the tissue of one line was, and its least correlation there; 0 outside."""
+    n_lines, n_rows = pattern.shape
+    right = left + 1 if side > _WHOLE else left
+    if left < 0 or right >= n_lines:
+        trust[:] = _ZERO
+        return
+    for j in range(n_rows):
+        place = np.float32(j) + moved[j]
+        ok = (place >= _ZERO) & (place <= np.float32(n_rows - 1))
+        row = min(max(np.int32(place), 0), max(n_rows - 2, 0)) if ok else 0
+        below = min(row + 1, n_rows - 1)
+        share = place - np.float32(row)
+        value[j] = pattern[left, row] + share * (pattern[left, below] - pattern[left, row])
+        c = min(correlation[left, row], correlation[left, below])
+        if right != left:
+            other = pattern[right, row] + share * (pattern[right, below] - pattern[right, row])
+            value[j] += side * (other - value[j])
+            c = min(c, min(correlation[right, row], correlation[right, below]))
+        trust[j] = c if ok else _ZERO
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_pattern(  # type: ignore[no-untyped-def]
+    pattern,
+    correlation,
+    compression,
+    motion,
+    shift,
+    lines,
+    line_shares,
+    rows,
+    row_shares,
+    forget,
+    variance,
+    largest,
+    sums,
+    out,
+    apart,
+    begin,
+    end,
+):
+    """out = forget · sums + the pattern, read where its tissue was; lines begin … end.
+
+    Parameters
+    ----------
+    pattern, correlation
+        Of the pair, at its own points.
+    compression
+        Its smooth applied strain at the nodes.
+    motion, shift
+        How far the tissue of each pixel of the average has moved to there: rows, at the nodes, and lines.
+    lines, line_shares, rows, row_shares
+        The nodes around each pixel.
+    forget
+        What is left of the weights so far.
+    variance
+        Of a pattern of weight 1.
+    largest
+        Correlation that counts at most.
+    apart
+        Gets, for each line, the median distance from the average so far in standard deviations and the median
+        scatter; −1 where there is nothing to compare.
+    """
+    n_rows = pattern.shape[1]
+    moved, applied = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
+    value, trust = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
+    distances, scatters = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
+    whole_shift = np.int32(math.floor(shift))
+    side = np.float32(shift - whole_shift)
+    for i in range(begin, end):
+        n_seen = 0
+        compared = i % _LINE_STEP == 0
+        _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
+        _along_line(compression, lines[i], line_shares[i], rows, row_shares, applied)
+        _moved_line(pattern, correlation, i + whole_shift, side, moved, value, trust)
+        for j in range(n_rows):
+            total, weight = forget * sums[i, j, 0], forget * sums[i, j, 1]
+            faded = forget * forget * sums[i, j, 2]
+            c = min(trust[j], largest)
+            m = value[j]
+            if c > _ZERO and abs(m) < _LARGEST:
+                new = c * c / (_ONE - c * c) * applied[j] * applied[j]
+                if weight > _ZERO and new > _ZERO:
+                    mean = total / weight
+                    away = (m - mean) * (m - mean)
+                    spread = _ONE / new + faded / (weight * weight)
+                    slack = _TOLERANCE * max(abs(mean), _LEAST_PATTERN)
+                    ratio = away / (variance * spread + slack * slack)
+                    if compared and j % _ROW_STEP == 0:
+                        distances[n_seen] = ratio
+                        scatters[n_seen] = away / spread
+                        n_seen += 1
+                    passes = _ONE / (_ONE + ratio / _GATE2)
+                    doubt = _ONE - _DOUBT * (_ONE - passes)
+                    total *= doubt
+                    weight *= doubt
+                    faded *= doubt * doubt
+                    new *= passes * passes
+                total += new * m
+                weight += new
+                faded += new
+            out[i, j, 0], out[i, j, 1], out[i, j, 2] = total, weight, faded
+        if n_seen >= _FEWEST_PIXELS:
+            apart[i, 0] = math.sqrt(np.median(distances[:n_seen]))
+            apart[i, 1] = np.median(scatters[:n_seen]) / _MEDIAN_OF_SQUARES
+        else:
+            apart[i, 0] = -1.0
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def read_pattern(  # type: ignore[no-untyped-def]
+    sums,
+    motion,
+    shift,
+    lines,
+    line_shares,
+    rows,
+    row_shares,
+    variance,
+    pattern,
+    std,
+    begin,
+    end,
+):
+    """The average and its standard deviation at the points of a frame, to which its tissue moved; NaN
+    where nothing is known. Parameters as for `add_pattern`."""
+    n_lines, n_rows = pattern.shape
+    moved = np.empty(n_rows, np.float32)
+    known = np.empty((2, n_rows, 2), np.float32)
+    whole_shift = np.int32(math.floor(-shift))
+    side = np.float32(-shift - whole_shift)
+    noise = _SHARED_NOISE * variance
+    for i in range(begin, end):
+        _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
+        left = min(max(i + whole_shift, 0), n_lines - 1)
+        right = min(left + 1, n_lines - 1) if side > _WHOLE else left
+        # Each line's own average first: between pixels it is interpolated by place, whatever they weigh.
+        for k in range(2):
+            line = left if k == 0 else right
+            for j in range(n_rows):
+                w = sums[line, j, 1]
+                inverse = _ONE / w if w > _ZERO else _ZERO
+                known[k, j, 0] = sums[line, j, 0] * inverse
+                known[k, j, 1] = sums[line, j, 2] * inverse * inverse if w > _ZERO else -_ONE
+        for j in range(n_rows):
+            # Where this tissue was: the motion is smooth, so that it is the same there to second order.
+            place = min(max(np.float32(j) - moved[j], _ZERO), np.float32(n_rows - 1))
+            row = min(np.int32(place), max(n_rows - 2, 0))
+            below = min(row + 1, n_rows - 1)
+            share = place - np.float32(row)
+            total, faded, found = _ZERO, _ZERO, _ZERO
+            for k in range(2):
+                across = _ONE - side if k == 0 else side
+                for down in range(2):
+                    at = row if down == 0 else below
+                    part = across * (_ONE - share if down == 0 else share)
+                    if known[k, at, 1] >= _ZERO:
+                        total += part * known[k, at, 0]
+                        faded += part * known[k, at, 1]
+                        found += part
+            if found > np.float32(0.5):
+                mean = total / found
+                own = _OWN_ERROR * max(abs(mean), _LEAST_PATTERN)
+                pattern[i, j] = mean
+                std[i, j] = np.sqrt(noise * faded / found + own * own)
+            else:
+                pattern[i, j] = np.float32(np.nan)
+                std[i, j] = np.float32(np.nan)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def move_sums(  # type: ignore[no-untyped-def]
+    sums, motion, shift, lines, line_shares, rows, row_shares, out, begin, end
+):
+    """The sums at the points to which their tissue moved, into ``out``. Parameters as for `add_pattern`."""
+    n_lines, n_rows = sums.shape[:2]
+    moved = np.empty(n_rows, np.float32)
+    for i in range(begin, end):
+        line = i - round(shift)
+        _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
+        for j in range(n_rows):
+            place = np.float32(j) - moved[j]
+            if not (_ZERO <= place <= np.float32(n_rows - 1) and 0 <= line < n_lines):
+                out[i, j, :] = _ZERO
+                continue
+            row = min(np.int32(place), max(n_rows - 2, 0))
+            below = min(row + 1, n_rows - 1)
+            share = place - np.float32(row)
+            for q in range(3):
+                out[i, j, q] = sums[line, row, q] + share * (
+                    sums[line, below, q] - sums[line, row, q]
+                )

@@ -1,0 +1,280 @@
+"""The ring of recent frames: what it keeps, what empties it, and that every frame is counted once."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtelasto.frames.iq import IqFormat, IqFrame
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.strain import StrainFrame
+from rtelasto.pipeline.pairing import Look, Pairing, PairPolicy
+from rtelasto.pipeline.pipeline import Pipeline
+from rtelasto.pipeline.recent_frames import RecentFrames
+from rtelasto.telemetry.counters import Counters, unaccounted
+
+FORMAT = RfFormat(2, 8, 40e6, 6.25e6, 2e-4)
+PERIOD_NS = 10_000_000
+
+
+def frame(
+    frame_id: int,
+    *,
+    stream: str = "a",
+    rf_format: RfFormat = FORMAT,
+    acquired_ns: int | None = None,
+) -> RfFrame:
+    samples = np.arange(rf_format.n_lines * rf_format.n_samples, dtype=np.int16)
+    return RfFrame(
+        samples.reshape(rf_format.n_lines, rf_format.n_samples),
+        rf_format,
+        frame_id=frame_id,
+        acquired_ns=frame_id * PERIOD_NS if acquired_ns is None else acquired_ns,
+        stream=stream,
+        received_ns=1,
+    )
+
+
+def ids(recent: RecentFrames) -> list[int]:
+    """Of all frames in the ring; takes the newest."""
+    newest = recent.take_newest()
+    assert newest is not None
+    return [*(old.frame_id for old in reversed(recent.before(newest))), newest.frame_id]
+
+
+def test_it_reaches_back_by_acquisitions_by_time_and_by_size() -> None:
+    by_lag, by_time = RecentFrames(5), RecentFrames(100, 0.2)
+    by_size = RecentFrames(100, max_bytes=7 * frame(0).samples.nbytes)
+    for i in range(40):
+        for recent in (by_lag, by_time, by_size):
+            recent.add(frame(i))
+    assert ids(by_lag) == list(range(34, 40))
+    assert ids(by_time) == list(range(19, 40))
+    assert ids(by_size) == list(range(33, 40))
+    assert by_size.nbytes == 7 * frame(0).samples.nbytes
+
+
+def test_the_frame_before_the_newest_stays_however_slow_the_scanner() -> None:
+    recent = RecentFrames(5, 0.5)
+    for i in range(4):
+        recent.add(frame(i, acquired_ns=i * 3_000_000_000))
+    assert ids(recent) == [2, 3]
+
+
+def test_a_gap_does_not_empty_it() -> None:
+    recent = RecentFrames(64, 0.5)
+    for i in (0, 1, 2, 9, 10):
+        recent.add(frame(i))
+    assert ids(recent) == [0, 1, 2, 9, 10]
+    assert not any(name.startswith("pair.reset") for name in recent.counters.snapshot())
+
+
+@pytest.mark.parametrize(
+    ("following", "cause"),
+    [
+        (frame(3, stream="b"), "stream"),
+        (frame(3, rf_format=RfFormat(2, 8, 20e6, 6.25e6, 2e-4)), "format"),
+        (frame(1), "back"),
+        (frame(3, acquired_ns=0), "back"),
+    ],
+)
+def test_what_empties_it(following: RfFrame, cause: str) -> None:
+    recent = RecentFrames(64, 0.5)
+    for i in range(3):
+        recent.add(frame(i))
+    recent.add(following)
+    assert ids(recent) == [following.frame_id]
+    assert recent.counters.snapshot() == {f"pair.reset.{cause}": 1, "overflow": 3}
+
+
+def test_a_pipeline_that_is_free_is_given_the_newest_frame_and_may_pair_it_with_any() -> None:
+    pairing = Pairing(PairPolicy(lag=3))
+    for i in range(6):
+        pairing.recent.add(frame(i))
+    newest = pairing.recent.take_newest()
+    assert newest is not None
+    assert newest.frame_id == 5
+    newest.lines = newest.scanned
+    pair = pairing.pair(newest)
+    assert pair is not None
+    assert (pair.pre.frame_id, pair.post.frame_id, pair.lag) == (2, 5, 3)
+    assert pairing.recent.take_newest() is None
+    pairing.recent.close()
+    # 2 served as a partner, 0 and 1 fell out of the ring, 3 and 4 were never used.
+    assert pairing.counters.snapshot() == {"overflow": 4, "partner_only": 1}
+
+
+def test_frames_that_wait_when_a_run_ends_are_unread() -> None:
+    recent = RecentFrames(64)
+    for i in range(3):
+        recent.add(frame(i))
+    recent.close()
+    assert recent.counters.snapshot() == {"unread": 3}
+
+
+def test_a_waiting_pipeline_is_woken_by_a_frame() -> None:
+    recent = RecentFrames(64)
+    taken: list[int] = []
+
+    def take() -> None:
+        newest = recent.take_newest(60.0)
+        assert newest is not None
+        taken.append(newest.frame_id)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    recent.add(frame(7))
+    thread.join(60.0)
+    assert taken == [7]
+
+
+class Instant:
+    """Strains in proportion to the lag, at once."""
+
+    device = "cpu"
+
+    def __call__(self, pair: FramePair) -> StrainFrame:
+        image = np.zeros((1, 1), np.float32)
+        return StrainFrame(
+            image, image, image, FORMAT.grid, quality=0.9, applied_strain=-1e-3 * pair.lag
+        )
+
+    def look(self, pair: FramePair) -> object:
+        raise AssertionError("fixed lags need no look")
+
+
+@given(
+    arrivals=st.lists(
+        st.tuples(
+            st.sampled_from(["next", "gap", "stream", "back"]),
+            st.sampled_from(["image", "constant", "nonfinite"]),
+            st.booleans(),
+        ),
+        max_size=60,
+    ),
+    pair=st.sampled_from(["consecutive", "lag 3"]),
+)
+def test_every_frame_is_counted_once(arrivals: list[tuple[str, str, bool]], pair: str) -> None:
+    counters = Counters()
+    pipeline = Pipeline(Instant(), PairPolicy.parse(pair), counters)
+    stream, frame_id = 0, 0
+    for way, image, is_free in arrivals:
+        stream += way == "stream"
+        frame_id = 0 if way == "back" else frame_id + (3 if way == "gap" else 1)
+        new = frame(frame_id, stream=str(stream))
+        if image != "image":
+            value = np.nan if image == "nonfinite" else 1.0
+            samples = np.full(new.samples.shape, value, np.float32)
+            new = RfFrame(samples, FORMAT, frame_id, new.acquired_ns, 1, str(stream))
+        counters.add("received")
+        pipeline.recent.add(new)
+        if is_free and (newest := pipeline.recent.take_newest()) and pipeline.start_newest(newest):
+            pipeline.collect()
+    pipeline.recent.close()
+    assert unaccounted(counters.snapshot()) == 0, counters.snapshot()
+
+
+def test_iq_becomes_rf_lines_only_for_frames_that_are_used_and_once() -> None:
+    iq_format = IqFormat(
+        n_lines=16, n_samples=256, sampling_freq_hz=10e6, demodulation_freq_hz=5e6,
+        center_freq_hz=5e6, line_pitch_m=3e-4,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    pipeline = Pipeline(Instant(), PairPolicy.parse("lag 2"))
+    converted: list[int] = []
+    convert = pipeline._rf_lines
+
+    def counting(scanned: IqFrame) -> RfFrame | None:
+        converted.append(scanned.frame_id)
+        return convert(scanned)
+
+    counting.spent_ns = 1  # type: ignore[attr-defined]
+    pipeline._rf_lines = counting  # type: ignore[assignment]
+    for i in range(9):
+        samples = (rng.standard_normal((16, 256)) + 1j).astype(np.complex64)
+        pipeline.recent.add(IqFrame(samples, iq_format, i, i * PERIOD_NS, 1, "a"))
+        if i in (3, 5, 8):
+            newest = pipeline.recent.take_newest()
+            assert newest is not None
+            assert pipeline.start_newest(newest)
+            assert pipeline.collect() is not None
+    assert converted == [3, 1, 5, 8, 6]
+    assert not any(name.startswith("pair.reset") for name in pipeline.counters.snapshot())
+
+
+def press(time_s: float) -> float:
+    """A press of 1 % once a second."""
+    return -0.005 * (1.0 - np.cos(2.0 * np.pi * time_s))
+
+
+def chosen(
+    frames_per_s: float, engine_s: float, *, looks: bool, seconds: float = 4.0
+) -> np.ndarray:
+    """Applied strain of the pairs of a press, where a pair takes ``engine_s``: (time, strain) a row."""
+    counters = Counters()
+
+    def strain_of(pair: FramePair) -> float:
+        return press(1e-9 * pair.post.acquired_ns) - press(1e-9 * pair.pre.acquired_ns)
+
+    pairing = Pairing(
+        PairPolicy.parse("adaptive"),
+        counters,
+        look=(lambda pair: Look(strain_of(pair), 0.95)) if looks else None,
+    )
+    rows = []
+    free_s = 0.0
+    image = np.zeros((1, 1), np.float32)
+    for i in range(int(seconds * frames_per_s)):
+        now_s = i / frames_per_s
+        counters.add("received")
+        pairing.recent.add(frame(i, acquired_ns=round(1e9 * now_s)))
+        if now_s < free_s:
+            continue
+        newest = pairing.recent.take_newest()
+        assert newest is not None
+        newest.lines = newest.scanned
+        for old in pairing.recent.before(newest):
+            old.lines = old.scanned
+        pair = pairing.pair(newest)
+        if pair is None:
+            continue
+        strain = strain_of(pair)
+        shown = StrainFrame(image, image, image, FORMAT.grid, quality=0.9, applied_strain=strain)
+        assert pairing.observe(pair, shown)
+        counters.add("strain.out")
+        free_s = now_s + engine_s
+        rows.append((now_s, strain))
+    pairing.recent.close()
+    assert unaccounted(counters.snapshot()) == 0
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize("engine_s", [0.005, 0.02, 0.04, 0.06])
+def test_at_100_frames_a_second_pairs_reach_the_target_however_long_the_engine_takes(
+    engine_s: float, looks: bool
+) -> None:
+    rows = chosen(100.0, engine_s, looks=looks)
+    after_a_press = rows[rows[:, 0] > 0.5]
+    assert np.median(np.abs(after_a_press[:, 1])) >= 0.8 * 0.007
+    # Where the press reaches the target within half a second, which it does most of the time.
+    reachable = np.array(
+        [
+            max(abs(press(t) - press(t - back)) for back in np.arange(0.01, 0.5, 0.01)) >= 0.007
+            for t in after_a_press[:, 0]
+        ]
+    )
+    hit = np.abs(after_a_press[reachable, 1])
+    assert np.median(np.abs(hit - 0.007)) < 0.001
+    assert np.mean(hit >= 0.8 * 0.007) > 0.9
+
+
+def test_at_the_turn_of_a_press_the_far_side_of_the_ring_is_taken() -> None:
+    rows = chosen(100.0, 0.02, looks=True)
+    top = rows[np.abs(rows[:, 0] - 2.5) < 0.03]
+    assert len(top) >= 2
+    assert (np.abs(top[:, 1]) > 0.0055).all()
