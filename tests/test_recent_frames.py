@@ -17,7 +17,9 @@ from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.pipeline.recent_frames import RecentFrames
 from rtelasto.telemetry.counters import Counters, unaccounted
 
-FORMAT = RfFormat(2, 8, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=2, n_samples=8, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 PERIOD_NS = 10_000_000
 
 
@@ -77,7 +79,19 @@ def test_a_gap_does_not_empty_it() -> None:
     ("following", "cause"),
     [
         (frame(3, stream="b"), "stream"),
-        (frame(3, rf_format=RfFormat(2, 8, 20e6, 6.25e6, 2e-4)), "format"),
+        (
+            frame(
+                3,
+                rf_format=RfFormat(
+                    n_lines=2,
+                    n_samples=8,
+                    sampling_freq_hz=20e6,
+                    center_freq_hz=6.25e6,
+                    line_pitch_m=2e-4,
+                ),
+            ),
+            "format",
+        ),
         (frame(1), "back"),
         (frame(3, acquired_ns=0), "back"),
     ],

@@ -19,7 +19,9 @@ from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.counters import Counters
 
-FORMAT = RfFormat(32, 768, 40e6, 6.25e6, 2e-4)
+FORMAT = RfFormat(
+    n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
+)
 GRID = Grid(6, 9, 1e-4, 2e-4)
 STATE = PersistenceState(seconds=1.25, frames=31, presses=2, age_s=0.5)
 

@@ -22,7 +22,13 @@ PRESS_S = 1.0
 # Of every four seconds, the last is a pause.
 _CYCLE_S, _PRESSING_S = 4.0, 3.0
 _DRIFT, _TREMOR = 0.05, 0.005
-SMALL_FORMAT = RfFormat(48, 1024, 31.25e6, 7.8125e6, 2.969e-4)
+SMALL_FORMAT = RfFormat(
+    n_lines=48,
+    n_samples=1024,
+    sampling_freq_hz=31.25e6,
+    center_freq_hz=7.8125e6,
+    line_pitch_m=2.969e-4,
+)
 _RMS_COUNTS = 1500.0
 # Small enough to be the pattern of the next small press at any state of the tissue.
 _PROBING_STRAIN = -1e-3
