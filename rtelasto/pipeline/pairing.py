@@ -202,9 +202,9 @@ class Pairing:
         if self.policy.lag is None:
             partner = self._best(newest, earlier)
         else:
-            wanted = newest.frame_id - self.policy.lag
+            wanted = newest.acquisition - self.policy.lag
             partner = next(
-                (old for old in earlier if old.frame_id == wanted and self._usable(old)), None
+                (old for old in earlier if old.acquisition == wanted and self._usable(old)), None
             )
         if partner is None:
             if not earlier:
@@ -228,7 +228,7 @@ class Pairing:
             if chosen is not None:
                 # Too far apart to track: come closer, and reach out again frame by frame.
                 between = self.recent.before(chosen[1])
-                nearer = [old for old in between if old.frame_id > chosen[0].frame_id]
+                nearer = [old for old in between if old.acquisition > chosen[0].acquisition]
                 self._barrier = nearer[len(nearer) // 2] if nearer else chosen[0]
                 chosen[1].position = math.nan
             self._last_error = math.inf
@@ -325,7 +325,7 @@ class Pairing:
         within: list[RecentFrame] = []
         for old in earlier:
             near = not within or newest.acquired_ns - old.acquired_ns <= reach_ns
-            if not near or newest.frame_id - old.frame_id > self.policy.max_lag:
+            if not near or newest.acquisition - old.acquisition > self.policy.max_lag:
                 break
             if old.usable is not False:
                 within.append(old)
@@ -343,4 +343,4 @@ def _take_as_it_is(recent: RecentFrame) -> bool:
 def _pair_of(pre: RecentFrame, post: RecentFrame) -> FramePair:
     assert pre.lines is not None
     assert post.lines is not None
-    return FramePair(pre.lines, post.lines, post.frame_id - pre.frame_id)
+    return FramePair(pre.lines, post.lines, post.acquisition - pre.acquisition)

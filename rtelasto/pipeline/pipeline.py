@@ -145,8 +145,7 @@ class Pipeline:
     def start(self, scanned: ScannerFrame) -> bool:
         """Take the next frame and start the work on the pair that it makes; whether there is one."""
         if self.drop_copies and self.recent.is_copy(scanned):
-            self.counters.add("repeated")
-            self.recent.pass_on_identity(scanned)
+            self.recent.pass_over_copy()
             return False
         self.recent.add(scanned)
         newest = self.recent.take_newest()

@@ -22,7 +22,7 @@ def frame_times(frames: Sequence[RecentFrame]) -> tuple[NDArray[np.float64], boo
     stamps = np.array([frame.acquired_ns for frame in frames], np.int64)
     if stamps.size > 1 and bool((np.diff(stamps) > 0).all()):
         return 1e-9 * (stamps - stamps[-1]).astype(np.float64), True
-    ids = np.array([frame.frame_id for frame in frames], np.int64)
+    ids = np.array([frame.acquisition for frame in frames], np.int64)
     return (ids - ids[-1]).astype(np.float64), False
 
 

@@ -44,6 +44,8 @@ class RecentFrame:
     ----------
     scanned
         The frame as it came; once it has been turned into RF lines, those.
+    copies
+        Copies of other frames before it in its stream, which have ids and were passed over.
     lines
         Its RF lines; None before `usable` is decided, and where it has none.
     usable
@@ -55,6 +57,7 @@ class RecentFrame:
     """
 
     scanned: ScannerFrame
+    copies: int = 0
     lines: RfFrame | None = None
     usable: bool | None = None
     rf_lines_ns: int = 0
@@ -64,6 +67,11 @@ class RecentFrame:
     @property
     def frame_id(self) -> int:
         return self.scanned.frame_id
+
+    @property
+    def acquisition(self) -> int:
+        """The frame's id, copies not counted: what lags are measured in."""
+        return self.scanned.frame_id - self.copies
 
     @property
     def acquired_ns(self) -> int:
@@ -104,6 +112,7 @@ class RecentFrames:
         self._max_bytes = max_bytes
         self._frames: deque[RecentFrame] = deque()
         self._format: ScannerFormat | None = None
+        self._copies = 0
         self._changed = threading.Condition()
 
     def add(self, frame: ScannerFrame) -> None:
@@ -111,12 +120,13 @@ class RecentFrames:
         with self._changed:
             broken = self._break(self._frames[-1].scanned, frame) if self._frames else ""
             if broken:
+                self._copies = 0
                 self.counters.add(f"pair.reset.{broken}")
                 while self._frames:
                     self._let_go(self._frames.popleft())
             self._format = frame.format
-            self._frames.append(RecentFrame(frame))
-            while len(self._frames) > 2 and self._is_beyond(self._frames[0].scanned, frame):
+            self._frames.append(RecentFrame(frame, self._copies))
+            while len(self._frames) > 2 and self._is_beyond(self._frames[0], self._frames[-1]):
                 self._let_go(self._frames.popleft())
             self._changed.notify_all()
 
@@ -130,13 +140,11 @@ class RecentFrames:
         # Frames that differ do so in any line.
         return _alike(last[middle], samples[middle]) and _alike(last, samples)
 
-    def pass_on_identity(self, copy: ScannerFrame) -> None:
-        """Let a copy stand for the newest frame, so that the one after it finds its neighbour."""
+    def pass_over_copy(self) -> None:
+        """Count a copy of the newest frame as ``repeated``; lags go on as if it had not been there."""
         with self._changed:
-            newest = self._frames[-1]
-            newest.scanned = copy
-            if newest.lines is not None and isinstance(copy, RfFrame):
-                newest.lines = copy
+            self._copies += 1
+            self.counters.add("repeated")
 
     def take_newest(self, timeout_s: float = 0.0) -> RecentFrame | None:
         """The newest frame, once; None if no new one came within ``timeout_s``.
@@ -214,8 +222,8 @@ class RecentFrames:
     def _has_new(self) -> bool:
         return bool(self._frames) and self._frames[-1].fate is _Fate.WAITING
 
-    def _is_beyond(self, oldest: ScannerFrame, newest: ScannerFrame) -> bool:
-        if newest.frame_id - oldest.frame_id > self._max_lag:
+    def _is_beyond(self, oldest: RecentFrame, newest: RecentFrame) -> bool:
+        if newest.acquisition - oldest.acquisition > self._max_lag:
             return True
         age_ns = newest.acquired_ns - oldest.acquired_ns
         if self._max_lag_ns is not None and age_ns > self._max_lag_ns:
