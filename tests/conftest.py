@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from rtelasto.telemetry.logs import LimitedHandler
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -20,3 +24,16 @@ def shared_data():
         return path
 
     return find
+
+
+@pytest.fixture(autouse=True)
+def _logging_ends_with_the_test() -> Iterator[None]:
+    """Take down the log handler of a command that was run within the test's process.
+
+    It writes to what was stderr in that test, which is closed by the time that a later test logs.
+    """
+    yield
+    root = logging.getLogger()
+    for handler in [found for found in root.handlers if isinstance(found, LimitedHandler)]:
+        root.removeHandler(handler)
+        handler.close()

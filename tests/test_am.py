@@ -19,7 +19,7 @@ from rtelasto.cpu.classical.dynamic_programming import seed_displacement
 from rtelasto.cpu.classical.kalman import kalman_smooth
 from rtelasto.cpu.classical.residual_warp import reading_tables
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.strain import Elongation, StrainEngine
+from rtelasto.frames.strain import Elongation
 
 
 def test_dynamic_programming_finds_the_cheapest_of_all_paths():
@@ -158,12 +158,6 @@ def test_kalman_smoothing_of_constant_strain_is_that_strain():
     constant = np.full((9, 11), 0.01, np.float32)
     np.testing.assert_allclose(kalman_smooth(constant), constant, rtol=1e-6)
     assert not kalman_smooth(np.zeros((1, 3), np.float32)).any()
-
-
-def test_the_engine_keeps_the_protocol():
-    engine = AmEngine()
-    assert isinstance(engine, StrainEngine)
-    assert (engine.name, engine.samples_per_wavelength) == ("am", 6.4)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.37, -5.5, 14.8])

@@ -90,5 +90,4 @@ def test_the_published_network_says_what_all_its_patches_would_take(
     monkeypatch.setattr(published_cnn, "_PATCHES_AT_A_TIME", 32)
     frames = np.random.default_rng(0).integers(-99, 99, (2, 32, 256)).astype(np.int16)
     seconds = published_cnn.PEERS["published cnn"].prepare(*frames, 1)()
-    assert isinstance(seconds, float)
     assert seconds > 0.0

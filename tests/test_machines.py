@@ -63,15 +63,7 @@ def nowhere_to_write(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
 
 
 def run(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", *command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_COMPILING_S,
-        check=False,
-        env=environment,
-    )
+    return processes.finish(program=command, python=("-P",), timeout=_COMPILING_S, env=environment)
 
 
 def test_process_works_where_nothing_can_be_kept_and_says_once_why_it_is_slow(
@@ -232,14 +224,7 @@ def test_threads_limits_the_simulator_too(tmp_path: Path) -> None:
     ],
 )
 def test_threads_is_one_setting_for_all_commands(command: tuple[str, ...], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "rtelasto", *command, "--threads", "0"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=processes.DEADLINE_S,
-    )
+    done = processes.finish(*command, "--threads", "0", cwd=tmp_path)
     assert done.returncode == 2
     assert "threads must lie in 1…1024, got 0" in done.stderr
     assert list(tmp_path.iterdir()) == []

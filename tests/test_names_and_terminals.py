@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -82,14 +81,7 @@ def test_figures_of_a_recording_whose_name_is_not_utf_8_are_utf_8(odd_recording:
 @pytest.mark.parametrize("arguments", ["engines", "--help"])
 def test_output_to_a_full_disk_ends_in_a_line(arguments: str):
     with open("/dev/full", "w", encoding="utf-8") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "rtelasto", *arguments.split()],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=processes.DEADLINE_S,
-            check=False,
-        )
+        done = processes.finish(*arguments.split(), stdout=full)
     assert done.returncode == 2
     assert done.stderr == "rtelasto: the output cannot be written: No space left on device\n"
 
@@ -129,13 +121,7 @@ def test_warnings_as_errors_do_not_make_a_sound_file_damaged(
         "    with open_recording(path, **flags) as recording:\n"
         "        print(recording.n_frames, len(list(recording)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), str(old)],
-        capture_output=True,
-        text=True,
-        timeout=processes.DEADLINE_S,
-        check=False,
-    )
+    done = processes.finish(path, old, program=("-c", code))
     assert done.stdout.split() == ["3", "3", "3", "3"], done.stderr
 
 

@@ -25,7 +25,7 @@ from rtelasto.cpu.classical.residual_warp import warp_by_residual
 from rtelasto.cpu.classical.windowed_correlation import correlation_volumes
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.strain import Elongation, StrainEngine
+from rtelasto.frames.strain import Elongation
 
 
 def correlation_by_hand(pre, post, line, centre, shift, lag, half_window, half_lines):
@@ -133,12 +133,6 @@ def test_smoothing_fills_gaps_and_keeps_planes():
     spoilt[18:22, 25:35], weights[18:22, 25:35] = 50.0, 0.0
     smoothed = smooth_weighted(spoilt, weights, (3.0, 3.0))
     assert np.abs(smoothed - plane)[12:-12, 12:-12].max() < 0.15
-
-
-def test_the_engine_keeps_the_protocol():
-    engine = NccEngine()
-    assert isinstance(engine, StrainEngine)
-    assert (engine.name, engine.samples_per_wavelength) == ("ncc", 6.4)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.37, -5.5, 14.8])

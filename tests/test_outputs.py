@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 import pytest
 
 pytest.importorskip("skfem", reason="the sim extra is not installed")
@@ -84,13 +83,7 @@ def contents(folder: Path) -> dict[str, str]:
 def refused(*arguments: object, cwd: Path) -> str:
     """The one line with which a command refuses; nothing in the folder has changed then."""
     before = contents(cwd)
-    done = subprocess.run(
-        [sys.executable, "-m", "rtelasto", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = processes.finish(*arguments, cwd=cwd)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert contents(cwd) == before

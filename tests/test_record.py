@@ -253,19 +253,11 @@ main(sys.argv[1:])
 def test_a_disk_that_takes_no_more_is_told_and_the_recorder_goes_on(
     tmp_path: Path, sender: RfSender, publisher: StrainPublisher
 ):
-    import subprocess
-    import sys
-
     big = RfFormat(
         n_lines=128, n_samples=2000, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
     )
     arguments = ["record", str(tmp_path / "full"), "--rf", sender.endpoint]
-    recorder = subprocess.Popen(
-        [sys.executable, "-c", LIMITED, *arguments, "--strain", publisher.endpoint],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    recorder = processes.start(*arguments, "--strain", publisher.endpoint, program=("-c", LIMITED))
     try:
         assert sender.wait_for_subscriber(WAIT_S)
         assert recorder.stderr is not None

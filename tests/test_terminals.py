@@ -38,15 +38,8 @@ HELP = [
 
 def printed(encoding: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
-    return subprocess.run(
-        [sys.executable, "-m", "rtelasto", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding=encoding,
-        timeout=processes.DEADLINE_S,
-        check=False,
-        env=environment | {"PYTHONIOENCODING": encoding},
-    )
+    environment["PYTHONIOENCODING"] = encoding
+    return processes.finish(*arguments, encoding=encoding, env=environment)
 
 
 EVERY_HELP = """
@@ -60,12 +53,10 @@ for command in sys.argv[1].split(","):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_help_can_be_printed_in_a_code_page(encoding: str) -> None:
     """In one process, to be quick: each of them is the same as in its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", EVERY_HELP, ",".join(" ".join(command) for command in HELP)],
-        capture_output=True,
+    done = processes.finish(
+        ",".join(" ".join(command) for command in HELP),
+        program=("-c", EVERY_HELP),
         encoding=encoding,
-        timeout=processes.DEADLINE_S,
-        check=False,
         env=os.environ | {"PYTHONIOENCODING": encoding},
     )
     assert done.returncode == 0, done.stderr
@@ -129,14 +120,8 @@ def interrupted_while_loading(
 ) -> tuple[int, str, str]:
     """Ctrl-C to all processes of the terminal once ``module`` has been loaded ``times`` times."""
     environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
-    with subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
+    with processes.start(
+        *arguments, program=program, env=environment, start_new_session=True
     ) as process:
         assert process.stderr is not None
         said = []

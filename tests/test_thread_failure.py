@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import processes
@@ -39,15 +37,9 @@ def test_a_recorder_whose_writer_fails_ends_with_a_message(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(BREAKS_AFTER_TWO)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     with RfSender("tcp://127.0.0.1:0") as sender:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "rtelasto", "record", str(tmp_path / "scan")),
-                *("--rf", sender.endpoint, "--strain", free_endpoint()),
-            ],
+        process = processes.start(
+            *("record", tmp_path / "scan", "--rf", sender.endpoint, "--strain", free_endpoint()),
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
         try:
             assert sender.wait_for_subscriber(WAIT_S)
@@ -95,13 +87,9 @@ def test_a_server_whose_feed_fails_ends_with_a_message(tmp_path, command, breaks
         "def fail(self):\n    raise ArithmeticError('the stream is not to be read')\n"
         "StrainReceiver.__iter__ = fail\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-m", "rtelasto", command, "--port", "0", "--strain", free_endpoint()],
+    ended = processes.finish(
+        *(command, "--port", "0", "--strain", free_endpoint()),
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
     )
     assert ended.returncode == 70
     assert f"the thread '{thread}' failed" in ended.stderr
