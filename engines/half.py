@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StretchedPair
 from rtelasto_engines import shipped_models
 from rtelasto_engines.simulate.pair import simulate_pair
@@ -205,7 +206,10 @@ def make_half(path: Path, out: Path) -> str:
 
 def _training_pair(seed: int) -> FramePair:
     pair = simulate_pair(seed, "published", truth_stride=16)
-    return FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+    return FramePair(
+        RfFrame(pair.pre, pair.format, FrameStamp(0)),
+        RfFrame(pair.post, pair.format, FrameStamp(1)),
+    )
 
 
 def main() -> None:

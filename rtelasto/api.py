@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pairing import PairPolicy
@@ -138,7 +139,9 @@ def _strain_of(
         else:
             try:
                 frame = RfFrame(
-                    np.ascontiguousarray(given), rf_format, index, round((index + 1) * period_ns)
+                    np.ascontiguousarray(given),
+                    rf_format,
+                    FrameStamp(index, round((index + 1) * period_ns)),
                 )
             except RtelastoError as error:
                 raise RtelastoError(f"frame {index}: {error}") from None
@@ -150,7 +153,7 @@ def _strain_of(
 def _frame(name: str, samples: ArrayLike, rf_format: RfFormat, frame_id: int) -> RfFrame:
     array = np.ascontiguousarray(samples)
     try:
-        frame = RfFrame(array, rf_format, frame_id=frame_id)
+        frame = RfFrame(array, rf_format, FrameStamp(frame_id=frame_id))
     except RtelastoError as error:
         raise RtelastoError(f"{name}: {error}") from None
     fault = image_fault(array)

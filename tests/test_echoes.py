@@ -14,6 +14,7 @@ from speckle import speckle_pair
 from rtelasto.cpu.echoes import echoes, mean_samples
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.layout import Layout
 from rtelasto.pipeline.engines import open_engine
@@ -35,7 +36,9 @@ def estimator(engine: str) -> CpuEstimator:
 
 
 def strain_of(engine: str, pre: np.ndarray, post: np.ndarray) -> StrainFrame:
-    return estimator(engine)(FramePair(RfFrame(pre, FORMAT, 0), RfFrame(post, FORMAT, 1)))
+    return estimator(engine)(
+        FramePair(RfFrame(pre, FORMAT, FrameStamp(0)), RfFrame(post, FORMAT, FrameStamp(1)))
+    )
 
 
 def hum(frequency_hz: float, amplitude: float = 2000.0) -> np.ndarray:
@@ -68,7 +71,7 @@ def test_unrelated_frames_stay_unrelated_whatever_is_added(engine: str, added) -
     strain = strain_of(engine, pre, post)
     assert strain.quality < 0.2
     pairing = Pairing(PairPolicy.parse("adaptive"))
-    pair = FramePair(RfFrame(pre, FORMAT, 0), RfFrame(post, FORMAT, 1))
+    pair = FramePair(RfFrame(pre, FORMAT, FrameStamp(0)), RfFrame(post, FORMAT, FrameStamp(1)))
     assert not pairing.observe(pair, strain)
 
 
@@ -187,7 +190,11 @@ def test_quality_of_unrelated_frames_with_an_offset_is_that_of_the_cpu_on_the_gp
 ) -> None:
     noise = np.random.default_rng(5).normal(2048.0, 100.0, (2, *SHAPE)).astype(np.int16)
     gpu = HostGpu(library, Layout(FORMAT, 6.4, 4, False))
-    gpu.stretch(FramePair(RfFrame(noise[0], FORMAT, 0), RfFrame(noise[1], FORMAT, 1)))
+    gpu.stretch(
+        FramePair(
+            RfFrame(noise[0], FORMAT, FrameStamp(0)), RfFrame(noise[1], FORMAT, FrameStamp(1))
+        )
+    )
     gpu["residual_samples"][:] = gpu["residual_strain"][:] = 0.0
     gpu.quality()
     assert gpu.output()[1]["quality"] < 0.2

@@ -12,6 +12,7 @@ from speckle import PUBLISHED_FORMAT, speckle_pair
 
 from rtelasto.cpu.stretching.elongation import ElongationEstimator, estimate_elongation
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
@@ -249,7 +250,9 @@ def test_hopeless_frames_give_a_finite_elongation(kind, shape):
         pre, post = pre * 1e300, post * 1e30
     with np.errstate(all="raise", over="ignore"):
         fit = ElongationEstimator()(
-            FramePair(RfFrame(pre, rf_format, 0), RfFrame(post, rf_format, 1))
+            FramePair(
+                RfFrame(pre, rf_format, FrameStamp(0)), RfFrame(post, rf_format, FrameStamp(1))
+            )
         )
     values = [getattr(fit.elongation, name) for name in Elongation.__slots__]
     assert np.isfinite(values).all()
@@ -270,7 +273,8 @@ def test_forearm_strain_in_vivo(shared_data, name, percent):
         line_pitch_m=0.2e-3,
     )
     frames = [
-        RfFrame(np.ascontiguousarray(frame.T), rf_format, k) for k, frame in enumerate(sequence)
+        RfFrame(np.ascontiguousarray(frame.T), rf_format, FrameStamp(k))
+        for k, frame in enumerate(sequence)
     ]
     estimate = ElongationEstimator()
     steps = [estimate(FramePair(a, b)) for a, b in pairwise(frames)]

@@ -22,6 +22,7 @@ import rtelasto
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.median import median
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, ResidualMotion, StrainEngine, StrainFrame
 from rtelasto.gpu.layout import Layout
 from rtelasto.pipeline.engines import open_engine
@@ -52,7 +53,7 @@ def press() -> tuple[np.ndarray, np.ndarray]:
 
 
 def pair_of(pre: np.ndarray, post: np.ndarray) -> FramePair:
-    return FramePair(RfFrame(pre, FORMAT, 0), RfFrame(post, FORMAT, 1))
+    return FramePair(RfFrame(pre, FORMAT, FrameStamp(0)), RfFrame(post, FORMAT, FrameStamp(1)))
 
 
 def masked(samples: np.ndarray, value: float = math.nan) -> np.ndarray:
@@ -71,7 +72,9 @@ def test_nan_in_the_same_place_of_every_frame_is_outside_the_field_of_view(
     whole = estimator(engine)(pair_of(pre, post))
     pipeline = Pipeline(estimator(engine), PairPolicy())
     frames = [masked(samples + np.float32(offset)) for samples in (pre, post)]
-    strains = [pipeline.process(RfFrame(frame, FORMAT, k)) for k, frame in enumerate(frames)]
+    strains = [
+        pipeline.process(RfFrame(frame, FORMAT, FrameStamp(k))) for k, frame in enumerate(frames)
+    ]
     assert pipeline.counters.snapshot() == {"pair.first": 1, "strain.out": 1}
     strain = strains[1]
     assert strain is not None
@@ -89,7 +92,7 @@ def test_frames_without_a_finite_echo_are_dropped_and_counted() -> None:
     flat = masked(np.full_like(pre, 3.0))
     pipeline = Pipeline(estimator("ncc"), PairPolicy())
     for k, samples in enumerate((pre, post, nothing, flat)):
-        pipeline.process(RfFrame(samples, FORMAT, k))
+        pipeline.process(RfFrame(samples, FORMAT, FrameStamp(k)))
     counts = pipeline.counters
     assert (counts["frame.nonfinite"], counts["frame.constant"], counts["strain.out"]) == (1, 1, 1)
 

@@ -15,6 +15,7 @@ import pytest
 import zmq
 
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.transport.rf_sender import RfSender
 from rtelasto.wire.rf import encode_rf
 
@@ -60,7 +61,7 @@ def fill(publisher: zmq.Socket) -> int:
     """Send until nothing is taken any more: how many were."""
     publisher.setsockopt(zmq.SNDTIMEO, 500)
     for seq in range(100_000):
-        frame = RfFrame(SAMPLES, FORMAT, seq)
+        frame = RfFrame(SAMPLES, FORMAT, FrameStamp(seq))
         try:
             publisher.send_multipart(encode_rf(frame, stream="first", seq=seq))
         except zmq.Again:

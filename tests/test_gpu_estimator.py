@@ -19,6 +19,7 @@ from simulated_gpu import Network, estimator, on_cpu
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.gpu import kernels
 from rtelasto.gpu.estimator import GpuEstimator
@@ -54,7 +55,11 @@ def frames(n_frames: int, rf_format: RfFormat = FORMAT, dtype: str = "int16") ->
     """Frames that go to and fro, so that any two of them differ by a press or by nothing."""
     three = [frame.samples.astype(dtype) for frame in simulated(rf_format)]
     return [
-        RfFrame(three[(0, 1, 2, 1)[k % 4]].copy(), rf_format, k, acquired_ns=100 + k, stream="s")
+        RfFrame(
+            three[(0, 1, 2, 1)[k % 4]].copy(),
+            rf_format,
+            FrameStamp(k, acquired_ns=100 + k, stream="s"),
+        )
         for k in range(n_frames)
     ]
 
@@ -148,7 +153,7 @@ def test_what_the_kernels_do_not_take_goes_to_the_cpu() -> None:
         n_lines=2, n_samples=9000, sampling_freq_hz=200e6, center_freq_hz=1e6, line_pitch_m=3e-4
     )  # a hundred times finer than the engine's grid
     noise = np.random.default_rng(1).standard_normal((2, 2, 9000)).astype(np.float32)
-    pair = FramePair(RfFrame(noise[0], fine, 0), RfFrame(noise[1], fine, 1))
+    pair = FramePair(RfFrame(noise[0], fine, FrameStamp(0)), RfFrame(noise[1], fine, FrameStamp(1)))
     taken = []
 
     def fallback(pair: FramePair) -> StrainFrame:

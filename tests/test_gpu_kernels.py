@@ -18,6 +18,7 @@ from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.baseband import baseband
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, ResidualMotion, compose
 from rtelasto.gpu.kernels import ARCHITECTURES
 from rtelasto.gpu.layout import Layout
@@ -181,7 +182,7 @@ def test_frames_without_a_common_echo(library: ctypes.CDLL, kind: str) -> None:
     elif kind == "holes":
         post[:] = pre
         pre[3, ::7], post[::5, 100:110] = np.nan, np.inf
-    pair = FramePair(RfFrame(pre, SMALL, 0), RfFrame(post, SMALL, 1))
+    pair = FramePair(RfFrame(pre, SMALL, FrameStamp(0)), RfFrame(post, SMALL, FrameStamp(1)))
     gpu = HostGpu(library, layout_of(pair))
     error = stretch_error(gpu, pair, Stretch(6.4))
     # Without an echo that has moved, what a constant's edges suggest depends on the rounding.
@@ -203,7 +204,7 @@ def test_sizes_that_hold_hardly_anything(library: ctypes.CDLL, rf_format: tuple[
         line_pitch_m=0.3e-3,
     )
     pre, post = np.random.default_rng(9).standard_normal((2, *rf_format)).astype(np.float32)
-    pair = FramePair(RfFrame(pre, size, 0), RfFrame(post, size, 1))
+    pair = FramePair(RfFrame(pre, size, FrameStamp(0)), RfFrame(post, size, FrameStamp(1)))
     gpu = HostGpu(library, layout_of(pair))
     gpu.stretch(pair)
     # Noise has no motion to agree on; the pair has to be one all the same. A single sample is no echo.

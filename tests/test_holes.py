@@ -12,6 +12,7 @@ import pytest
 from rtelasto.bench.stages import timing_frames
 from rtelasto.cli.recording import describe
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline.process import process_recording
 from rtelasto.offline.replay import Replayer
@@ -52,7 +53,7 @@ def write(tmp_path: Path, press: list[np.ndarray]) -> Callable[..., Path]:
         with RecordingWriter(path, FORMAT) as writer:
             for place, frame_id in enumerate(ids):
                 samples = press[place % 3]
-                writer.write(RfFrame(samples, FORMAT, frame_id, time_ns(frame_id)))
+                writer.write(RfFrame(samples, FORMAT, FrameStamp(frame_id, time_ns(frame_id))))
         return path
 
     return write

@@ -14,6 +14,7 @@ import pytest
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.sockets import PublishingSocket
@@ -70,7 +71,7 @@ def test_what_a_sender_adds_to_its_headers_goes_no_further(tmp_path: Path):
         scraped, came, seq, said = "", [], 0, ""
         while run.poll() is None:
             topic, header, samples = encode_rf(
-                RfFrame(frames[(0, 1, 2, 1)[seq % 4]].samples, FORMAT, seq, seq),
+                RfFrame(frames[(0, 1, 2, 1)[seq % 4]].samples, FORMAT, FrameStamp(seq, seq)),
                 stream="s",
                 seq=seq,
             )
@@ -104,7 +105,7 @@ def test_what_a_recording_says_of_its_subject_stays_there(tmp_path: Path):
     source, strain = tmp_path / "press.h5", tmp_path / "strain.h5"
     with RecordingWriter(source, FORMAT) as writer:
         for number, frame in enumerate(timing_frames(FORMAT)):
-            writer.write(RfFrame(frame.samples, FORMAT, number, number * 50_000_000))
+            writer.write(RfFrame(frame.samples, FORMAT, FrameStamp(number, number * 50_000_000)))
     assert_clean("a new recording", everything_in(source))
     with h5py.File(source, "a") as file:
         file.attrs.update(FIELDS)

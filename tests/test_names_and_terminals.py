@@ -13,6 +13,7 @@ import processes
 import pytest
 
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.host.names import printable_name
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import first_look, open_recording
@@ -28,7 +29,7 @@ def write_recording(path: Path) -> Path:
     with RecordingWriter(path, FORMAT, frame_rate_hz=20.0) as writer:
         for number in range(3):
             samples = np.random.default_rng(number).integers(-3000, 3000, (16, 400))
-            writer.write(RfFrame(samples.astype(np.int16), FORMAT, number))
+            writer.write(RfFrame(samples.astype(np.int16), FORMAT, FrameStamp(number)))
     return path
 
 

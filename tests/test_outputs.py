@@ -21,6 +21,7 @@ from rtelasto.cli.bench_live import latency, throughput
 from rtelasto.cli.demo import demo
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline.process import process_recording
 from rtelasto.settings import EstimateSettings
@@ -52,7 +53,9 @@ def speckle(seed: int) -> np.ndarray:
 def write_recording(path: Path, n_frames: int = 2, **provenance: str) -> Path:
     with RecordingWriter(path, FORMAT, provenance=provenance) as writer:
         for number in range(n_frames):
-            writer.write(RfFrame(speckle(number), FORMAT, number, 10**9 + 10**7 * number))
+            writer.write(
+                RfFrame(speckle(number), FORMAT, FrameStamp(number, 10**9 + 10**7 * number))
+            )
     return path
 
 
@@ -243,7 +246,9 @@ def test_each_kind_of_file_is_replaced_by_its_own_and_by_no_other(tmp_path: Path
     for path in pictures:
         outputs.save_figure(figure, path, per_inch=50)
     with StrainFile(tmp_path / "strain.h5") as strain:
-        save_video(tmp_path / "video.mp4", strain, lambda i: RfFrame(speckle(i), FORMAT, i))
+        save_video(
+            tmp_path / "video.mp4", strain, lambda i: RfFrame(speckle(i), FORMAT, FrameStamp(i))
+        )
     write_json(tmp_path / "figures.json", {"total": 1.0})
     (tmp_path / "page.html").write_text("<!doctype html>\n<head><title>rtelasto: rec</title>")
     ours = [

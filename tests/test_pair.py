@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.pairing import Pairing, PairPolicy
 
@@ -20,7 +21,7 @@ GRID = Grid(1, 1, 1e-4, 2e-4)
 
 def frame(frame_id: int, *, stream: str = "a", rf_format: RfFormat = FORMAT) -> RfFrame:
     samples = np.zeros((rf_format.n_lines, rf_format.n_samples), np.int16)
-    return RfFrame(samples, rf_format, frame_id=frame_id, stream=stream)
+    return RfFrame(samples, rf_format, FrameStamp(frame_id=frame_id, stream=stream))
 
 
 def strain(applied: float, quality: float = 0.95) -> StrainFrame:

@@ -11,6 +11,7 @@ import pytest
 from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.engines import open_engine
 from rtelasto.pipeline.pairing import PairPolicy
@@ -50,8 +51,10 @@ class LaterEstimator:
 def frames() -> list[RfFrame]:
     """Twelve frames that strain alike, one of them without an image, one missing."""
     three = [frame.samples for frame in timing_frames(FORMAT)]
-    frames = [RfFrame(three[(0, 1, 2, 1)[k % 4]], FORMAT, k, received_ns=1) for k in range(13)]
-    frames[4] = RfFrame(np.zeros_like(three[0]), FORMAT, 4, received_ns=1)
+    frames = [
+        RfFrame(three[(0, 1, 2, 1)[k % 4]], FORMAT, FrameStamp(k, received_ns=1)) for k in range(13)
+    ]
+    frames[4] = RfFrame(np.zeros_like(three[0]), FORMAT, FrameStamp(4, received_ns=1))
     del frames[8]
     return frames
 
@@ -102,7 +105,7 @@ def test_at_most_one_pair_is_pending_on_an_estimator_that_waits(frames: list[RfF
 def test_a_refused_pair_is_collected_as_none() -> None:
     noise = np.random.default_rng(0).standard_normal((2, 24, 600)).astype(np.float32)
     pipeline = Pipeline(LaterEstimator(), PairPolicy(lag=None))
-    pipeline.start(RfFrame(noise[0], FORMAT, 0))
-    assert pipeline.start(RfFrame(noise[1], FORMAT, 1))
+    pipeline.start(RfFrame(noise[0], FORMAT, FrameStamp(0)))
+    assert pipeline.start(RfFrame(noise[1], FORMAT, FrameStamp(1)))
     assert pipeline.collect() is None
     assert pipeline.counters["pair.decorrelated"] == 1

@@ -22,6 +22,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame
 from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.rf_sender import RfSender
@@ -46,7 +47,7 @@ def parts(seq: int, frame_id: int | None = None, *, stream: str = "a", samples=S
         center_freq_hz=6.25e6,
         line_pitch_m=3e-4,
     )
-    frame = RfFrame(samples, rf_format, seq if frame_id is None else frame_id)
+    frame = RfFrame(samples, rf_format, FrameStamp(seq if frame_id is None else frame_id))
     return encode_rf(frame, stream=stream, seq=seq)
 
 
@@ -230,7 +231,7 @@ def test_iq_and_channel_data_come_as_frames_of_their_own_kind(publisher):
         center_freq_hz=5e6,
         line_pitch_m=3e-4,
     )
-    iq = IqFrame(np.full((2, 3), 1 + 2j, np.complex64), iq_format, frame_id=0)
+    iq = IqFrame(np.full((2, 3), 1 + 2j, np.complex64), iq_format, FrameStamp(frame_id=0))
     channels = ChannelFormat(
         n_acquisitions=1,
         n_channels=2,
@@ -239,7 +240,7 @@ def test_iq_and_channel_data_come_as_frames_of_their_own_kind(publisher):
         center_freq_hz=5e6,
         element_pitch_m=3e-4,
     )
-    channel = ChannelFrame(np.ones((1, 2, 3), np.int16), channels, frame_id=1)
+    channel = ChannelFrame(np.ones((1, 2, 3), np.int16), channels, FrameStamp(frame_id=1))
     with joined(publisher, policy="every") as receiver:
         publisher.send(encode_rf(iq, stream="s", seq=0))
         publisher.send(encode_rf(channel, stream="s", seq=1))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.pairing import Look, Pairing, PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
@@ -34,10 +35,12 @@ def frame(
     return RfFrame(
         samples.reshape(rf_format.n_lines, rf_format.n_samples),
         rf_format,
-        frame_id=frame_id,
-        acquired_ns=frame_id * PERIOD_NS if acquired_ns is None else acquired_ns,
-        stream=stream,
-        received_ns=1,
+        FrameStamp(
+            frame_id=frame_id,
+            acquired_ns=frame_id * PERIOD_NS if acquired_ns is None else acquired_ns,
+            stream=stream,
+            received_ns=1,
+        ),
     )
 
 
@@ -183,7 +186,11 @@ def test_every_frame_is_counted_once(arrivals: list[tuple[str, str, bool]], pair
         if image != "image":
             value = np.nan if image == "nonfinite" else 1.0
             samples = np.full(new.samples.shape, value, np.float32)
-            new = RfFrame(samples, FORMAT, frame_id, new.acquired_ns, 1, str(stream))
+            new = RfFrame(
+                samples,
+                FORMAT,
+                FrameStamp(frame_id, new.acquired_ns, stream=str(stream), received_ns=1),
+            )
         counters.add("received")
         pipeline.recent.add(new)
         if is_free and (newest := pipeline.recent.take_newest()) and pipeline.start_newest(newest):
@@ -210,7 +217,9 @@ def test_iq_becomes_rf_lines_only_for_frames_that_are_used_and_once() -> None:
     pipeline._rf_lines = counting  # type: ignore[assignment]
     for i in range(9):
         samples = (rng.standard_normal((16, 256)) + 1j).astype(np.complex64)
-        pipeline.recent.add(IqFrame(samples, iq_format, i, i * PERIOD_NS, 1, "a"))
+        pipeline.recent.add(
+            IqFrame(samples, iq_format, FrameStamp(i, i * PERIOD_NS, stream="a", received_ns=1))
+        )
         if i in (3, 5, 8):
             newest = pipeline.recent.take_newest()
             assert newest is not None

@@ -19,6 +19,7 @@ pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.sinks.hdf5 import RecordingWriter
@@ -55,7 +56,11 @@ def samples(number: int, rf_format: RfFormat = FORMAT) -> np.ndarray:
 
 
 def rf_frame(number: int, rf_format: RfFormat = FORMAT, stream: str = "a") -> RfFrame:
-    return RfFrame(samples(number, rf_format), rf_format, number, 10**9 + 10**7 * number, 0, stream)
+    return RfFrame(
+        samples(number, rf_format),
+        rf_format,
+        FrameStamp(number, 10**9 + 10**7 * number, stream=stream),
+    )
 
 
 def strain_frame(number: int, stream: str) -> StrainFrame:

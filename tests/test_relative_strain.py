@@ -14,6 +14,7 @@ import rtelasto
 from rtelasto.bench.stages import timing_frames
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, PersistenceState, StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sources.strain_file import StrainFile
@@ -86,7 +87,10 @@ def test_a_stream_takes_one_frame_at_a_time(press: list[np.ndarray]) -> None:
 
 
 def test_a_stream_of_frames_keeps_their_ids_and_times(press: list[np.ndarray]) -> None:
-    frames = [RfFrame(s, FORMAT, 10 + k, 7_000_000_000 + k * 10**7) for k, s in enumerate(press)]
+    frames = [
+        RfFrame(s, FORMAT, FrameStamp(10 + k, 7_000_000_000 + k * 10**7))
+        for k, s in enumerate(press)
+    ]
     shown = list(rtelasto.stream(frames, FORMAT, engine="ncc", pair="lag 2", persistence_s=0.0))
     assert [(frame.frame_ids, frame.acquired_ns) for frame in shown] == [((10, 12), 7_020_000_000)]
     assert (shown[0].relative_strain, shown[0].persistence) == (None, None)
@@ -160,7 +164,7 @@ def test_processing_a_recording_keeps_it_and_shows_it(
 
     with RecordingWriter(tmp_path / "press.h5", FORMAT, frame_rate_hz=20.0) as writer:
         for k in range(8):
-            writer.write(RfFrame(press[(0, 1, 2, 1)[k % 4]], FORMAT, k))
+            writer.write(RfFrame(press[(0, 1, 2, 1)[k % 4]], FORMAT, FrameStamp(k)))
     settings = EstimateSettings(engine="ncc")
     with open_recording(tmp_path / "press.h5") as recording:
         process_recording(recording, tmp_path / "strain.h5", settings, png=tmp_path / "strain.png")

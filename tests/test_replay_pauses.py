@@ -10,6 +10,7 @@ import pytest
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.offline.replay import MAX_PAUSE_S, Replayer, shorten_pauses
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sources import open_recording
@@ -27,7 +28,7 @@ def write(path: Path, *times_ns: int) -> Path:
     with RecordingWriter(path, FORMAT) as writer:
         for number, time_ns in enumerate(times_ns):
             samples = np.random.default_rng(number).integers(-3000, 3000, (12, 300))
-            writer.write(RfFrame(samples.astype(np.int16), FORMAT, number, time_ns))
+            writer.write(RfFrame(samples.astype(np.int16), FORMAT, FrameStamp(number, time_ns)))
     return path
 
 

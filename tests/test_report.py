@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="the plot extra is not installed")
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline.html_report import chosen_pairs, errors_against_truth
@@ -36,7 +37,9 @@ GRID = Grid(32, 160, 4 * FORMAT.axial_step_m, 4e-4, 1e-3)
 
 def rf_frame(number: int) -> RfFrame:
     rng = np.random.default_rng(number)
-    return RfFrame(rng.normal(0, 900, (32, 640)).astype(np.int16), FORMAT, frame_id=number)
+    return RfFrame(
+        rng.normal(0, 900, (32, 640)).astype(np.int16), FORMAT, FrameStamp(frame_id=number)
+    )
 
 
 def strain_frame(number: int) -> StrainFrame:

@@ -18,6 +18,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame, PlaneWave
 from rtelasto.frames.iq import IqFormat, IqFrame, ScannerFormat
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
 from rtelasto.live.run import LiveReport, LiveRun
 from rtelasto.pipeline.to_rf_lines import RfLines
@@ -162,11 +163,13 @@ def test_the_stage_passes_rf_lines_converts_the_rest_and_counts_what_it_cannot(
         RfFormat(
             n_lines=2, n_samples=3, sampling_freq_hz=40e6, center_freq_hz=FC, line_pitch_m=3e-4
         ),
-        7,
+        FrameStamp(7),
     )
     assert stage(rf) is rf
     assert stage.spent_ns == 0
-    channel = ChannelFrame(np.ones(CHANNELS.shape, np.int16), CHANNELS, 8, 9, 10, "s")
+    channel = ChannelFrame(
+        np.ones(CHANNELS.shape, np.int16), CHANNELS, FrameStamp(8, 9, stream="s", received_ns=10)
+    )
     lines = stage(channel)
     assert lines is not None
     assert (lines.frame_id, lines.acquired_ns, lines.received_ns, lines.stream) == (8, 9, 10, "s")

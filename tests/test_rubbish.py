@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, RubbishLimit
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.sockets import PublishingSocket
@@ -64,7 +65,7 @@ def test_no_frame_is_lost_in_a_flood_of_rubbish() -> None:
     with Receiver(bare.endpoint, policy="every", queue_frames=FRAMES) as receiver:
         assert bare.subscribed(b"rf", PATIENCE_S)
         for seq in range(FRAMES):
-            good = encode_rf(RfFrame(SAMPLES, rf_format, seq), stream="a", seq=seq)
+            good = encode_rf(RfFrame(SAMPLES, rf_format, FrameStamp(seq)), stream="a", seq=seq)
             for _ in range(BAD_BETWEEN if seq else 0):
                 bare.send([good[0], b"\xc1", b"rubbish"])
             bare.send(good)

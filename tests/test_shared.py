@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.shared_counters import SharedState
 from rtelasto.pipeline.pairing import PairPolicy
@@ -48,7 +49,7 @@ def frame(frame_id: int, image: str, stream: str) -> RfFrame:
         samples[:] = 1.0
     elif image == "nonfinite":
         samples[:] = np.nan
-    return RfFrame(samples, FORMAT, frame_id, stream=stream)
+    return RfFrame(samples, FORMAT, FrameStamp(frame_id, stream=stream))
 
 
 # What happens to the sender's next message on its way.

@@ -12,6 +12,7 @@ import pytest
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto.sources import open_recording
@@ -34,7 +35,9 @@ START_NS = 1_602_158_620_638_356_686
 def rf_frames(dtype, n_frames: int = 4) -> list[RfFrame]:
     samples = np.random.default_rng(2).integers(-9000, 9000, (n_frames, 24, 300)).astype(dtype)
     return [
-        RfFrame(samples[i], FORMAT, frame_id=7 + i, acquired_ns=START_NS + i * 43_000_001)
+        RfFrame(
+            samples[i], FORMAT, FrameStamp(frame_id=7 + i, acquired_ns=START_NS + i * 43_000_001)
+        )
         for i in range(n_frames)
     ]
 
@@ -302,6 +305,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 import resource, signal, sys
 import numpy as np
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.errors import RtelastoError
 from rtelasto.sinks.hdf5 import RecordingWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails with EFBIG
@@ -313,7 +317,7 @@ rf_format = RfFormat(
 try:
     with RecordingWriter({str(tmp_path / "a.h5")!r}, rf_format) as writer:
         for i in range(50):
-            writer.write(RfFrame(rng.standard_normal((64, 1000)), rf_format, frame_id=i))
+            writer.write(RfFrame(rng.standard_normal((64, 1000)), rf_format, FrameStamp(i)))
 except RtelastoError as error:
     print(error)
     sys.exit(2)

@@ -13,6 +13,7 @@ from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, ResidualMotion, compose
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
@@ -86,7 +87,7 @@ def test_a_frame_that_comes_back_is_not_analysed_again(monkeypatch):
     rf_format = RfFormat(
         n_lines=32, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
     )
-    frames = [RfFrame(rng.standard_normal((32, 600)), rf_format, k) for k in range(4)]
+    frames = [RfFrame(rng.standard_normal((32, 600)), rf_format, FrameStamp(k)) for k in range(4)]
     stretch = Stretch(estimator=ElongationEstimator(n_cached_frames=3))
     for pre, post in pairwise(frames):
         stretch(FramePair(pre, post))
@@ -119,7 +120,9 @@ def test_silent_frames_give_identity_and_no_nan(fill):
     rf_format = RfFormat(
         n_lines=32, n_samples=600, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
     )
-    frames = [RfFrame(np.full((32, 600), fill, np.int16), rf_format, k) for k in range(2)]
+    frames = [
+        RfFrame(np.full((32, 600), fill, np.int16), rf_format, FrameStamp(k)) for k in range(2)
+    ]
     stretched = Stretch()(FramePair(*frames))
     assert np.isfinite(stretched.pre).all()
     assert np.isfinite(stretched.post).all()

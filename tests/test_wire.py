@@ -17,6 +17,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, ChannelFrame, FocusedBeam, PlaneWave
 from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault
 from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
@@ -139,7 +140,7 @@ RF_VECTORS = {
 def test_rf_vector_both_ways(name):
     samples, rf_format, identity = RF_VECTORS[name]
     parts = vector(name)
-    frame = RfFrame(samples, rf_format, identity["frame_id"], identity["acquired_ns"])
+    frame = RfFrame(samples, rf_format, FrameStamp(identity["frame_id"], identity["acquired_ns"]))
     encoded = encode_rf(
         frame, stream=identity["stream"], seq=identity["seq"], clock=identity["clock"]
     )
@@ -190,7 +191,7 @@ def test_iq_vector_both_ways():
     assert message.kind == "iq"
     assert message.frame.format == iq_format
     np.testing.assert_array_equal(message.frame.samples, samples)
-    frame = IqFrame(samples, iq_format, 2, 3)
+    frame = IqFrame(samples, iq_format, FrameStamp(2, 3))
     assert as_bytes(encode_rf(frame, stream="s", seq=1, clock="scanner")) == parts
 
 
@@ -228,7 +229,7 @@ def test_channel_vectors_both_ways(name):
     assert message.kind == "channel"
     assert message.frame.format == channels
     np.testing.assert_array_equal(message.frame.samples, samples)
-    frame = ChannelFrame(samples, channels, 2, 3)
+    frame = ChannelFrame(samples, channels, FrameStamp(2, 3))
     assert as_bytes(encode_rf(frame, stream="s", seq=1, clock="scanner")) == parts
 
 
@@ -641,7 +642,7 @@ formats = st.builds(
 def test_rf_round_trip(data, rf_format, dtype, stream, seq, frame_id, acquired_ns):
     shape = (rf_format.n_lines, rf_format.n_samples)
     samples = data.draw(hnp.arrays(dtype, shape, fill=st.just(1)))
-    frame = RfFrame(samples, rf_format, frame_id, acquired_ns)
+    frame = RfFrame(samples, rf_format, FrameStamp(frame_id, acquired_ns))
     message = decode_rf(as_bytes(encode_rf(frame, stream=stream, seq=seq, clock="unix")))
     assert message.frame.format == rf_format
     assert (message.stream, message.seq, message.frame_id) == (stream, seq, frame_id)

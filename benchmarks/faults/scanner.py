@@ -39,6 +39,7 @@ import numpy as np
 from benchmarks.faults.rubbish import RUBBISH
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.transport.subscription import MAX_MESSAGE_BYTES
 from rtelasto.wire.message import TOPIC_RF, Part
@@ -169,7 +170,7 @@ class Scanner:
             samples[:] = 7.0 if self._blanks % 2 else np.nan
             self._blanks -= 1
         acquired_ns = _CLOCKS[self._clock]() + self._ahead_ns
-        return RfFrame(wire_samples(samples), self._format, self._frame_id, acquired_ns)
+        return RfFrame(wire_samples(samples), self._format, FrameStamp(self._frame_id, acquired_ns))
 
 
 def _every_rubbish() -> Iterator[Any]:

@@ -19,6 +19,7 @@ import msgpack
 import numpy as np
 
 from rtelasto.bench.stages import timing_frames
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf
@@ -74,7 +75,7 @@ def good_frames() -> Iterator[list[bytes | memoryview]]:
     """RF messages without end, stamped at the moment when they are asked for."""
     frames = timing_frames(None)
     for number, index in enumerate(cycle((0, 1, 2, 1))):
-        frame = replace(frames[index], frame_id=number, acquired_ns=time.monotonic_ns())
+        frame = replace(frames[index], stamp=FrameStamp(number, time.monotonic_ns()))
         yield encode_rf(frame, stream="flood", seq=number, clock="monotonic")
 
 

@@ -19,6 +19,7 @@ from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.quality import bmode_db, post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import ResidualMotion, StrainFrame
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.quality import bmode_db as bmode_db_on_gpu
@@ -55,7 +56,7 @@ def gpu_estimator(engine: str, device: str, *, eager: bool = False) -> GpuEstima
 def pairs(rf_format: RfFormat, strain: float, *, dtype: str = "int16") -> Iterator[FramePair]:
     """Two pairs of simulated speckle that share a frame."""
     frames = [
-        RfFrame(frame.samples.astype(dtype), rf_format, frame.frame_id)
+        RfFrame(frame.samples.astype(dtype), rf_format, FrameStamp(frame.frame_id))
         for frame in timing_frames(rf_format, strain=strain)
     ]
     yield from (FramePair(pre, post) for pre, post in itertools.pairwise(frames))

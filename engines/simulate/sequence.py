@@ -11,6 +11,7 @@ import numpy as np
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto_engines.simulate.artefacts import Artefacts, Receiver
 from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.fem import solve
@@ -82,8 +83,7 @@ class SimulatedSequence:
             if self.scene.artefacts.rms_counts is None
             else samples.astype(np.int16),
             format=self.format,
-            frame_id=index,
-            acquired_ns=round(float(self.time_s[index]) * 1e9),
+            stamp=FrameStamp(frame_id=index, acquired_ns=round(float(self.time_s[index]) * 1e9)),
         )
 
     def iter_frames(self) -> Iterator[RfFrame]:

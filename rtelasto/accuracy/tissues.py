@@ -8,6 +8,7 @@ from typing import Literal
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto_engines.simulate.channel import simulate_channel_pair
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 from rtelasto_engines.simulate.tissue import Inclusion
@@ -76,5 +77,8 @@ def held_out_pairs(
             pair = simulate_channel_pair(seed, truth_stride=_TRUTH_STRIDE)
         else:
             pair = simulate_pair(seed, kind, rf_format=rf_format, truth_stride=_TRUTH_STRIDE)
-        frames = FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+        frames = FramePair(
+            RfFrame(pair.pre, pair.format, FrameStamp(0)),
+            RfFrame(pair.post, pair.format, FrameStamp(1)),
+        )
         yield HeldOutPair(kind, seed, frames, pair)

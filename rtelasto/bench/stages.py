@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pairing import Pairing, PairPolicy
 from rtelasto.pipeline.persistence import Persistence
@@ -37,7 +38,7 @@ def timing_frames(rf_format: RfFormat | None = None, *, strain: float = 0.005) -
         rf = model.rf(cloud.moved(still.plus_affine(axial_slope=-strain * index)))
         counts = 1000.0 * rf / np.sqrt(np.mean(np.square(rf, dtype=np.float64)))
         samples = np.clip(np.rint(counts), -32768, 32767).astype(np.int16)
-        frames.append(RfFrame(samples, rf_format, frame_id=index))
+        frames.append(RfFrame(samples, rf_format, FrameStamp(frame_id=index)))
     return frames
 
 
@@ -73,7 +74,7 @@ def time_stages(
         frame = decode_rf(messages[order[index % 4]]).frame
         assert isinstance(frame, RfFrame)
         decoded = time.perf_counter_ns()
-        frame = dataclasses.replace(frame, frame_id=index, acquired_ns=index * period_ns)
+        frame = dataclasses.replace(frame, stamp=FrameStamp(index, index * period_ns))
         pair = pairing.push(frame)
         paired = time.perf_counter_ns()
         if pair is None:

@@ -12,6 +12,7 @@ from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.channel import ChannelFormat
 from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.engines import engine_names, open_engine
 
 # What scanners send and files hold; another type costs its first command a few seconds.
@@ -43,7 +44,7 @@ def compile_everything(*, threads: int | None = None) -> None:
 
 
 def _as(frame: RfFrame, dtype: type) -> RfFrame:
-    return RfFrame(frame.samples.astype(dtype), frame.format, frame.frame_id)
+    return RfFrame(frame.samples.astype(dtype), frame.format, FrameStamp(frame.frame_id))
 
 
 def _convert() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, check_physics, check_samples
+from rtelasto.frames.stamp import UNSTAMPED, FrameStamp, Stamped
 
 MAX_ACQUISITIONS = 1024
 MAX_ANGLE_RAD = math.radians(60.0)
@@ -238,18 +239,13 @@ class ChannelFormat:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ChannelFrame:
-    """One frame of channel data, any real dtype, shape (acquisition, channel, sample); the other
-    fields as in `RfFrame`."""
+class ChannelFrame(Stamped):
+    """One frame of channel data, any real dtype, shape (acquisition, channel, sample),
+    with its stamp."""
 
     samples: NDArray[np.generic]
     format: ChannelFormat
-    frame_id: int = 0
-    acquired_ns: int = 0
-    received_ns: int = 0
-    stream: str = ""
-    decoded_ns: int = 0
-    clock: str = "unknown"
+    stamp: FrameStamp = UNSTAMPED
 
     def __post_init__(self) -> None:
         n_acquisitions, n_channels, n_samples = self.format.shape

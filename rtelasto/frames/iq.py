@@ -18,6 +18,7 @@ from rtelasto.frames.rf import (
     check_physics,
     check_samples,
 )
+from rtelasto.frames.stamp import UNSTAMPED, FrameStamp, Stamped
 
 Carrier = Literal["removed", "kept"]
 CARRIERS: tuple[str, ...] = get_args(Carrier)
@@ -84,17 +85,12 @@ class IqFormat:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IqFrame:
-    """One frame of IQ pixels, complex, shape (n_lines, n_samples); other fields as in `RfFrame`."""
+class IqFrame(Stamped):
+    """One frame of IQ pixels, complex, shape (n_lines, n_samples), with its stamp."""
 
     samples: NDArray[np.generic]
     format: IqFormat
-    frame_id: int = 0
-    acquired_ns: int = 0
-    received_ns: int = 0
-    stream: str = ""
-    decoded_ns: int = 0
-    clock: str = "unknown"
+    stamp: FrameStamp = UNSTAMPED
 
     def __post_init__(self) -> None:
         check_samples(
@@ -113,12 +109,7 @@ ScannerFrame = RfFrame | IqFrame | ChannelFrame
 def scanner_frame(
     samples: NDArray[np.generic],
     scanner_format: ScannerFormat,
-    frame_id: int = 0,
-    acquired_ns: int = 0,
-    received_ns: int = 0,
-    stream: str = "",
-    decoded_ns: int = 0,
-    clock: str = "unknown",
+    stamp: FrameStamp = UNSTAMPED,
 ) -> ScannerFrame:
     """The frame that ``samples`` of this format are.
 
@@ -127,9 +118,8 @@ def scanner_frame(
     RtelastoError
         If the samples are not what the format says.
     """
-    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns, clock)
     if isinstance(scanner_format, ChannelFormat):
-        return ChannelFrame(samples, scanner_format, *identity)
+        return ChannelFrame(samples, scanner_format, stamp)
     if isinstance(scanner_format, IqFormat):
-        return IqFrame(samples, scanner_format, *identity)
-    return RfFrame(samples, scanner_format, *identity)
+        return IqFrame(samples, scanner_format, stamp)
+    return RfFrame(samples, scanner_format, stamp)

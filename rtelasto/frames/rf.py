@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.stamp import UNSTAMPED, FrameStamp, Stamped
 
 Float32Image = NDArray[np.float32]
 
@@ -170,24 +171,22 @@ def check_samples(samples: NDArray[np.generic], *, is_complex: bool = False, **s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RfFrame:
+class RfFrame(Stamped):
     """One frame of RF lines.
 
-    ``samples`` has shape (n_lines, n_samples), C order, any real dtype. ``frame_id`` is the scanner's
-    acquisition count, ``acquired_ns`` the scanner's clock, ``clock`` which clock that is
-    (docs/wire.md), ``stream`` the run of the sender it came from;
-    ``received_ns`` and ``decoded_ns`` are this host's monotonic clock when its message came and when it
-    was read (0 where a frame did not come over the wire).
+    ``samples`` has shape (n_lines, n_samples), C order, any real dtype. ``stamp`` says
+    which frame it is and when it was acquired; its fields can be read from the frame, too
+    (``frame.frame_id``).
+
+    Raises
+    ------
+    RtelastoError
+        If the samples are not what the format says.
     """
 
     samples: NDArray[np.generic]
     format: RfFormat
-    frame_id: int = 0
-    acquired_ns: int = 0
-    received_ns: int = 0
-    stream: str = ""
-    decoded_ns: int = 0
-    clock: str = "unknown"
+    stamp: FrameStamp = UNSTAMPED
 
     def __post_init__(self) -> None:
         check_samples(self.samples, n_lines=self.format.n_lines, n_samples=self.format.n_samples)

@@ -62,16 +62,7 @@ class RfLines:
         if self._converter is None:
             self.counters.add("rf_lines.refused")
             return None
-        lines = RfFrame(
-            self._converter(frame.samples),
-            self._converter.format,
-            frame.frame_id,
-            frame.acquired_ns,
-            frame.received_ns,
-            frame.stream,
-            frame.decoded_ns,
-            frame.clock,
-        )
+        lines = RfFrame(self._converter(frame.samples), self._converter.format, frame.stamp)
         self.spent_ns = time.perf_counter_ns() - started
         return lines
 

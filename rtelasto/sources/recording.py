@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.host.names import printable_name
 
 if TYPE_CHECKING:
@@ -131,9 +132,11 @@ class Recording(Closing):
         return RfFrame(
             samples,
             self.format,
-            frame_id=int(self.frame_ids[i]),
-            acquired_ns=acquired_ns,
-            stream=printable_name(self.path.name),
+            FrameStamp(
+                frame_id=int(self.frame_ids[i]),
+                acquired_ns=acquired_ns,
+                stream=printable_name(self.path.name),
+            ),
         )
 
     def index_of(self, frame_id: int) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFormat, scanner_frame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
@@ -104,7 +105,9 @@ class RfSender(Closing):
             if self.clock not in _CLOCKS:
                 raise ValueError(f"acquired_ns must be given with clock {self.clock!r}")
             acquired_ns = _CLOCKS[self.clock]()
-        frame = scanner_frame(wire_samples(samples), scanner_format, frame_id, acquired_ns)
+        frame = scanner_frame(
+            wire_samples(samples), scanner_format, FrameStamp(frame_id, acquired_ns)
+        )
         parts = encode_rf(frame, stream=self.stream, seq=self._seq, clock=self.clock)
         if not self._socket.subscribed(TOPIC_RF):
             self.counters.add("unheard")

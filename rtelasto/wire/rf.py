@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import ScannerFrame, scanner_frame
+from rtelasto.frames.stamp import FrameStamp, Stamped
 from rtelasto.wire.formats import KINDS, format_fields, kind_of, read_format
 from rtelasto.wire.message import (
     SCHEMA,
@@ -33,8 +34,8 @@ from rtelasto.wire.message import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RfMessage:
-    """One message of topic ``rf``.
+class RfMessage(Stamped):
+    """One message of topic ``rf``; the fields of its frame's stamp can be read from it, too.
 
     Attributes
     ----------
@@ -42,20 +43,17 @@ class RfMessage:
         ``rf_lines``, ``iq`` or ``channel``.
     frame
         The frame: an `RfFrame`, `IqFrame` or `ChannelFrame`. Its samples share the message's memory.
-    stream, seq, frame_id, acquired_ns, clock
-        Identity and time of the frame, see docs/wire.md.
     header
         All keys as they came, those unknown to this version included.
     """
 
     kind: str
     frame: ScannerFrame
-    stream: str
-    seq: int
-    frame_id: int
-    acquired_ns: int
-    clock: str
     header: Header
+
+    @property
+    def stamp(self) -> FrameStamp:  # type: ignore[override]
+        return self.frame.stamp
 
 
 def wire_samples(samples: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -86,7 +84,7 @@ def encode_rf(frame: ScannerFrame, *, stream: str, seq: int, clock: str = "unkno
         RF lines, IQ pixels or channel data; C-contiguous ``<i2`` or ``<f4``, IQ ``<c8``:
         `wire_samples` makes them so.
     stream
-        Id of this run of the sender; it replaces ``frame.stream``.
+        Id of this run of the sender; it replaces that of the frame's stamp, as ``seq`` and ``clock`` do.
     seq
         Messages of this stream before this one.
     clock
@@ -154,7 +152,13 @@ def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
     acquired_ns = whole(header.get("acquired_ns"), "acquired_ns", lowest=-(2**63))
     samples = array_of(parts[2], dtype, shape)
     scanner_format = read_format(kind, shape, header)
-    decoded_ns = monotonic_ns() if received_ns else 0
-    identity = (frame_id, acquired_ns, received_ns, stream, decoded_ns, clock)
-    frame = scanner_frame(samples, scanner_format, *identity)
-    return RfMessage(kind, frame, stream, seq, frame_id, acquired_ns, clock, header)
+    stamp = FrameStamp(
+        frame_id,
+        acquired_ns,
+        clock=clock,
+        stream=stream,
+        seq=seq,
+        received_ns=received_ns,
+        decoded_ns=monotonic_ns() if received_ns else 0,
+    )
+    return RfMessage(kind, scanner_frame(samples, scanner_format, stamp), header)

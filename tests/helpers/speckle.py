@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
 from rtelasto.host.compiled import kernel
 
@@ -131,7 +132,9 @@ def speckle_pair(
         if snr_db is not None:
             noise = rng.standard_normal(image.shape, dtype=np.float32)
             image += np.float32(10.0 ** (-snr_db / 20.0)) * noise
-        frames.append(RfFrame(_digitise(image, full_scale_sigmas, dtype), rf_format, frame_id))
+        frames.append(
+            RfFrame(_digitise(image, full_scale_sigmas, dtype), rf_format, FrameStamp(frame_id))
+        )
     return FramePair(*frames)
 
 

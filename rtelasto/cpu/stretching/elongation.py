@@ -20,6 +20,7 @@ from rtelasto.cpu.stretching.refine import Refinement, Refiner
 from rtelasto.cpu.stretching.texture import Texture, texture
 from rtelasto.cpu.stretching.wide_search import wide_search
 from rtelasto.frames.rf import Float32Image, FramePair, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
 
 # Refinement from rest is believed when this fraction of the blocks correlates at least so well.
@@ -169,5 +170,7 @@ def estimate_elongation(
     rf_format
         What they are.
     """
-    pair = FramePair(RfFrame(pre, rf_format, 0), RfFrame(post, rf_format, 1))
+    pair = FramePair(
+        RfFrame(pre, rf_format, FrameStamp(0)), RfFrame(post, rf_format, FrameStamp(1))
+    )
     return ElongationEstimator(n_cached_frames=2)(pair).elongation

@@ -16,6 +16,7 @@ import scipy.io
 from verasonics_file import write_workspace
 
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
 from rtelasto_engines.simulate.motion import DisplacementField
@@ -141,7 +142,7 @@ def _tissue(frame: int) -> DisplacementField:
 def write_recording(path: Path, *, truth: bool) -> None:
     with RecordingWriter(path, FORMAT, provenance={"seed": 3}) as writer:
         for i in range(3):
-            frame = RfFrame(RF[i], FORMAT, frame_id=i, acquired_ns=1 + i * 50_000_000)
+            frame = RfFrame(RF[i], FORMAT, FrameStamp(frame_id=i, acquired_ns=1 + i * 50_000_000))
             writer.write(frame, _tissue(i) if truth else None)
 
 

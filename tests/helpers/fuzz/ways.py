@@ -12,6 +12,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 from rtelasto.frames.iq import IqFormat, ScannerFormat, scanner_frame
 from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.wire.rf import encode_rf
 
 SIZES = (1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 64, 200)
@@ -35,8 +36,7 @@ def stream(rng: Random) -> Iterator[Parts]:
         frame = scanner_frame(
             _samples(shape, dtype, samples, rng),
             scanned,
-            min(frame_id, 2**63 - 1),
-            rng.choice((0, 1, -(2**63), 2**63 - 1, 10**9)),
+            FrameStamp(min(frame_id, 2**63 - 1), rng.choice((0, 1, -(2**63), 2**63 - 1, 10**9))),
         )
         yield [
             bytes(part)
