@@ -20,7 +20,7 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline.html_report import chosen_pairs, errors_against_truth
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
-from rtelasto.sinks.video import as_press, save_video
+from rtelasto.sinks.video import save_video
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 
@@ -119,13 +119,6 @@ def test_a_video_shows_every_frame_at_its_rate(strain_path: Path, tmp_path: Path
     apart = np.abs(frames[0].astype(int) - frames[1].astype(int)).max(axis=2)
     assert np.median(apart[both]) < 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ["strain.h5", "strain.mp4"]
-
-
-def test_a_release_is_turned_over():
-    release = strain_frame(3)
-    assert as_press(release).applied_strain < 0
-    np.testing.assert_array_equal(as_press(release).axial_strain, -release.axial_strain)
-    assert as_press(strain_frame(2)).axial_strain[0, 0] < 0
 
 
 def test_a_video_of_another_kind_is_refused(strain_path: Path, tmp_path: Path):

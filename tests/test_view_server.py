@@ -31,7 +31,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from rtelasto.outputs.viewer import ViewSettings, open_viewer  # noqa: E402
 from rtelasto.outputs.viewer.access import refusal  # noqa: E402
-from rtelasto.outputs.viewer.page_message import NO_STRAIN, pack_status  # noqa: E402
+from rtelasto.outputs.viewer.page_images import NO_STRAIN  # noqa: E402
+from rtelasto.outputs.viewer.page_message import pack_status  # noqa: E402
 
 WAIT_S = 60.0
 GRID = Grid(6, 30, 1e-4, 3e-4, 2e-3)
@@ -178,7 +179,7 @@ def test_a_page_gets_one_frame_a_credit_and_always_the_newest(
             await client.status()
             await client.grant()
             second, images = await client.frame()
-            assert not second["bmode"]
+            assert [name for name, _ in second["images"]] == ["strain", "correlation"]
             assert len(images) == 3 * GRID.n_lines * GRID.n_depths
             return [first["seq"], second["seq"]]
 

@@ -25,6 +25,7 @@ from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import PAGE, check_outputs
 from rtelasto.sinks.output_file import OutputFile
 from rtelasto.sinks.picture import Drawing
+from rtelasto.sinks.shown_strain import is_telling
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 
@@ -112,7 +113,7 @@ def _page(
         "averaged over": f"{settings.persistence_s:g} s" if settings.persistence_s else "nothing",
         "strain frames": summary.pairs,
         "median correlation": f"{summary.median_quality:.3f}",
-        "mean strain per pair": f"{100.0 * summary.mean_strain:+.3f} %",
+        "applied strain": str(summary.hand),
         "time per pair": summary.time_per_pair,
         **summary.counters,
         "rtelasto": version("rtelasto"),
@@ -131,10 +132,18 @@ def _page(
 
 
 def chosen_pairs(strain: StrainFile) -> list[int]:
-    """Pairs to be shown: the one that strains most, and others evenly over the recording."""
-    n = strain.n_frames
-    evenly = {round(i) for i in np.linspace(0, n - 1, min(n, MOST_PICTURES))}
-    strongest = int(np.argmax(np.abs(np.nan_to_num(strain.applied_strain))))
+    """Pairs to be shown: all of a few; of many the one that strains most, and others evenly over those that
+    say something of stiffness, or over the recording where none does."""
+    if strain.n_frames <= MOST_PICTURES:
+        return list(range(strain.n_frames))
+    telling = [
+        i
+        for i, pair in enumerate(zip(strain.applied_strain, strain.quality, strict=True))
+        if is_telling(*map(float, pair))
+    ] or list(range(strain.n_frames))
+    n = len(telling)
+    evenly = {telling[round(i)] for i in np.linspace(0, n - 1, min(n, MOST_PICTURES))}
+    strongest = max(telling, key=lambda i: abs(np.nan_to_num(strain.applied_strain[i])))
     if strongest not in evenly:
         evenly.discard(min(evenly, key=lambda i: abs(i - strongest)))
     return sorted(evenly | {strongest})

@@ -19,6 +19,7 @@ from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
+from rtelasto.sinks.shown_strain import REST_STRAIN
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.counters import Counters
@@ -27,13 +28,52 @@ from rtelasto.transport.sequence import SequenceCheck
 
 
 @dataclass(frozen=True, slots=True)
+class HandSummary:
+    """Pairs of a press, of a release and at rest, and the medians of the applied strain of the first two.
+
+    Press and release have opposite signs: a mean over both says nothing.
+    """
+
+    press: int
+    press_strain: float
+    release: int
+    release_strain: float
+    at_rest: int
+
+    @classmethod
+    def of(cls, applied_strain: NDArray[np.floating]) -> HandSummary:
+        """From the applied strain of each pair, NaN where it is not known."""
+        known = applied_strain[np.isfinite(applied_strain)]
+        press, release = known[known <= -REST_STRAIN], known[known >= REST_STRAIN]
+
+        def middle(strains: NDArray[np.floating]) -> float:
+            return float(np.median(strains)) if strains.size else math.nan
+
+        at_rest = int(known.size - press.size - release.size)
+        return cls(press.size, middle(press), release.size, middle(release), at_rest)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{name} {100.0 * strain:+.2f} % ({pairs} pairs)"
+            for name, pairs, strain in (
+                ("press", self.press, self.press_strain),
+                ("release", self.release, self.release_strain),
+            )
+            if pairs
+        ]
+        if self.at_rest or not parts:
+            parts.append(f"at rest ({self.at_rest} pairs)")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class OfflineSummary:
-    """What a processed recording holds: pairs, median over pairs of their median correlation, mean axial
-    strain over all pixels and pairs, and what became of the frames that made no pair."""
+    """What a processed recording holds: pairs, median over pairs of their median correlation, what the hand
+    did in them, and what became of the frames that made no pair."""
 
     pairs: int
     median_quality: float
-    mean_strain: float
+    hand: HandSummary
     time_per_pair: LatencySummary
     counters: dict[str, int]
 
@@ -106,7 +146,7 @@ def process_recording(
                 times.add(time.perf_counter_ns() - started)
                 writer.write(strain)
                 qualities.append(strain.quality)
-                strains.append(_mean(strain.axial_strain))
+                strains.append(strain.applied_strain)
                 if best is None or _pressed(strain) > _pressed(best):
                     best = strain
             if on_frame is not None:
@@ -135,16 +175,10 @@ def process_recording(
     return OfflineSummary(
         len(qualities),
         _median(qualities),
-        _mean(np.array(strains)),
+        HandSummary.of(np.array(strains)),
         times.summary(),
         counts,
     )
-
-
-def _mean(values: NDArray[np.floating]) -> float:
-    """Mean of those that are numbers; NaN where none is."""
-    numbers = values[np.isfinite(values)]
-    return float(numbers.mean(dtype=np.float64)) if numbers.size else math.nan
 
 
 def _median(values: list[float]) -> float:

@@ -13,6 +13,7 @@ from rtelasto.frames.rf import Grid, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.sinks.output_check import PICTURE, check_suffix, load_matplotlib, save_figure
+from rtelasto.sinks.shown_strain import motion_word, shown_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +39,11 @@ def save_picture(
 
     With persistence the relative strain is shown, from a quarter to four times that of average tissue on a
     logarithmic scale, so that a colour means the same in every picture; where it is not known to half of
-    itself the B-mode shows through. Without, the strain of the pair is shown in %, over its 3rd to 97th
-    percentile, and the B-mode where the correlation is below ``mask_below``. Both in a colour map that is
-    even in lightness and safe for the colour-blind (viridis), dark where the tissue is hard.
+    itself the B-mode shows through. Without, the strain of the pair is shown in %, positive in the direction
+    of the press, over its 3rd to 97th percentile; where the correlation is below ``mask_below``, where the
+    strain is too uncertain, and in all of a pair at rest the B-mode shows through: no strain is claimed
+    there (`rtelasto.sinks.shown_strain`). Both in a colour map that is even in lightness and safe for the
+    colour-blind (viridis), dark where the tissue is hard.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ class Drawing:
     title
         A line above; what the strain was made from and how, unless given.
     limits_percent
-        Limits of the colours; by default the 3rd to 97th percentile of the strain shown.
+        Limits of the colours; by default the 3rd to 97th percentile of the strain shown, from 0 on.
 
     Raises
     ------
@@ -123,6 +126,8 @@ class Drawing:
         right.images[0].set_data(bmode)
         shown = _shown(frame, self._mask_below)
         right.images[-1].set_data(shown.T)
+        if frame.relative_strain is None:
+            right.set_title(_title(frame, shown))
 
     def caption(self, frame: StrainFrame) -> None:
         """Say above what a frame is."""
@@ -193,27 +198,22 @@ def _draw_strain(
     limits_percent: tuple[float, float] | None,
 ) -> None:
     percent = _shown(frame, mask_below)
-    shown = percent.compressed()
     if frame.relative_strain is not None:
         _draw_relative(figure, axes, bar_axes, frame, percent)
         return
-    axes.set_title("axial strain" + (" (none is reliable)" if shown.size == 0 else ""))
-    low, high = _range(shown) if limits_percent is None else limits_percent
-    softest_low = bool(shown.size) and float(np.median(shown)) < 0.0
+    axes.set_title(_title(frame, percent))
+    low, high = limits_percent or colour_limits(percent.compressed())
     image = axes.imshow(
         percent.T,
-        cmap="viridis_r" if softest_low else "viridis",
+        cmap="viridis",
         vmin=low,
         vmax=high,
         extent=_extent_mm(frame.grid),
         interpolation="nearest",
     )
-    figure.colorbar(image, cax=bar_axes, label="axial strain in %", extend="both")
-    # With tissue at rest, or pressed here and stretched there, neither end is soft.
-    if max(-low, high) > 2.0 * max(min(-low, high), 0.0):
-        bottom, top = ("soft", "hard") if softest_low else ("hard", "soft")
-        for text, height, edge in ((top, 1.06, "bottom"), (bottom, -0.06, "top")):
-            bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
+    figure.colorbar(image, cax=bar_axes, label="axial strain in %, as pressed", extend="both")
+    for text, height, edge in (("soft", 1.06, "bottom"), ("hard", -0.06, "top")):
+        bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
 
 
 def _draw_relative(
@@ -246,7 +246,7 @@ def _draw_relative(
 def _shown(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
     """What is coloured: the relative strain where the frame has one, else the strain in %."""
     if frame.relative_strain is None:
-        return _reliable_percent(frame, mask_below)
+        return shown_percent(frame, mask_below)
     return certain_relative_strain(frame)
 
 
@@ -261,20 +261,26 @@ def certain_relative_strain(frame: StrainFrame) -> np.ma.MaskedArray[Any, Any]:
     return np.ma.masked_array(relative, ~np.isfinite(relative) | ~certain)
 
 
-def _reliable_percent(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
-    """Strain in %, masked where it cannot be trusted."""
-    percent = 100.0 * frame.axial_strain
-    return np.ma.masked_array(percent, ~np.isfinite(percent) | ~(frame.correlation >= mask_below))
+def _title(frame: StrainFrame, percent: np.ma.MaskedArray[Any, Any]) -> str:
+    if percent.count():
+        return "axial strain"
+    word = motion_word(frame)
+    return (
+        f"axial strain (none: tissue {word})"
+        if word == "at rest"
+        else "axial strain (none is reliable)"
+    )
 
 
-def _range(percent: NDArray[np.floating]) -> tuple[float, float]:
-    """Limits of the colours, 3rd to 97th percentile, never empty."""
+def colour_limits(percent: NDArray[np.floating]) -> tuple[float, float]:
+    """Limits of the colours, 3rd to 97th percentile from 0 on, never empty.
+
+    Hard tissue strains little: what gives the other way is noise.
+    """
     if percent.size == 0:
-        return -1.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(percent, (3.0, 97.0)))
-    if high - low < 1e-3:
-        low, high = low - 5e-4, high + 5e-4
-    return low, high
+        return 0.0, 1.0
+    low, high = (max(0.0, float(limit)) for limit in np.percentile(percent, (3.0, 97.0)))
+    return low, max(high, low + 1e-3)
 
 
 def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:
@@ -298,7 +304,7 @@ def _caption(frame: StrainFrame) -> str:
     if frame.engine:
         parts.append(f"engine {frame.engine}")
     if np.isfinite(frame.applied_strain):
-        parts.append(f"median strain {100.0 * frame.applied_strain:.2f} %")
+        parts.append(f"{motion_word(frame)} {100.0 * frame.applied_strain:.2f} %")
     if frame.persistence is not None and frame.persistence.frames:
         state = frame.persistence
         pressed = "1 press" if state.presses == 1 else f"{state.presses} presses"

@@ -14,7 +14,8 @@ from rtelasto.frames.rf import RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.output_check import VIDEO, WRITTEN_BY, check_suffix
 from rtelasto.sinks.output_file import OutputFile
-from rtelasto.sinks.picture import Drawing
+from rtelasto.sinks.picture import Drawing, colour_limits
+from rtelasto.sinks.shown_strain import shown_percent
 
 _PIXELS_PER_INCH = 110
 # Where the recording has no times, and what a player shows at all.
@@ -22,7 +23,6 @@ _FPS_UNKNOWN, _FPS_LIMITS = 10.0, (1.0, 60.0)
 _QUALITY = 7
 # So many pixels of a frame are enough for the percentiles of all frames.
 _STRIDE = 17
-_RANGE_PERCENTILES = (3.0, 97.0)
 
 
 class StrainSequence(Protocol):
@@ -48,8 +48,9 @@ def save_video(
 
     Relative strain, where frames have it, as `rtelasto.sinks.picture.save_picture` shows it: press and
     release look alike, and at rest the last picture stays. Without, the colours run over one range, the
-    3rd to 97th percentile of the reliable strain of all frames. Frames of a release are then turned over, so
-    that soft tissue looks the same as in a press; the caption keeps their sign.
+    3rd to 97th percentile of the strain shown of all frames. Strain is positive in the direction of the
+    press, so that soft tissue looks the same in a press and in a release, and tissue at rest shows the
+    B-mode (`rtelasto.sinks.shown_strain`); the caption keeps the sign.
 
     Raises
     ------
@@ -69,12 +70,11 @@ def save_video(
     try:
         drawing: Drawing | None = None
         for frame in strain:
-            pressed = as_press(frame)
             rf = rf_of(frame.frame_ids[0])
             if drawing is None:
-                drawing = Drawing(pressed, rf, mask_below=mask_below, limits_percent=limits)
+                drawing = Drawing(frame, rf, mask_below=mask_below, limits_percent=limits)
             else:
-                drawing.update(pressed, rf)
+                drawing.update(frame, rf)
             drawing.caption(frame)
             pixels = _even(drawing.pixels(_PIXELS_PER_INCH))
             if writer is None:
@@ -110,25 +110,12 @@ def save_video(
     output.commit()
 
 
-def as_press(frame: StrainFrame) -> StrainFrame:
-    """The frame with compression negative: one of a release is turned over."""
-    if not frame.applied_strain > 0.0:
-        return frame
-    return frame.replace(axial_strain=-frame.axial_strain, applied_strain=-frame.applied_strain)
-
-
-def _common_range(strain: StrainSequence, mask_below: float) -> tuple[float, float] | None:
-    """Limits in %, over all frames; None where no pixel is reliable."""
-    samples = []
-    for frame in map(as_press, strain):
-        percent = 100.0 * frame.axial_strain.reshape(-1)[::_STRIDE]
-        reliable = frame.correlation.reshape(-1)[::_STRIDE] >= mask_below
-        samples.append(percent[reliable & np.isfinite(percent)])
-    pooled = np.concatenate(samples) if samples else np.zeros(0)
-    if not pooled.size:
-        return None
-    low, high = np.percentile(pooled, _RANGE_PERCENTILES)
-    return float(low), float(max(high, low + 1e-3))
+def _common_range(strain: StrainSequence, mask_below: float) -> tuple[float, float]:
+    """Limits in %, over all frames."""
+    samples = [
+        shown_percent(frame, mask_below).reshape(-1)[::_STRIDE].compressed() for frame in strain
+    ]
+    return colour_limits(np.concatenate(samples) if samples else np.zeros(0))
 
 
 def _fps(strain: StrainSequence) -> float:

@@ -12,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, WebSocketRoute
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -63,13 +65,17 @@ def make_app(
         What runs around the application on its event loop.
     """
 
+    def refused(connection: HTTPConnection) -> str:
+        given = connection.query_params.get("token", "")
+        return refusal(connection.headers, given, token=token, loopback=loopback)
+
+    async def access(request: Request) -> PlainTextResponse:
+        # A browser does not tell a page why its WebSocket was refused; the page asks here.
+        why = refused(request)
+        return PlainTextResponse(why, 403 if why else 200)
+
     async def feed(socket: WebSocket) -> None:
-        why = refusal(
-            socket.headers,
-            socket.query_params.get("token", ""),
-            token=token,
-            loopback=loopback,
-        )
+        why = refused(socket)
         if why:
             counters.add("pages_refused")
             # The origin is the other side's own words: a short piece of it, and one line a cause.
@@ -88,6 +94,7 @@ def make_app(
     app = Starlette(
         routes=[
             WebSocketRoute("/stream", feed),
+            Route("/access", access),
             Mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True)),
         ],
         lifespan=lifespan,

@@ -1,10 +1,9 @@
 """What goes to the page: one binary message a strain frame, one text message a status.
 
 A strain message is a JSON header, padded with spaces to a multiple of 8 bytes behind the header's own
-length (uint32, little-endian, and 4 bytes of zero), then the images one after the other, each
-(n_lines, n_depths) in C order: strain int16, correlation uint8 and, where the stream has it, B-mode
-uint8. Strain is ``strain_scale`` times the integer, -32768 where there is none: 16 bits over the frame's
-own range keep five digits, and a frame takes half the room that it has on the strain stream.
+length (uint32, little-endian, and 4 bytes of zero), then the images that the header lists as ``images``,
+one after the other, each (n_lines, n_depths) in C order and of the dtype given. `page_images` says how
+they are stored.
 """
 
 from __future__ import annotations
@@ -13,44 +12,33 @@ import json
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
+from rtelasto.outputs.viewer.page_images import page_images, page_motion
 from rtelasto.telemetry.counters import losses
 from rtelasto.wire.strain import Status, StrainMessage
 
-NO_STRAIN = -32768
-_LARGEST = 32767
 _ALIGN = 8
+_PERSISTENCE = ("seconds", "frames", "presses", "age_s")
 
 
 def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
     """Header entries and image bytes of a strain frame: what does not depend on who gets it."""
     frame = message.frame
-    strain = frame.axial_strain
-    finite = np.isfinite(strain)
-    all_finite = bool(finite.all())
-    usable = strain if all_finite else np.where(finite, strain, np.float32(0.0))
-    largest = float(np.abs(usable).max())
-    scale = largest / _LARGEST if largest > 0.0 else 1.0
-    quantised = np.rint(usable * np.float32(1.0 / scale)).astype("<i2")
-    if not all_finite:
-        quantised[~finite] = NO_STRAIN
-    correlation = np.nan_to_num(frame.correlation) * np.float32(255.0) + np.float32(0.5)
-    images = [quantised.tobytes(), correlation.astype(np.uint8).tobytes()]
-    if frame.bmode is not None:
-        images.append(np.ascontiguousarray(frame.bmode).tobytes())
+    strain_scale, images = page_images(message)
     grid = frame.grid
     header: dict[str, object] = {
         "stream": message.stream,
         "seq": message.seq,
         "frame_ids": list(frame.frame_ids),
+        "acquired_ms": frame.acquired_ns / 1e6,
         "n_lines": grid.n_lines,
         "n_depths": grid.n_depths,
         "axial_step_m": grid.axial_step_m,
         "line_pitch_m": grid.line_pitch_m,
         "start_depth_m": grid.start_depth_m,
-        "strain_scale": scale,
-        "bmode": frame.bmode is not None,
+        "strain_scale": strain_scale,
+        "images": [[name, image.dtype.str] for name, image in images.items()],
+        "motion": page_motion(message),
+        "persistence": _persistence(message),
         "quality": _number(frame.quality),
         "applied_strain": _number(frame.applied_strain),
         "engine": frame.engine,
@@ -58,7 +46,7 @@ def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
         "age_from": "arrival" if frame.age_ns is None else "acquisition",
         "stale": frame.stale,
     }
-    return header, b"".join(images)
+    return header, b"".join(image.tobytes() for image in images.values())
 
 
 def pack_frame(header: Mapping[str, object], images: bytes) -> bytes:
@@ -89,6 +77,23 @@ def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: floa
             "stale_ms": stale_ms,
         }
     )
+
+
+def _persistence(message: StrainMessage) -> dict[str, float | None] | None:
+    """What the average over time holds; None where the pipeline makes none."""
+    told = getattr(message.frame, "persistence", None)
+    if told is None:
+        told = message.header.get("persistence")
+    if told is None:
+        return None
+    read = told.get if isinstance(told, Mapping) else lambda name: getattr(told, name, None)
+    values = {name: read(name) for name in _PERSISTENCE}
+    return {
+        name: _number(float(value))
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else None
+        for name, value in values.items()
+    }
 
 
 def _number(value: float) -> float | None:

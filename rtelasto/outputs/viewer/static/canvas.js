@@ -7,6 +7,7 @@ export const INK = {
   text: "#d7dce2",
   quiet: "#8d97a3",
   accent: "#5fa8d3",
+  good: "#8fce6b",
   lesion: "#e8a33d",
   background: "#5fc9d8",
 };
@@ -29,11 +30,12 @@ export function begin(canvas) {
   return context;
 }
 
-export function label(context, text, x, y, { align = "left", base = "alphabetic", ink = INK.quiet } = {}) {
+export function label(context, text, x, y, options = {}) {
+  const { align = "left", base = "alphabetic", ink = INK.quiet, most } = options;
   context.textAlign = align;
   context.textBaseline = base;
   context.fillStyle = ink;
-  context.fillText(text, x, y);
+  context.fillText(text, x, y, most);
 }
 
 /** A number with a true minus sign. */

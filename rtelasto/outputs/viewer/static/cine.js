@@ -1,38 +1,85 @@
-// The last seconds of frames, for scrolling back.
+// The last seconds of frames, for looking back: each stays as it was seen.
 
-const KEPT_MS = 15_000;
+import { belongTogether } from "./wire.js";
+
+export const KEPT_MS = 15_000;
 const MOST_FRAMES = 600;
+const MOST_BYTES = 256e6;
+// The frame of the best press stays longer than the others, but not into the next patient.
+const BEST_KEPT_MS = 60_000;
 
 export class Cine {
   constructor() {
     this.frames = [];
-    this.index = -1;
+    this.shown = null;
     this.frozen = false;
+    this.best = null;
+    this.bytes = 0;
   }
 
   /** Keep a frame, unless frozen; true if it is to be shown. */
   add(frame) {
     if (this.frozen) return false;
+    if (this.frames.length && !belongTogether(this.frames.at(-1), frame)) this.clear();
     this.frames.push(frame);
+    this.bytes += frame.bytes;
     const oldest = frame.arrivedMs - KEPT_MS;
     let surplus = Math.max(0, this.frames.length - MOST_FRAMES);
-    while (this.frames[surplus].arrivedMs < oldest) surplus += 1;
+    for (let bytes = this.bytesOf(surplus); ; surplus += 1) {
+      const first = this.frames[surplus];
+      if (first === frame || (first.arrivedMs >= oldest && this.bytes - bytes <= MOST_BYTES)) break;
+      bytes += first.bytes;
+    }
+    this.bytes -= this.bytesOf(surplus);
     this.frames.splice(0, surplus);
-    this.index = this.frames.length - 1;
+    if (this.best && frame.arrivedMs - this.best.frame.arrivedMs > BEST_KEPT_MS) this.best = null;
+    this.shown = frame;
     return true;
   }
 
-  get shown() {
-    return this.frames[this.index] ?? null;
+  bytesOf(count) {
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += this.frames[i].bytes;
+    return bytes;
+  }
+
+  clear() {
+    this.frames = [];
+    this.bytes = 0;
+    this.best = null;
+  }
+
+  /** Take a press for the best where its score is higher. */
+  judge(press) {
+    if (press && (!this.best || press === this.best.press || press.score > this.best.press.score)) {
+      this.best = { press, frame: press.frame };
+    }
+  }
+
+  get newest() {
+    return this.frames.at(-1) ?? null;
+  }
+
+  /** Index of the frame shown; -1 where it is the best press from before all others. */
+  get index() {
+    return this.frames.indexOf(this.shown);
   }
 
   /** Go to a frame, counted from the oldest. */
   goTo(index) {
-    this.index = Math.min(this.frames.length - 1, Math.max(0, index));
+    this.shown = this.frames[Math.min(this.frames.length - 1, Math.max(0, index))] ?? null;
+  }
+
+  /** Go to the frame that came nearest to a time before the newest. */
+  goBack(seconds) {
+    if (!this.newest) return;
+    const at = this.newest.arrivedMs - 1000 * seconds;
+    const off = (frame) => Math.abs(frame.arrivedMs - at);
+    this.shown = this.frames.reduce((best, frame) => (off(frame) < off(best) ? frame : best));
   }
 
   /** How long before the newest frame the shown one came, in s. */
   get secondsBack() {
-    return this.shown ? (this.frames.at(-1).arrivedMs - this.shown.arrivedMs) / 1000 : 0;
+    return this.shown ? (this.newest.arrivedMs - this.shown.arrivedMs) / 1000 : 0;
   }
 }

@@ -5,9 +5,10 @@ import { decodeFrame } from "./wire.js";
 const RETRY_MS = [250, 500, 1000, 2000];
 // Without even a status for so long (one comes each second), the connection is dead.
 const SILENCE_MS = 5000;
+const POLICY_VIOLATION = 1008;
 
 export class Connection {
-  /** Callbacks: onFrame(frame), onStatus(status), onLost(). */
+  /** Callbacks: onFrame(frame), onStatus(status), onLost(refused). */
   constructor({ onFrame, onStatus, onLost }) {
     this.onFrame = onFrame;
     this.onStatus = onStatus;
@@ -29,8 +30,10 @@ export class Connection {
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.search = location.search;
     const socket = new WebSocket(address);
+    let opened = false;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
+      opened = true;
       this.failures = 0;
       this.heard();
       this.grant();
@@ -40,9 +43,14 @@ export class Connection {
       if (typeof event.data === "string") this.onStatus(JSON.parse(event.data));
       else this.onFrame(decodeFrame(event.data));
     };
-    socket.onclose = () => {
+    socket.onclose = async ({ code }) => {
       clearTimeout(this.watch);
-      this.onLost();
+      this.onLost(false);
+      if ((!opened || code === POLICY_VIOLATION) && (await isRefused())) {
+        // The same address will be refused again, and each time logged.
+        this.onLost(true);
+        return;
+      }
       const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
       this.failures += 1;
       setTimeout(() => this.open(), wait);
@@ -53,5 +61,16 @@ export class Connection {
   heard() {
     clearTimeout(this.watch);
     this.watch = setTimeout(() => this.socket.close(), SILENCE_MS);
+  }
+}
+
+/** Whether the viewer lets this page in: a browser does not say why a WebSocket could not be opened. */
+async function isRefused() {
+  try {
+    const address = new URL("access", location.href);
+    address.search = location.search;
+    return (await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(2000) })).status === 403;
+  } catch {
+    return false;
   }
 }

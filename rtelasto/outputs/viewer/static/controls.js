@@ -1,26 +1,34 @@
 // The controls beside the images: each shows the state and changes it, by hand or by key.
 
 import { COLOURS } from "./colours.js";
-import { PERSISTENCE, savePreferences } from "./preferences.js";
+import { savePreferences } from "./preferences.js";
+import { INSTANTANEOUS, RELATIVE } from "./values.js";
 
 const byId = (id) => document.getElementById(id);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const LIMITS = ["range-low", "range-high"];
 
 export class Controls {
   /** `changed()` is called after every change. */
-  constructor(preferences, range, changed) {
+  constructor(preferences, changed) {
     this.preferences = preferences;
-    this.range = range;
     this.changed = changed;
+    /** The mode on show: another than the one chosen where the stream has no relative strain. */
+    this.mode = preferences.mode;
     const colours = byId("colours");
     for (const [key, { name }] of Object.entries(COLOURS)) colours.add(new Option(name, key));
     colours.onchange = () => this.set({ colours: colours.value });
+    byId("mode").onchange = (event) => this.set({ mode: event.target.value });
     byId("opacity").oninput = (event) => this.set({ opacity: Number(event.target.value) });
     byId("mask").oninput = (event) => this.set({ maskBelow: Number(event.target.value) });
-    byId("persistence").onchange = (event) => this.set({ persistence: Number(event.target.value) });
     byId("range-auto").onchange = (event) => this.setAuto(event.target.checked);
-    for (const id of ["range-low", "range-high"]) byId(id).onchange = () => this.readRange();
+    for (const id of LIMITS) byId(id).onchange = () => this.readRange();
+    byId("range-reset").onclick = () => this.resetRange();
     this.show();
+  }
+
+  get range() {
+    return this.preferences.ranges[this.mode];
   }
 
   set(choices) {
@@ -36,9 +44,8 @@ export class Controls {
     this.set({ colours: next });
   }
 
-  nextPersistence() {
-    const next = (PERSISTENCE.indexOf(this.preferences.persistence) + 1) % PERSISTENCE.length;
-    this.set({ persistence: PERSISTENCE[next] });
+  nextMode() {
+    this.set({ mode: this.preferences.mode === RELATIVE ? INSTANTANEOUS : RELATIVE });
   }
 
   addOpacity(step) {
@@ -51,37 +58,60 @@ export class Controls {
 
   setAuto(auto) {
     if (auto) this.range.follow();
-    else this.range.fix(this.range.low, this.range.high);
-    this.show();
-    this.changed();
+    else this.range.hold();
+    this.say("");
+    this.set({});
   }
 
+  resetRange() {
+    this.range.reset();
+    this.say("");
+    this.set({});
+  }
+
+  /** Take the limits that were entered, or put those back that hold, and say why. */
   readRange() {
-    const [low, high] = [byId("range-low").valueAsNumber, byId("range-high").valueAsNumber];
-    if (Number.isFinite(low) && Number.isFinite(high) && high > low) this.range.fix(low, high);
-    this.show();
-    this.changed();
+    const [low, high] = LIMITS.map((id) => byId(id).valueAsNumber);
+    const why = this.range.refusal(low, high);
+    if (!why) this.range.fix(low, high);
+    this.showLimits();
+    this.say(why && `not taken: ${why}`);
+    this.set({});
+  }
+
+  say(words) {
+    byId("range-refusal").textContent = words;
   }
 
   /** Bring what is shown in line with the state. */
   show() {
-    const { colours, opacity, maskBelow, persistence } = this.preferences;
+    const { colours, opacity, maskBelow } = this.preferences;
     byId("colours").value = colours;
     byId("opacity").value = opacity;
     byId("opacity-text").value = `${opacity} %`;
     byId("mask").value = maskBelow;
     byId("mask-text").value = (maskBelow / 100).toFixed(2);
-    byId("persistence").value = persistence;
     this.showRange();
   }
 
+  /** Say what is on show: a stream without an average over time has no relative strain. */
+  showMode(mode, hasRelative) {
+    this.mode = mode;
+    byId("mode").value = mode;
+    byId("mode").options[0].disabled = !hasRelative;
+  }
+
   showRange() {
-    const { auto, low, high } = this.range;
+    const { auto, scale } = this.range;
     byId("range-auto").checked = auto;
-    for (const [id, value] of [["range-low", low], ["range-high", high]]) {
-      const input = byId(id);
-      input.disabled = auto;
-      if (document.activeElement !== input) input.value = value.toFixed(2);
-    }
+    byId("range-unit").textContent = scale.unit;
+    for (const id of LIMITS) byId(id).disabled = auto;
+    // What is being typed stays; what has been entered is shown by `readRange`.
+    if (!LIMITS.includes(document.activeElement?.id)) this.showLimits();
+  }
+
+  showLimits() {
+    const { low, high } = this.range.shown;
+    for (const [id, value] of [["range-low", low], ["range-high", high]]) byId(id).value = value.toFixed(2);
   }
 }

@@ -48,3 +48,13 @@ export function healthTexts(status, shownPerSecond, age) {
     engine: pipeline ? `${pipeline.info.engine ?? "–"} on ${pipeline.info.device ?? "–"}` : "",
   };
 }
+
+// Below this share of the frames that come in, the machine or the page does not keep up.
+const KEEPS_UP = 0.8;
+
+/** On overload how many of the frames are shown; else empty. */
+export function overloadWords(status, shownPerSecond) {
+  const received = status?.pipeline?.rates.received;
+  if (!received || !(shownPerSecond > 0) || shownPerSecond >= KEEPS_UP * received) return "";
+  return `${shownPerSecond.toFixed(0)} of ${received.toFixed(0)} frames/s shown`;
+}

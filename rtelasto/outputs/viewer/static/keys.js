@@ -2,7 +2,7 @@
 
 /** Key, what it does as the help shows it, and the name of the action. */
 export const KEYS = [
-  [["Space"], "freeze, go on", "freeze"],
+  [["Space"], "freeze, go on; also on a control, which Enter presses", "freeze"],
   [["ArrowLeft"], "back a frame (frozen), or move the region", "left"],
   [["ArrowRight"], "on a frame (frozen), or move the region", "right"],
   [["ArrowUp"], "move the region up; with Shift, arrows resize it", "up"],
@@ -13,7 +13,9 @@ export const KEYS = [
   [["KeyA"], "range automatic or fixed", "range"],
   [["KeyM"], "hide more (correlation threshold up)", "maskUp"],
   [["KeyN"], "hide less", "maskDown"],
-  [["KeyP"], "persistence", "persistence"],
+  [["KeyI"], "relative strain, averaged over presses, or instantaneous strain", "mode"],
+  [["KeyG"], "best press of the last minute", "best"],
+  [["KeyS"], "save picture, figures and settings", "save"],
   [["KeyL"], "lesion: place, select", "lesion"],
   [["KeyB"], "background: place, select", "background"],
   [["Delete", "Backspace"], "remove the selected region, or both", "clear"],
@@ -34,16 +36,19 @@ export function keyName(code) {
   return SHOWN[code] ?? code.replace("Key", "");
 }
 
-// What a focused control does with a key itself.
+// What a focused control does with a key itself. Space freezes whatever has the focus: the hand that
+// reaches for it has no time to look.
 const OWN_KEYS = {
-  button: ["Space", "Enter"],
-  select: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Space"],
+  button: ["Enter"],
+  select: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
   range: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
-  checkbox: ["Space"],
+  number: ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Minus", "NumpadSubtract", "NumpadAdd", "Equal",
+    "Comma", "Period", "Delete", "Backspace"],
 };
 
 function belongsToControl(target, code) {
-  if (target.type === "number") return true;
+  // The trace steps by frames, not by hundredths of a second.
+  if (target.id === "scroll") return false;
   const kind = target.tagName === "INPUT" ? target.type : target.tagName.toLowerCase();
   return (OWN_KEYS[kind] ?? []).includes(code);
 }
@@ -54,9 +59,15 @@ export function listen(actions) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (document.querySelector("dialog[open]") || belongsToControl(event.target, event.code)) return;
+    if (event.code === "Enter" && event.target.type === "checkbox") event.target.click();
     const name = names.get(event.code);
     if (!name) return;
     event.preventDefault();
+    if (event.repeat && event.code === "Space") return;
     actions[name](event);
+  });
+  // A button is pressed by Space when the key comes up.
+  document.addEventListener("keyup", (event) => {
+    if (event.code === "Space" && !document.querySelector("dialog[open]")) event.preventDefault();
   });
 }

@@ -12,7 +12,9 @@ const PROFILE_RIGHT = 18;
 // The profile has a column of its own unless that makes the images smaller than this share of what they
 // could be; then it lies over the strain image.
 const LEAST_SHARE = 0.85;
-const LEAST_SCALE = 0.5;
+// One above the other only where that makes the images so much larger.
+const STACK_GAIN = 1.15;
+const LEAST_SCALE = 0.1;
 
 /** Extent of a grid in mm, half a pixel beyond the outermost centres. */
 export function extentMm(grid) {
@@ -24,33 +26,43 @@ export function extentMm(grid) {
 /**
  * Rectangles of the images, the colour bar and the profile in CSS pixels, and the scale in pixels a mm.
  *
- * The profile's column is there whether it is shown or not, so that nothing moves when the cursor comes.
+ * The images stand side by side, or one above the other on a narrow stage. The profile's column is there
+ * whether it is shown or not, so that nothing moves when the cursor comes.
  */
 export function layOut(width, height, grid) {
   const extent = extentMm(grid);
   const [widthMm, heightMm] = [extent.right - extent.left, extent.bottom - extent.top];
-  const scaleBeside = (room) => {
-    const fits = Math.min((width - room) / (2 * widthMm), (height - TOP - BOTTOM) / heightMm);
-    return Math.max(LEAST_SCALE, fits);
-  };
+  const fit = (across, room, down) =>
+    Math.max(
+      LEAST_SCALE,
+      Math.min((width - room) / (across * widthMm), (height - down * (TOP + BOTTOM)) / (down * heightMm)),
+    );
   const without = LEFT + GAP + BAR_GAP + BAR_WIDTH + BAR_ROOM;
-  const column = scaleBeside(without + PROFILE_WIDTH + PROFILE_RIGHT) > LEAST_SHARE * scaleBeside(without);
-  const beside = without + (column ? PROFILE_WIDTH + PROFILE_RIGHT : 0);
-  const scale = scaleBeside(beside);
+  const stacked = fit(1, without - GAP, 2) > STACK_GAIN * fit(2, without, 1);
+  const [across, down] = stacked ? [1, 2] : [2, 1];
+  const narrow = stacked ? without - GAP : without;
+  const column =
+    fit(across, narrow + PROFILE_WIDTH + PROFILE_RIGHT, down) > LEAST_SHARE * fit(across, narrow, down);
+  const room = narrow + (column ? PROFILE_WIDTH + PROFILE_RIGHT : 0);
+  const scale = fit(across, room, down);
   const [w, h] = [scale * widthMm, scale * heightMm];
-  const left = LEFT + Math.max(0, (width - beside - 2 * w) / 2);
-  const top = TOP + Math.max(0, (height - TOP - BOTTOM - h) / 2);
-  const strainX = left + w + GAP;
-  const barX = strainX + w + BAR_GAP;
+  const left = LEFT + Math.max(0, (width - room - across * w) / 2);
+  const top = TOP + Math.max(0, (height - down * (h + TOP + BOTTOM)) / 2);
+  const strain = stacked
+    ? { x: left, y: top + h + BOTTOM + TOP, w, h }
+    : { x: left + w + GAP, y: top, w, h };
+  const barX = strain.x + w + BAR_GAP;
+  const barInset = Math.min(22, h / 5);
   return {
     extent,
     scale,
+    stacked,
     bmode: { x: left, y: top, w, h },
-    strain: { x: strainX, y: top, w, h },
-    bar: { x: barX, y: top + 22, w: BAR_WIDTH, h: Math.max(40, Math.min(h - 44, 320)) },
+    strain,
+    bar: { x: barX, y: strain.y + barInset, w: BAR_WIDTH, h: Math.min(h - 2 * barInset, 320) },
     profile: column
-      ? { x: barX + BAR_WIDTH + BAR_ROOM, y: top, w: PROFILE_WIDTH, h }
-      : { x: strainX + w / 2, y: top, w: w / 2, h },
+      ? { x: barX + BAR_WIDTH + BAR_ROOM, y: strain.y, w: PROFILE_WIDTH, h }
+      : { x: strain.x + w / 2, y: strain.y, w: w / 2, h },
     hasProfileColumn: column,
   };
 }

@@ -1,71 +1,73 @@
 // The page: frames come in, the newest is drawn at the next repaint, then the next one is asked for.
 
 import { Cine } from "./cine.js";
-import { COLOURS } from "./colours.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
-import { Rate, healthTexts } from "./health.js";
 import { KEYS, keyName, listen } from "./keys.js";
 import { extentMm } from "./layout.js";
 import { Liveness } from "./liveness.js";
 import { followPointer } from "./pointer.js";
-import { loadPreferences } from "./preferences.js";
-import { DynamicRange } from "./range.js";
-import { showHealth, showMeasures, showPress } from "./readings.js";
+import { loadPreferences, savePreferences } from "./preferences.js";
+import { PressFinder } from "./press.js";
+import { READINGS_MS, Readouts } from "./readouts.js";
 import { Regions } from "./regions.js";
-import { Stage } from "./stage.js";
 import { Trace } from "./trace.js";
-import { direction, latestOf, shownStrain } from "./values.js";
-import { ageNowMs } from "./wire.js";
+import { View } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
-// How soon it shows that no frames come, and how often rates are told.
+// How soon it shows that no frames come.
 const LIVENESS_MS = 100;
-const HEALTH_MS = 500;
 const NUDGE_MM = 0.5;
 
 const preferences = loadPreferences();
-const range = new DynamicRange();
 const regions = new Regions();
 const cine = new Cine();
+const presses = new PressFinder();
 const liveness = new Liveness();
-const stage = new Stage(byId("images"));
 const trace = new Trace(byId("trace"));
-const shownRate = new Rate();
-const controls = new Controls(preferences, range, repaint);
+const controls = new Controls(preferences, () => refresh());
+const view = new View(byId("images"), preferences, controls, regions);
+const readouts = new Readouts({ cine, regions, view, liveness, preferences, controls });
+regions.shapes = { ...preferences.shapes };
 
 let status = null;
-let age = null;
-let lastDirection = -1;
 let tool = null;
-let profileMm = null;
 let pinned = false;
-let values = null;
 let painting = false;
 let owesCredit = false;
 
 const connection = new Connection({
   onFrame(frame) {
     liveness.heard();
-    liveness.newest = frame;
-    frame.direction = lastDirection = direction(frame, lastDirection);
-    trace.add(frame);
+    liveness.take(frame);
     owesCredit = true;
-    if (cine.add(frame)) showPress(frame);
+    take(frame);
     repaint();
   },
   onStatus(news) {
     liveness.heard();
     liveness.limitMs = news.stale_ms;
     status = news;
-    showRates();
   },
-  onLost() {
+  onLost(refused) {
     liveness.connected = false;
+    liveness.refused = refused;
     owesCredit = false;
     showLiveness();
   },
 });
+
+/** A frame into the cine, unless the user holds one. */
+function take(frame) {
+  const before = cine.newest;
+  if (!cine.add(frame)) return;
+  cine.judge(presses.add(frame));
+  if (!regions.any) return;
+  if (cine.newest !== before && before && cine.frames.includes(before) && regions.knows(before)) {
+    regions.pass(before, frame, false);
+  }
+  regions.show(frame);
+}
 
 /** Paint at the next repaint of the screen, once for all changes until then. */
 function repaint() {
@@ -81,59 +83,61 @@ function repaint() {
   });
 }
 
-function paint() {
-  const frame = cine.shown;
-  trace.draw();
-  if (!frame) return;
-  const maskBelow = preferences.maskBelow / 100;
-  values = shownStrain(latestOf(cine.frames, cine.index, preferences.persistence), maskBelow, values);
-  if (!cine.frozen) range.update(frame, values);
-  if (!cine.frozen && owesCredit) {
-    shownRate.add(performance.now());
-    age = { ms: ageNowMs(frame), from: frame.ageFrom };
-    // For whoever reads the page by program, as is the frame's number.
-    byId("images").dataset.ageMs = age.ms.toFixed(1);
-  }
-  stage.draw({
-    frame,
-    values,
-    range,
-    colours: COLOURS[preferences.colours].pixels,
-    opacity: preferences.opacity / 100,
-    regions,
-    profileMm,
-  });
-  if (!cine.frozen) liveness.drawn = frame;
-  showMeasures(frame, regions.shapes, maskBelow);
-  controls.showRange();
-  showCine();
-  showLiveness();
+/** Repaint with new readings at once: after what the user did. */
+function refresh() {
+  readouts.due.hurry();
+  repaint();
 }
 
-function showCine() {
-  const scroll = byId("scroll");
-  scroll.max = cine.frames.length - 1;
-  scroll.value = cine.index;
-  scroll.disabled = !cine.frozen;
-  byId("scroll-age").value = cine.frozen ? `−${cine.secondsBack.toFixed(2)} s` : "newest";
-  byId("frozen").hidden = !cine.frozen;
-  byId("freeze").setAttribute("aria-pressed", cine.frozen);
+function paint() {
+  trace.draw(cine);
+  if (!cine.shown) return;
+  view.paint(cine);
+  if (!cine.frozen && owesCredit) readouts.drawn(cine.shown);
+  readouts.show();
+  controls.showRange();
+  showLiveness();
 }
 
 function showLiveness() {
   liveness.show(cine.frozen);
 }
 
-function showRates() {
-  const shown = liveness.state === "live" ? age : null;
-  showHealth(healthTexts(status, shownRate.perSecond(performance.now()), shown));
+function freeze() {
+  if (cine.frozen) {
+    cine.frozen = false;
+    // The newest frame came while another was held: it is on the screen before anything is said of it.
+    if (liveness.newest !== cine.newest) take(liveness.newest);
+    cine.shown = cine.newest;
+    if (regions.any && cine.shown) regions.show(cine.shown);
+  } else if (cine.shown) {
+    cine.frozen = true;
+  }
+  readouts.showCine();
+  showLiveness();
+  refresh();
 }
 
-function freeze() {
-  cine.frozen = !cine.frozen && cine.shown !== null;
-  if (!cine.frozen) cine.goTo(cine.frames.length - 1);
-  showCine();
-  repaint();
+/** Hold a frame of the cine. */
+function hold(goTo) {
+  if (!cine.shown) return;
+  cine.frozen = true;
+  goTo();
+  if (regions.any) {
+    regions.carry(cine.frames);
+    regions.show(cine.shown);
+  }
+  refresh();
+}
+
+const showBest = () => cine.best && hold(() => (cine.shown = cine.best.frame));
+
+/** What is on the screen at this moment, with figures as new. */
+function save() {
+  if (!cine.shown) return;
+  paint();
+  readouts.showNow();
+  readouts.save();
 }
 
 function choose(name) {
@@ -145,34 +149,36 @@ function showTool() {
   for (const name of ["lesion", "background"]) byId(name).setAttribute("aria-pressed", tool === name);
 }
 
+/** After a change of a region by hand. */
+function edited() {
+  regions.changed(cine.shown);
+  savePreferences(Object.assign(preferences, { shapes: regions.shapes }));
+  refresh();
+}
+
 /** By key: place a region if there is none, and select it. */
 function placeRegion(name) {
   if (!cine.shown) return;
-  if (!regions.shapes[name]) regions.place(name, extentMm(cine.shown.grid));
   regions.selected = name;
-  repaint();
+  if (regions.shapes[name]) return refresh();
+  regions.place(name, extentMm(cine.shown.grid));
+  edited();
+}
+
+function clearRegions() {
+  regions.clear();
+  edited();
 }
 
 function arrow(dx, dz) {
   return (event) => {
     if (regions.selected && cine.shown) {
       regions.nudge(dx * NUDGE_MM, dz * NUDGE_MM, event.shiftKey, extentMm(cine.shown.grid));
+      edited();
     } else if (cine.frozen && dx) {
-      cine.goTo(cine.index + dx);
+      hold(() => cine.goTo(cine.index + dx));
     }
-    repaint();
   };
-}
-
-function moveProfile(sign) {
-  if (!cine.shown) return;
-  const { grid } = cine.shown;
-  const { left, right } = extentMm(grid);
-  const half = 0.5 * grid.linePitchMm;
-  const next = (profileMm ?? 0) + sign * grid.linePitchMm;
-  profileMm = Math.min(right - half, Math.max(left + half, next));
-  pinned = true;
-  repaint();
 }
 
 listen({
@@ -184,19 +190,18 @@ listen({
   colours: () => controls.nextColours(),
   opaque: () => controls.addOpacity(5),
   transparent: () => controls.addOpacity(-5),
-  range: () => controls.setAuto(!range.auto),
+  range: () => controls.setAuto(!controls.range.auto),
   maskUp: () => controls.addMask(5),
   maskDown: () => controls.addMask(-5),
-  persistence: () => controls.nextPersistence(),
+  mode: () => controls.nextMode(),
+  best: showBest,
+  save,
   lesion: () => placeRegion("lesion"),
   background: () => placeRegion("background"),
-  clear: () => {
-    regions.clear();
-    repaint();
-  },
+  clear: clearRegions,
   profile: () => {
-    pinned = profileMm === null;
-    profileMm = pinned ? 0 : null;
+    pinned = view.profileMm === null;
+    view.profileMm = pinned ? 0 : null;
     repaint();
   },
   profileLeft: () => moveProfile(-1),
@@ -210,7 +215,14 @@ listen({
   help: () => byId("help").showModal(),
 });
 
-followPointer(stage, regions, {
+function moveProfile(sign) {
+  if (!cine.shown) return;
+  view.moveProfile(sign, cine.shown.grid);
+  pinned = true;
+  repaint();
+}
+
+followPointer(view.stage, regions, {
   tool: () => tool,
   drawn: () => {
     tool = null;
@@ -219,23 +231,20 @@ followPointer(stage, regions, {
   profile: (mm) => {
     if (pinned && mm === null) return;
     pinned = false;
-    profileMm = mm;
+    view.profileMm = mm;
     repaint();
   },
-  changed: repaint,
+  edited,
+  changed: refresh,
 });
 
 byId("freeze").onclick = freeze;
+byId("best").onclick = showBest;
+byId("save").onclick = save;
 byId("lesion").onclick = () => choose("lesion");
 byId("background").onclick = () => choose("background");
-byId("clear").onclick = () => {
-  regions.clear();
-  repaint();
-};
-byId("scroll").oninput = (event) => {
-  cine.goTo(Number(event.target.value));
-  repaint();
-};
+byId("clear").onclick = clearRegions;
+byId("scroll").oninput = (event) => hold(() => cine.goBack(-Number(event.target.value)));
 byId("help-open").onclick = () => byId("help").showModal();
 for (const [codes, text] of KEYS) {
   byId("keys").append(
@@ -247,6 +256,6 @@ new ResizeObserver(repaint).observe(byId("stage"));
 // A page out of sight is woken seldom: it must be right when it is looked at again.
 document.addEventListener("visibilitychange", showLiveness);
 setInterval(showLiveness, LIVENESS_MS);
-setInterval(showRates, HEALTH_MS);
+setInterval(() => readouts.showRates(status), READINGS_MS);
 showLiveness();
-showRates();
+readouts.showRates(status);

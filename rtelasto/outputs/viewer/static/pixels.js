@@ -26,6 +26,8 @@ class PixelImage {
 
 export class BmodeImage extends PixelImage {
   update(grid, bmode) {
+    if (bmode === this.bmode) return;
+    this.bmode = bmode;
     const words = this.pixels(grid);
     const { nLines, nDepths } = grid;
     for (let line = 0, i = 0; line < nLines; line++) {
@@ -38,11 +40,11 @@ export class BmodeImage extends PixelImage {
 }
 
 export class StrainImage extends PixelImage {
-  /** Colours from `low` to `high` in %; where there is no value, nothing: the B-mode shows. */
-  update(grid, values, low, high, colours) {
+  /** Colours from `low` to `high`, as opaque as `opacity`; where there is no value, the B-mode shows. */
+  update(grid, { values, opacity }, low, high, colours) {
     const words = this.pixels(grid);
     const { nLines, nDepths } = grid;
-    const perPercent = 255 / (high - low);
+    const perUnit = 255 / (high - low);
     for (let line = 0, i = 0; line < nLines; line++) {
       for (let depth = 0, at = line; depth < nDepths; depth++, i++, at += nLines) {
         const value = values[i];
@@ -50,8 +52,9 @@ export class StrainImage extends PixelImage {
           words[at] = 0;
           continue;
         }
-        const index = (value - low) * perPercent;
-        words[at] = colours[index < 0 ? 0 : index > 255 ? 255 : index | 0];
+        const index = (value - low) * perUnit;
+        const colour = colours[index < 0 ? 0 : index > 255 ? 255 : index | 0];
+        words[at] = (colour & 0xffffff) | (opacity[i] << 24);
       }
     }
     this.show();

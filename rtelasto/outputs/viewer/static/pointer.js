@@ -8,9 +8,10 @@ const LEAST_DRAG_PX = 4;
  * Connects the stage's canvas with `regions`.
  *
  * `tool()` is the region to be drawn, or null; `drawn()` is called when one has been; `profile(mm)` with
- * the lateral position under the cursor, null beside the images; `changed()` after every change.
+ * the lateral position under the cursor, null beside the images; `edited()` after every change of a
+ * region, `changed()` after every other. Only the first finger, or the mouse, counts.
  */
-export function followPointer(stage, regions, { tool, drawn, profile, changed }) {
+export function followPointer(stage, regions, { tool, drawn, profile, edited, changed }) {
   const { canvas } = stage;
   let drag = null;
 
@@ -21,14 +22,19 @@ export function followPointer(stage, regions, { tool, drawn, profile, changed })
   };
 
   canvas.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary) {
+      // A second finger means something else than drawing: what the first began is undone.
+      undo();
+      return;
+    }
     const at = place(event);
     if (!at?.mm) return;
     const hit = regions.at(at.mm);
     if (tool()) {
-      drag = { draws: tool(), from: at };
+      drag = { draws: tool(), from: at, before: regions.shapes[tool()] };
     } else if (hit) {
       regions.selected = hit;
-      drag = { moves: regions.shapes[hit], last: at.mm };
+      drag = { moves: hit, last: at.mm, before: { ...regions.shapes[hit] } };
     } else {
       regions.selected = null;
     }
@@ -37,6 +43,7 @@ export function followPointer(stage, regions, { tool, drawn, profile, changed })
   });
 
   canvas.addEventListener("pointermove", (event) => {
+    if (!event.isPrimary) return;
     const at = place(event);
     if (!at) return;
     profile(at.mm ? at.mm.xMm : null);
@@ -45,22 +52,30 @@ export function followPointer(stage, regions, { tool, drawn, profile, changed })
       const far = Math.hypot(at.x - drag.from.x, at.y - drag.from.y) >= LEAST_DRAG_PX;
       if (far && at.mm.image === drag.from.mm.image) regions.draw(drag.draws, drag.from.mm, at.mm);
     } else {
-      drag.moves.xMm += at.mm.xMm - drag.last.xMm;
-      drag.moves.zMm += at.mm.zMm - drag.last.zMm;
+      const shape = regions.shapes[drag.moves];
+      shape.xMm += at.mm.xMm - drag.last.xMm;
+      shape.zMm += at.mm.zMm - drag.last.zMm;
       drag.last = at.mm;
     }
-    changed();
+    edited();
   });
 
-  const end = () => {
-    if (drag?.draws && regions.shapes[drag.draws]) {
+  const undo = () => {
+    if (!drag) return;
+    regions.shapes[drag.draws ?? drag.moves] = drag.before;
+    drag = null;
+    edited();
+  };
+
+  canvas.addEventListener("pointerup", (event) => {
+    if (!event.isPrimary || !drag) return;
+    if (drag.draws && regions.shapes[drag.draws] !== drag.before) {
       regions.selected = drag.draws;
       drawn();
     }
     drag = null;
     changed();
-  };
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
+  });
+  canvas.addEventListener("pointercancel", undo);
   canvas.addEventListener("pointerleave", () => drag || profile(null));
 }

@@ -1,10 +1,13 @@
-// What the user chose for the display; kept in this browser from one visit to the next.
+// What the user chose: the display, the ranges and the regions; kept in this browser through a reload.
 
 import { COLOURS } from "./colours.js";
+import { PERCENT, RATIO, ColourRange } from "./range.js";
+import { NAMES } from "./regions.js";
+import { INSTANTANEOUS, RELATIVE } from "./values.js";
 
 const KEY = "rtelasto.display";
-const DEFAULTS = { colours: "viridis", opacity: 75, maskBelow: 70, persistence: 1 };
-export const PERSISTENCE = [1, 2, 4, 8];
+const DEFAULTS = { mode: RELATIVE, colours: "viridis", opacity: 75, maskBelow: 70 };
+const FARTHEST_MM = 500;
 
 const within = (value, low, high) => typeof value === "number" && value >= low && value <= high;
 
@@ -17,16 +20,43 @@ export function loadPreferences() {
     // Storage is switched off, or holds something else.
   }
   const chosen = { ...DEFAULTS };
+  if ([RELATIVE, INSTANTANEOUS].includes(stored.mode)) chosen.mode = stored.mode;
   if (stored.colours in COLOURS) chosen.colours = stored.colours;
   if (within(stored.opacity, 0, 100)) chosen.opacity = stored.opacity;
   if (within(stored.maskBelow, 0, 95)) chosen.maskBelow = stored.maskBelow;
-  if (PERSISTENCE.includes(stored.persistence)) chosen.persistence = stored.persistence;
+  chosen.ranges = {
+    [RELATIVE]: storedRange(stored.ranges?.[RELATIVE], RATIO),
+    [INSTANTANEOUS]: storedRange(stored.ranges?.[INSTANTANEOUS], PERCENT),
+  };
+  chosen.shapes = Object.fromEntries(NAMES.map((name) => [name, storedShape(stored.shapes?.[name])]));
   return chosen;
 }
 
-export function savePreferences(preferences) {
+function storedRange(stored, scale) {
+  const range = new ColourRange(scale);
+  if (!stored) return range;
+  if (stored.auto === true) range.follow();
+  else if (range.refusal(stored.low, stored.high) === "") range.fix(stored.low, stored.high);
+  return range;
+}
+
+function storedShape(stored) {
+  if (!stored) return null;
+  const { xMm, zMm, rxMm, rzMm } = stored;
+  const sound =
+    within(xMm, -FARTHEST_MM, FARTHEST_MM) &&
+    within(zMm, -FARTHEST_MM, FARTHEST_MM) &&
+    within(rxMm, 0.1, FARTHEST_MM) &&
+    within(rzMm, 0.1, FARTHEST_MM);
+  return sound ? { xMm, zMm, rxMm, rzMm } : null;
+}
+
+export function savePreferences({ ranges, ...choices }) {
+  const plain = Object.fromEntries(
+    Object.entries(ranges).map(([mode, range]) => [mode, { auto: range.auto, ...range.shown }]),
+  );
   try {
-    localStorage.setItem(KEY, JSON.stringify(preferences));
+    localStorage.setItem(KEY, JSON.stringify({ ...choices, ranges: plain }));
   } catch {
     // Without storage the choices last as long as the page.
   }

@@ -1,6 +1,4 @@
-// The dynamic range of the colours: fixed, or following the image without flicker.
-
-import { REST_STRAIN } from "./values.js";
+// The range of the colours: fixed, or following the image without flicker.
 
 const LOW_PERCENTILE = 0.03;
 const HIGH_PERCENTILE = 0.97;
@@ -10,13 +8,25 @@ const START_MOVING = 0.25;
 const STOP_MOVING = 0.05;
 // Share of the way that it moves with each frame.
 const STEP = 0.4;
-const SMALLEST_SPAN = 0.1;
 const STRIDE = 11;
 const LEAST_SAMPLE = 20;
-const POOR_QUALITY = 0.6;
 
-/** The 3rd and 97th percentile of a sample of the values that are numbers, in %; null without any. */
-export function robustLimits(values) {
+/** Percent of strain from 0 on: hard tissue strains little, and what gives the other way is noise. */
+export const PERCENT = {
+  least: 0, most: 20, smallestSpan: 0.1, start: { auto: true, low: 0, high: 1 }, unit: "%",
+  toColour: (value) => value,
+  fromColour: (value) => value,
+};
+
+/** Times the average strain, on a logarithmic scale; its colours mean the same in every picture. */
+export const RATIO = {
+  least: 0.05, most: 20, smallestSpan: 0.5, start: { auto: false, low: 0.25, high: 4 }, unit: "×",
+  toColour: (value) => Math.log2(value),
+  fromColour: (value) => 2 ** value,
+};
+
+/** The 3rd and 97th percentile of a sample of the values that are numbers; null without any. */
+export function robustLimits(values, scale) {
   const sample = new Float32Array(Math.ceil(values.length / STRIDE));
   let count = 0;
   for (let i = 0; i < values.length; i += STRIDE) {
@@ -25,25 +35,48 @@ export function robustLimits(values) {
   if (count < LEAST_SAMPLE) return null;
   const sorted = sample.subarray(0, count).sort();
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
-  // Hard tissue strains little: what gives the other way is noise around 0, not harder than hard.
-  const low = Math.max(0, at(LOW_PERCENTILE));
-  return { low, high: Math.max(at(HIGH_PERCENTILE), low + SMALLEST_SPAN) };
+  const low = Math.max(scale.toColour(scale.least), at(LOW_PERCENTILE));
+  return { low, high: Math.max(at(HIGH_PERCENTILE), low + scale.smallestSpan) };
 }
 
-export class DynamicRange {
-  constructor() {
-    this.auto = true;
-    this.low = 0;
-    this.high = 1;
+/** Limits `low` and `high` in the units of the colours; `shown` in those that people read. */
+export class ColourRange {
+  constructor(scale, { auto, low, high } = scale.start) {
+    this.scale = scale;
+    this.auto = auto;
+    this.low = scale.toColour(low);
+    this.high = scale.toColour(high);
     this.moving = true;
     this.fresh = true;
+  }
+
+  get limits() {
+    return { low: this.low, high: this.high };
+  }
+
+  get shown() {
+    return { low: this.scale.fromColour(this.low), high: this.scale.fromColour(this.high) };
+  }
+
+  /** Why two limits cannot be taken; empty where they can. */
+  refusal(low, high) {
+    const { least, most, unit } = this.scale;
+    const within = (value) => Number.isFinite(value) && value >= least && value <= most;
+    if (!within(low) || !within(high)) return `a limit lies between ${least} and ${most} ${unit}`;
+    const wide = this.scale.toColour(high) - this.scale.toColour(low) >= this.scale.smallestSpan - 1e-9;
+    return wide ? "" : "the soft end lies above the hard end";
   }
 
   /** Hold the range where the user set it. */
   fix(low, high) {
     this.auto = false;
-    this.low = low;
-    this.high = Math.max(high, low + SMALLEST_SPAN);
+    this.low = this.scale.toColour(low);
+    this.high = this.scale.toColour(high);
+  }
+
+  /** Hold it where it is. */
+  hold() {
+    this.auto = false;
   }
 
   /** Follow the image again. */
@@ -52,14 +85,17 @@ export class DynamicRange {
     this.moving = true;
   }
 
-  /** Take notice of a frame; poor ones and tissue at rest do not move the range. */
-  update(frame, values) {
-    const applied = Math.abs(frame.appliedStrain ?? 0);
-    const telling = applied >= REST_STRAIN && (frame.quality ?? 0) >= POOR_QUALITY;
-    if (!this.auto || (!telling && !this.fresh)) return;
-    const wanted = robustLimits(values);
+  /** Back to what a new page has. */
+  reset() {
+    Object.assign(this, new ColourRange(this.scale));
+  }
+
+  /** Take notice of the values of a frame that says something. */
+  update(values) {
+    if (!this.auto) return;
+    const wanted = robustLimits(values, this.scale);
     if (wanted === null) return;
-    if (this.fresh && telling) {
+    if (this.fresh) {
       this.low = wanted.low;
       this.high = wanted.high;
       this.fresh = false;

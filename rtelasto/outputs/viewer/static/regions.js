@@ -1,66 +1,62 @@
-// Two elliptic regions of interest and what the strain in them says: the rules of rtelasto.accuracy.region_measures.
+// Two elliptic regions of interest, and where they lie in each frame.
 
-import { NO_STRAIN } from "./wire.js";
-import { lowestCorrelation } from "./values.js";
+import { carried } from "./carry.js";
 
-const LEAST_PIXELS = 4;
+export const NAMES = ["lesion", "background"];
 const LEAST_SEMI_MM = 0.5;
-
-/**
- * Mean and variance of the strain (signed, as measured) over the pixels of an ellipse whose correlation
- * is high enough; null where they are too few.
- *
- * `region`: centre `xMm`, `zMm` and half axes `rxMm`, `rzMm`.
- */
-export function regionStrain(frame, region, maskBelow) {
-  const { grid, strain, correlation, strainScale } = frame;
-  const lowest = lowestCorrelation(maskBelow);
-  const centreLine = 0.5 * (grid.nLines - 1);
-  let count = 0;
-  let sum = 0;
-  let squares = 0;
-  for (let line = 0; line < grid.nLines; line++) {
-    const across = ((line - centreLine) * grid.linePitchMm - region.xMm) / region.rxMm;
-    const left = 1 - across * across;
-    if (left < 0) continue;
-    const reach = region.rzMm * Math.sqrt(left);
-    const first = (region.zMm - reach - grid.startDepthMm) / grid.axialStepMm;
-    const last = (region.zMm + reach - grid.startDepthMm) / grid.axialStepMm;
-    const end = Math.min(grid.nDepths - 1, Math.floor(last + 1e-9));
-    for (let depth = Math.max(0, Math.ceil(first - 1e-9)); depth <= end; depth++) {
-      const i = line * grid.nDepths + depth;
-      if (strain[i] === NO_STRAIN || correlation[i] < lowest) continue;
-      count += 1;
-      sum += strain[i];
-      squares += strain[i] * strain[i];
-    }
-  }
-  if (count < LEAST_PIXELS) return null;
-  const mean = sum / count;
-  const variance = Math.max(0, squares / count - mean * mean);
-  return { count, mean: mean * strainScale, variance: variance * strainScale * strainScale };
-}
-
-/** Strain ratio, SNRe and CNRe (dB) of two regions, each null where it is not defined. */
-export function compare(lesion, background) {
-  const db = (ratio) => (ratio > 0 ? 20 * Math.log10(ratio) : null);
-  const both = lesion && background;
-  const noise = both ? lesion.variance + background.variance : 0;
-  return {
-    ratio: both && lesion.mean !== 0 ? background.mean / lesion.mean : null,
-    snreDb:
-      background && background.variance > 0
-        ? db(Math.abs(background.mean) / Math.sqrt(background.variance))
-        : null,
-    cnreDb: noise > 0 ? db((2 * (background.mean - lesion.mean) ** 2) / noise) : null,
-  };
-}
 
 /** The two regions, which of them is selected, and their moves. */
 export class Regions {
   constructor() {
+    /** As they lie in the frame shown. */
     this.shapes = { lesion: null, background: null };
     this.selected = null;
+    /** Changes with every change by hand: places in other frames are found anew. */
+    this.revision = 0;
+  }
+
+  get any() {
+    return NAMES.some((name) => this.shapes[name]);
+  }
+
+  /** To be called after a change by hand of the shapes in `frame`. */
+  changed(frame) {
+    this.revision += 1;
+    if (frame) this.keep(frame, this.shapes);
+  }
+
+  keep(frame, { lesion, background }) {
+    frame.places = { revision: this.revision, lesion, background };
+  }
+
+  knows(frame) {
+    return frame.places?.revision === this.revision;
+  }
+
+  /** Find the places in all frames of a series from those in any of them; the last hand is kept. */
+  carry(frames) {
+    const known = frames.findIndex((frame) => this.knows(frame));
+    if (known < 0) {
+      // From before these frames: as they lie now.
+      if (frames.length) this.keep(frames.at(-1), this.shapes);
+      if (frames.length > 1) this.carry(frames);
+      return;
+    }
+    for (let i = known + 1; i < frames.length; i++) this.pass(frames[i - 1], frames[i], false);
+    for (let i = known - 1; i >= 0; i--) this.pass(frames[i + 1], frames[i], true);
+  }
+
+  pass(from, to, back) {
+    if (this.knows(to)) return;
+    const moved = (name) => carried(from.places[name], from, to, back);
+    this.keep(to, { lesion: moved("lesion"), background: moved("background") });
+  }
+
+  /** Take the places in a frame for the shapes that are shown and can be moved. */
+  show(frame) {
+    if (!this.knows(frame)) this.keep(frame, this.shapes);
+    const { lesion, background } = frame.places;
+    this.shapes = { lesion: lesion && { ...lesion }, background: background && { ...background } };
   }
 
   /** The ellipse within two corners of a box, in mm. */

@@ -19,31 +19,39 @@ export class Stage {
   /**
    * Draw a frame.
    *
-   * `values` is what `shownStrain` gives, `range` the colours' limits in %, `colours` their table,
-   * `opacity` 0 to 1, `regions` the regions, `profileMm` the lateral position of the profile or null.
+   * `frame` gives the B-mode, `source` (which may be an earlier frame, or null at rest) the strain with
+   * the B-mode under it, `shown` its values and opacities, `limits` the colours' limits, `scale` what
+   * they mean, `colours` their table, `opacity` 0 to 1, `regions` the regions, `profileMm` the lateral
+   * position of the profile or null, `title` and `words` what stands over and in the strain image.
    */
-  draw({ frame, values, range, colours, opacity, regions, profileMm }) {
+  draw({ frame, source, shown, limits, scale, colours, opacity, regions, profileMm, title, words }) {
     const context = begin(this.canvas);
     if (!context) return;
     const { clientWidth, clientHeight } = this.canvas;
-    // For whoever reads the page by program: which frame it shows.
+    // For programs that read the page: which frame it shows, and what of it.
     this.canvas.dataset.seq = frame.seq;
     this.canvas.dataset.frameIds = frame.frameIds.join(" ");
+    this.canvas.dataset.shows = source ? "strain" : "rest";
+    for (const [name, shape] of Object.entries(regions.shapes)) {
+      this.canvas.dataset[name] = shape ? `${shape.xMm.toFixed(3)} ${shape.zMm.toFixed(3)}` : "";
+    }
     const layout = layOut(clientWidth, clientHeight, frame.grid);
     this.layout = layout;
-    this.strain.update(frame.grid, values, range.low, range.high, colours);
-    if (frame.bmode) this.bmode.update(frame.grid, frame.bmode);
     this.drawEcho(context, layout.bmode, frame);
-    this.drawEcho(context, layout.strain, frame);
-    context.globalAlpha = opacity;
-    this.place(context, this.strain, layout.strain);
-    context.globalAlpha = 1;
+    this.drawEcho(context, layout.strain, source ?? frame);
+    if (source) {
+      this.strain.update(source.grid, shown, limits.low, limits.high, colours);
+      context.globalAlpha = opacity;
+      this.place(context, this.strain, layout.strain);
+      context.globalAlpha = 1;
+      this.drawBar(context, limits, scale, colours);
+    }
     this.drawAxes(context, layout.bmode, "B-mode", true);
-    this.drawAxes(context, layout.strain, "axial strain on B-mode", false);
-    this.drawBar(context, range, colours);
+    this.drawAxes(context, layout.strain, title, layout.stacked);
     this.drawRegions(context, regions);
     this.drawProfileFrame(context, profileMm);
-    if (profileMm !== null) this.drawProfile(context, frame.grid, values, range, profileMm);
+    if (source && profileMm !== null) this.drawProfile(context, source.grid, shown.values, limits, scale, profileMm);
+    if (words) this.drawWords(context, words);
   }
 
   place(context, image, { x, y, w, h }) {
@@ -57,6 +65,7 @@ export class Stage {
     context.fillStyle = "#000";
     context.fillRect(x, y, w, h);
     if (frame.bmode) {
+      this.bmode.update(frame.grid, frame.bmode);
       this.place(context, this.bmode, rectangle);
     } else if (rectangle === this.layout.bmode) {
       const middle = { align: "center", base: "middle" };
@@ -92,23 +101,28 @@ export class Stage {
     }
   }
 
-  drawBar(context, range, colours) {
+  drawWords(context, words) {
+    const { x, y, w, h } = this.layout.strain;
+    context.fillStyle = "rgb(16 19 23 / 70%)";
+    context.fillRect(x, y + h - 26, w, 26);
+    label(context, words, x + w / 2, y + h - 13, { align: "center", base: "middle", ink: INK.text, most: w - 8 });
+  }
+
+  drawBar(context, { low, high }, scale, colours) {
     const { x, y, w, h } = this.layout.bar;
+    if (h < 20) return;
     this.bar.update(colours);
     this.place(context, this.bar, { x, y, w, h });
     context.strokeStyle = INK.line;
     context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
     label(context, "soft", x, y - 8, { ink: INK.text });
     label(context, "hard", x, y + h + 16, { ink: INK.text });
-    const span = range.high - range.low;
-    const step = tickStep(h / span, 34);
-    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     context.beginPath();
-    for (const percent of ticks(range.low, range.high, step)) {
-      const at = Math.round(y + h * (1 - (percent - range.low) / span)) + 0.5;
-      context.moveTo(x + w, at);
-      context.lineTo(x + w + TICK, at);
-      label(context, `${number(percent, digits)} %`, x + w + TICK + 3, at, { base: "middle" });
+    for (const { at, text } of scaleTicks(scale, low, high, h)) {
+      const atY = Math.round(y + h * (1 - at)) + 0.5;
+      context.moveTo(x + w, atY);
+      context.lineTo(x + w + TICK, atY);
+      label(context, text, x + w + TICK + 3, atY, { base: "middle" });
     }
     context.stroke();
   }
@@ -152,10 +166,10 @@ export class Stage {
     }
   }
 
-  drawProfile(context, grid, values, range, profileMm) {
-    const { extent, scale, strain, profile } = this.layout;
+  drawProfile(context, grid, values, { low, high }, scale, profileMm) {
+    const { extent, scale: pxPerMm, strain, profile } = this.layout;
     const line = Math.round(profileMm / grid.linePitchMm + 0.5 * (grid.nLines - 1));
-    const lineX = strain.x + (profileMm - extent.left) * scale;
+    const lineX = strain.x + (profileMm - extent.left) * pxPerMm;
     context.strokeStyle = "rgb(255 255 255 / 65%)";
     context.lineWidth = 1;
     context.setLineDash([3, 4]);
@@ -166,13 +180,10 @@ export class Stage {
     context.setLineDash([]);
     const { x, y, w, h } = profile;
     label(context, `at ${number(profileMm, 1)} mm`, x + w - 5, y + 6, { align: "right", base: "top" });
-    const high = Math.max(range.high, 0.1) * 1.1;
-    const across = (percent) => x + w * Math.min(1, Math.max(0, percent / high));
-    const step = tickStep(w / high, 40);
-    for (const percent of this.layout.hasProfileColumn ? ticks(0, high, step) : []) {
-      label(context, number(percent, step < 0.1 ? 2 : 1), across(percent), y + h + TICK + 2, { align: "center", base: "top" });
+    const across = (value) => x + w * Math.min(1, Math.max(0, (value - low) / (high - low)));
+    for (const { at, text } of this.layout.hasProfileColumn ? scaleTicks(scale, low, high, w, 44) : []) {
+      label(context, text, x + w * at, y + h + TICK + 2, { align: "center", base: "top" });
     }
-    if (this.layout.hasProfileColumn) label(context, "%", x + w + 4, y + h + TICK + 2, { base: "top" });
     context.beginPath();
     let on = false;
     for (let depth = 0; depth < grid.nDepths; depth++) {
@@ -181,7 +192,7 @@ export class Stage {
         on = false;
         continue;
       }
-      const at = y + (depth + 0.5) * grid.axialStepMm * scale;
+      const at = y + (depth + 0.5) * grid.axialStepMm * pxPerMm;
       if (on) context.lineTo(across(value), at);
       else context.moveTo(across(value), at);
       on = true;
@@ -190,4 +201,17 @@ export class Stage {
     context.lineWidth = 1.5;
     context.stroke();
   }
+}
+
+/** Ticks of the colours' scale: place (0 at `low`, 1 at `high`) and text. */
+function scaleTicks(scale, low, high, lengthPx, leastPx = 34) {
+  const span = high - low;
+  const fine = tickStep(lengthPx / span, leastPx);
+  const step = scale.unit !== "%" && span >= 2 ? Math.max(1, fine) : fine;
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const text =
+    scale.unit === "%"
+      ? (value) => `${number(value, digits)} %`
+      : (value) => `× ${Number(scale.fromColour(value).toPrecision(2))}`;
+  return ticks(low, high, step).map((value) => ({ at: (value - low) / span, text: text(value) }));
 }

@@ -1,70 +1,77 @@
-// From frames to the values that are shown: sign, mask and persistence.
+// From frames to what is shown: values in the units of the colours, and how certain each is.
 
-import { NO_STRAIN, sameGrid } from "./wire.js";
+import { isTelling, lowestCorrelation, opacityOfCorrelation, opacityOfStd } from "./certainty.js";
+import { NO_STRAIN } from "./wire.js";
 
-// Under so little applied strain (0.05 %) tissue is at rest, and the sign of its median is noise.
-export const REST_STRAIN = 5e-4;
-// Applied strain from which a frame counts fully in the average; at rest it would only add noise.
-const FULL_STRAIN = 2e-3;
+export const RELATIVE = "relative";
+export const INSTANTANEOUS = "instantaneous";
 
-/** Whether a frame shows tissue being compressed (-1) or released (+1); at rest, `last`. */
-export function direction(frame, last) {
-  const applied = frame.appliedStrain;
-  if (applied === null || Math.abs(applied) < REST_STRAIN) return last;
-  return applied < 0 ? -1 : 1;
+const RELATIVE_SCALE = 1 / 2048;
+// Tissue that does not give way in the direction of the press at all is as hard as the scale goes.
+const HARDEST = -8;
+// Harder tissue has the same colour, so that its certainty need not be that of a still smaller number.
+const HARDEST_SHOWN = -2;
+const LOG2_OF_STORED = Float32Array.from({ length: 65536 }, (_, i) => {
+  const stored = i < 32768 ? i : i - 65536;
+  return stored === NO_STRAIN ? NaN : Math.max(HARDEST, Math.log2(Math.max(stored, 1e-3) * RELATIVE_SCALE));
+});
+
+/** +1 where the frame's strain has the sign of a release, -1 where it has that of a press. */
+export function direction(frame) {
+  return frame.appliedStrain > 0 ? 1 : -1;
 }
 
-/** The `count` newest frames up to `index` that belong together, newest first. */
-export function latestOf(frames, index, count) {
-  const newest = frames[index];
-  const chosen = [newest];
-  for (let i = index - 1; i >= 0 && chosen.length < count; i--) {
-    const frame = frames[i];
-    if (frame.stream !== newest.stream || !sameGrid(frame.grid, newest.grid)) break;
-    chosen.push(frame);
-  }
-  return chosen;
+/** Whether a frame has something to show in a mode. */
+export function hasPicture(frame, mode) {
+  if (mode === INSTANTANEOUS) return isTelling(frame);
+  return frame.relative !== null && (frame.persistence === null || frame.persistence.presses !== 0);
 }
 
 /**
- * Strain in %, positive where tissue gives way in the direction of the press, NaN where it cannot be
- * trusted: [line][depth].
+ * What a frame shows: `values` [line][depth], NaN where nothing is claimed, and `opacity` (0 to 255), which
+ * falls with the certainty.
  *
- * With several frames it is their mean, each pixel weighted by its correlation and each frame by its
- * quality and, below 0.2 %, by its applied strain.
+ * Instantaneous strain is in %, positive where tissue gives way in the direction of the press; relative
+ * strain is its base-2 logarithm, 0 the average tissue. `into` is a former result, used again.
  */
-export function shownStrain(frames, maskBelow, out) {
-  const count = frames[0].strain.length;
-  const values = out && out.length === count ? out : new Float32Array(count);
-  const lowest = lowestCorrelation(maskBelow);
-  if (frames.length === 1) {
-    const { strain, correlation, strainScale, direction: sign } = frames[0];
-    const percent = 100 * sign * strainScale;
-    for (let i = 0; i < count; i++) {
-      const usable = strain[i] !== NO_STRAIN && correlation[i] >= lowest;
-      values[i] = usable ? percent * strain[i] : NaN;
-    }
-    return values;
+export function shownValues(frame, mode, maskBelow, into) {
+  const count = frame.strain.length;
+  const fits = into && into.values.length === count;
+  const shown = fits ? into : { values: new Float32Array(count), opacity: new Uint8Array(count) };
+  if (!hasPicture(frame, mode)) {
+    shown.values.fill(NaN);
+    shown.opacity.fill(0);
+  } else if (mode === INSTANTANEOUS) {
+    fillInstantaneous(frame, maskBelow, shown);
+  } else {
+    fillRelative(frame, maskBelow, shown);
   }
-  const weights = new Float32Array(count);
-  values.fill(0);
-  for (const frame of frames) {
-    const { strain, correlation, strainScale, direction: sign } = frame;
-    const press = Math.min(1, Math.abs(frame.appliedStrain ?? 0) / FULL_STRAIN);
-    const frameWeight = ((frame.quality ?? 0) * press + 1e-6) / 255;
-    const percent = 100 * sign * strainScale;
-    for (let i = 0; i < count; i++) {
-      if (strain[i] === NO_STRAIN || correlation[i] < lowest) continue;
-      const weight = frameWeight * correlation[i];
-      values[i] += weight * percent * strain[i];
-      weights[i] += weight;
-    }
-  }
-  for (let i = 0; i < count; i++) values[i] = weights[i] > 0 ? values[i] / weights[i] : NaN;
-  return values;
+  return shown;
 }
 
-/** The least correlation (0 to 255) that is shown with a threshold of 0 to 1. */
-export function lowestCorrelation(maskBelow) {
-  return Math.ceil(255 * maskBelow - 1e-9);
+function fillInstantaneous(frame, maskBelow, { values, opacity }) {
+  const { strain, correlation, strainStd } = frame;
+  const percent = 100 * direction(frame) * frame.strainScale;
+  const lowest = lowestCorrelation(maskBelow);
+  const byCorrelation = opacityOfCorrelation(frame.appliedStrain, maskBelow);
+  for (let i = 0; i < strain.length; i++) {
+    let sure = byCorrelation[correlation[i]];
+    if (strainStd && correlation[i] >= lowest) sure = opacityOfStd(strainStd[i], 0);
+    const usable = sure > 0 && strain[i] !== NO_STRAIN;
+    values[i] = usable ? percent * strain[i] : NaN;
+    opacity[i] = usable ? sure : 0;
+  }
+}
+
+function fillRelative(frame, maskBelow, { values, opacity }) {
+  const { relative, relativeStd, correlation } = frame;
+  const lowest = lowestCorrelation(maskBelow);
+  for (let i = 0; i < relative.length; i++) {
+    const value = LOG2_OF_STORED[relative[i] & 0xffff];
+    let sure = correlation[i] >= lowest ? 255 : 0;
+    if (relativeStd) sure = opacityOfStd(relativeStd[i], Math.max(value, HARDEST_SHOWN));
+    const usable = sure > 0 && value === value;
+    values[i] = usable ? value : NaN;
+    opacity[i] = usable ? sure : 0;
+  }
 }

@@ -2,21 +2,24 @@
 
 export const NO_STRAIN = -32768;
 
+const ARRAYS = { "<i2": Int16Array, "|u1": Uint8Array };
+
 /**
  * A strain frame out of a binary message.
  *
- * `strain` (int16, times `strainScale`), `correlation` (0 to 255) and `bmode` (steps of 0.25 dB, or null)
- * are [line][depth], depth running fastest, and share the message's memory.
+ * `strain` (int16, times `strainScale`), `correlation` (0 to 255), and, each null where the stream has none,
+ * `bmode` (steps of 0.25 dB), `relative`, `relativeStd` and `strainStd` (see page_images.py) are
+ * [line][depth], depth running fastest, and share the message's memory.
  */
 export function decodeFrame(buffer) {
   const headerBytes = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, headerBytes)));
-  const count = header.n_lines * header.n_depths;
-  const start = 8 + headerBytes;
+  const images = imagesOf(buffer, 8 + headerBytes, header);
   return {
     stream: header.stream,
     seq: header.seq,
     frameIds: header.frame_ids,
+    acquiredMs: header.acquired_ms,
     grid: {
       nLines: header.n_lines,
       nDepths: header.n_depths,
@@ -24,10 +27,16 @@ export function decodeFrame(buffer) {
       linePitchMm: 1e3 * header.line_pitch_m,
       startDepthMm: 1e3 * header.start_depth_m,
     },
-    strain: new Int16Array(buffer, start, count),
+    strain: images.strain,
     strainScale: header.strain_scale,
-    correlation: new Uint8Array(buffer, start + 2 * count, count),
-    bmode: header.bmode ? new Uint8Array(buffer, start + 3 * count, count) : null,
+    correlation: images.correlation,
+    bmode: images.bmode ?? null,
+    relative: images.relative_strain ?? null,
+    relativeStd: images.relative_strain_std ?? null,
+    strainStd: images.strain_std ?? null,
+    motion: header.motion,
+    persistence: header.persistence,
+    bytes: buffer.byteLength,
     quality: header.quality,
     appliedStrain: header.applied_strain,
     engine: header.engine,
@@ -38,6 +47,17 @@ export function decodeFrame(buffer) {
     heldMs: header.held_ms,
     arrivedMs: performance.now(),
   };
+}
+
+function imagesOf(buffer, start, header) {
+  const count = header.n_lines * header.n_depths;
+  const images = {};
+  let at = start;
+  for (const [name, dtype] of header.images) {
+    images[name] = new ARRAYS[dtype](buffer, at, count);
+    at += images[name].byteLength;
+  }
+  return images;
 }
 
 /**
@@ -65,4 +85,9 @@ export function sameGrid(a, b) {
     a.linePitchMm === b.linePitchMm &&
     a.startDepthMm === b.startDepthMm
   );
+}
+
+/** Whether two frames can be looked at together. */
+export function belongTogether(a, b) {
+  return a.stream === b.stream && sameGrid(a.grid, b.grid);
 }

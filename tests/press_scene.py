@@ -1,0 +1,95 @@
+"""Strain of a hand that presses a stiff inclusion: frames for tests of the viewer's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import StrainFrame
+from rtelasto.transport.strain_publisher import StrainPublisher
+from rtelasto.wire.message import pack_header, unpack_header
+from rtelasto.wire.strain import encode_strain
+
+GRID = Grid(64, 200, 1.5e-4, 4e-4, 1e-3)
+STIFFNESS = 2.5
+"""Strain of the background over that of the inclusion."""
+_INCLUSION = (0.0, 16e-3, 4e-3)
+_ECHOES = np.random.default_rng(7).integers(40, 200, GRID.shape).astype(np.uint8)
+
+
+def pattern() -> NDArray[np.float32]:
+    """Strain over the applied strain: 1 beside the inclusion."""
+    x_m, z_m, radius_m = _INCLUSION
+    inside = np.hypot(GRID.lateral_m[:, None] - x_m, GRID.depth_m - z_m) <= radius_m
+    return np.where(inside, 1.0 / STIFFNESS, 1.0).astype(np.float32)
+
+
+def strain_frame(
+    number: int,
+    applied: float,
+    *,
+    noise: float = 2e-4,
+    correlation: float = 0.95,
+    shift_m: float = 0.0,
+) -> StrainFrame:
+    """A pair of frames ``number`` and ``number + 1``, strained by ``applied`` (compression negative).
+
+    At rest frames agree fully, and the strain is noise about 0, as from a real engine. ``shift_m`` moves
+    all of the tissue beside that.
+    """
+    rng = np.random.default_rng(number)
+    strain = applied * pattern() + rng.normal(0.0, noise, GRID.shape).astype(np.float32)
+    moved = np.cumsum(strain, axis=1, dtype=np.float64) * GRID.axial_step_m + shift_m
+    agreement = np.full(GRID.shape, correlation if applied else 1.0, np.float32)
+    return StrainFrame(
+        strain.astype(np.float32),
+        moved.astype(np.float32),
+        agreement,
+        GRID,
+        frame_ids=(number, number + 1),
+        acquired_ns=(1 + number) * 50_000_000,
+        age_ns=5_000_000,
+        engine="ncc",
+        quality=float(np.median(agreement)),
+        applied_strain=applied,
+        bmode=_ECHOES,
+    )
+
+
+def hand(count: int, *, peak: float = 0.01, period: int = 20) -> list[float]:
+    """Applied strain of each pair while a hand presses and lets go: first compression."""
+    return [-peak * float(np.sin(2.0 * np.pi * (i + 0.5) / period)) for i in range(count)]
+
+
+def averaged(presses: int, *, age_s: float = 0.0) -> dict[str, float]:
+    """What a pipeline says of its average over time."""
+    return {"seconds": 0.5 * presses, "frames": 8 * presses, "presses": presses, "age_s": age_s}
+
+
+class ScenePublisher(StrainPublisher):
+    """Also publishes relative strain and what it is an average of.
+
+    This class is the only place that adds them to the message by hand: it can go where `StrainFrame`
+    carries ``relative_strain``, ``relative_strain_std`` and ``persistence``.
+    """
+
+    def write_average(
+        self, frame: StrainFrame, persistence: Mapping[str, float], std: float = 0.03
+    ) -> None:
+        """Publish a frame with its average over time; unknown where there were no presses yet."""
+        known = persistence["presses"] > 0
+        relative = pattern() if known else np.full(GRID.shape, np.nan, np.float32)
+        spread = np.full(GRID.shape, std if known else np.nan, np.float32)
+        with self._lock:
+            seq, self._frames = self._frames, self._frames + 1
+            parts = encode_strain(
+                frame,
+                stream=self.stream,
+                seq=seq,
+                arrays={"relative_strain": (relative, "1"), "relative_strain_std": (spread, "1")},
+            )
+            header = dict(unpack_header(parts[1], "strain")) | {"persistence": dict(persistence)}
+            self._send([parts[0], pack_header(header), *parts[2:]], "published")
