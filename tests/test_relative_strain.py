@@ -224,10 +224,12 @@ def test_metrics_tell_what_the_picture_rests_on() -> None:
     client = pytest.importorskip("prometheus_client.parser")
     from urllib.request import urlopen
 
+    from rtelasto.live.shared_counters import SharedState
     from rtelasto.telemetry.prometheus import MetricsServer
 
-    with MetricsServer(0, Counters(), lambda: 0, {"engine": "ncc"}) as server:
-        server.observe(strain_frame(0))
+    _, _, pulse = SharedState().open()
+    with MetricsServer(0, Counters(), pulse.gauges, dict) as server:
+        pulse.show(strain_frame(0))
         with urlopen(server.address, timeout=60.0) as answer:
             text = answer.read().decode()
     found = {

@@ -15,6 +15,9 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from hashlib import blake2b
 
+import numpy as np
+
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.shared_times import SharedStageTimes
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.sequence import Position
@@ -81,6 +84,21 @@ class Pulse(ctypes.Structure):
         self.applied_strain = self.quality = math.nan
         self.persistence_age_s = self.relative_strain_std = math.nan
         self.queued = self.persistence_frames = self.persistence_presses = 0
+
+    def show(self, strain: StrainFrame) -> None:
+        """A strain frame is published: it is the newest now."""
+        self.applied_strain, self.quality = strain.applied_strain, strain.quality
+        age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
+        self.begun_ns = time.monotonic_ns() - age_ns
+        if strain.persistence is not None:
+            self.persistence_frames = strain.persistence.frames
+            self.persistence_presses = strain.persistence.presses
+            self.persistence_age_s = strain.persistence.age_s
+        if strain.relative_strain_std is not None:
+            # Every few pixels are enough for a figure to watch.
+            known = strain.relative_strain_std[::4, ::8]
+            known = known[np.isfinite(known)]
+            self.relative_strain_std = float(np.median(known)) if known.size else math.nan
 
     def gauges(self) -> dict[str, float]:
         """What `MetricsServer` shows of it."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import math
 import os
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-
-import numpy as np
 
 from rtelasto.errors import ExitCode, RtelastoError
 from rtelasto.frames.strain import StrainFrame
@@ -76,20 +72,8 @@ def _run(
     counters, position, pulse = shared.open()
 
     def on_strain(strain: StrainFrame) -> None:
-        pulse.applied_strain, pulse.quality = strain.applied_strain, strain.quality
-        age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
-        pulse.begun_ns = time.monotonic_ns() - age_ns
+        pulse.show(strain)
         shared.stage_times.add(strain.stage_ns)
-        state = strain.persistence
-        if state is not None:
-            pulse.persistence_frames = state.frames
-            pulse.persistence_presses = state.presses
-            pulse.persistence_age_s = state.age_s
-        if strain.relative_strain_std is not None:
-            # Every few pixels are enough for a figure to watch.
-            known = strain.relative_strain_std[::4, ::8]
-            known = known[np.isfinite(known)]
-            pulse.relative_strain_std = float(np.median(known)) if known.size else math.nan
 
     def on_build(done: float, phase: str) -> None:
         pulse.beat(loading=True)
