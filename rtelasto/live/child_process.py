@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import process, resource_tracker
@@ -17,6 +18,7 @@ from rtelasto.telemetry import logs
 
 # How long the kernel may take to end a process that was killed.
 _KILLED_S = 2.0
+_LOOK_S = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +81,7 @@ class Child:
     def end(self, timeout_s: float) -> bool:
         """Let go of it and wait until it is gone; False if it had to be killed."""
         self._pipe.close()
-        self._process.join(timeout_s)
-        alone = not self._process.is_alive()
+        alone = self._ends_within(timeout_s)
         if not alone and not self.kill():
             log.error(
                 "the %s (process %d) cannot be killed and is left behind", self.name, self.pid
@@ -94,11 +95,23 @@ class Child:
         waits for it any more then, not even Python's own clean-up at the end of this process.
         """
         self._process.kill()
-        self._process.join(_KILLED_S)
-        if self._process.is_alive():
-            # `multiprocessing` joins its daemons at exit, without a limit; this is its list of them.
-            process._children.discard(self._process)  # type: ignore[attr-defined]
-            return False
+        if self._ends_within(_KILLED_S):
+            return True
+        # `multiprocessing` joins its daemons at exit, without a limit; this is its list of them.
+        process._children.discard(self._process)  # type: ignore[attr-defined]
+        return False
+
+    def _ends_within(self, timeout_s: float) -> bool:
+        """Whether it ends in this time.
+
+        `Process.join` with a limit waits without one for a process that has closed its files and cannot
+        end, hence this loop.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self._process.is_alive():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_S)
         return True
 
     @property
