@@ -93,6 +93,7 @@ class LiveRun(Closing):
             bmode=settings.wants_bmode,
             persistence_s=settings.persistence_s,
         )
+        self._pipeline.warm_up()
         self._publisher = StrainPublisher(
             settings.strain, counters=self.counters, keys=settings.keys
         )

@@ -130,6 +130,7 @@ def process_recording(
         drop_copies=True,
         persistence_s=settings.persistence_s,
     )
+    pipeline.warm_up()
     # The frames' places stand for a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Float32Image, Grid
-from rtelasto.frames.strain import PersistenceState, StrainFrame
+from rtelasto.frames.strain import Elongation, PersistenceState, StrainFrame
 from rtelasto.pipeline.measurement import (
     LARGEST_CORRELATION,
     NODE_LINES,
@@ -132,6 +132,25 @@ class Persistence:
         return strain.replace(
             relative_strain=pattern, relative_strain_std=std, persistence=self._state(post_s)
         )
+
+    @classmethod
+    def warm_up(cls) -> None:
+        """Compile, or load, what the first frame of a run would wait for."""
+        grid = Grid(16, 64, 1e-4, 3e-4)
+        # Slid by more than the average is carried, so that it is moved as well.
+        ones = np.ones(grid.shape, np.float32)
+        frame = StrainFrame(
+            -0.01 * ones,
+            1e-5 * ones,
+            0.9 * ones,
+            grid,
+            quality=0.9,
+            applied_strain=-0.01,
+            elongation=Elongation(lateral_offset_m=_FURTHEST_M),
+        )
+        persistence = cls(1.0)
+        for k in range(3):
+            persistence(frame, pre_s=0.01 * k, post_s=0.01 * (k + 1))
 
     def _reset(self, grid: Grid | None) -> None:
         self._newest_s = -math.inf

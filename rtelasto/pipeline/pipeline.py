@@ -126,6 +126,11 @@ class Pipeline:
         self.recent = self._pairing.recent
         self._started: deque[_Started] = deque()
 
+    def warm_up(self) -> None:
+        """Compile, or load, what the first pair would wait for beside the estimator."""
+        if self._persistence is not None:
+            Persistence.warm_up()
+
     @property
     def pending(self) -> int:
         """How many pairs were started and not collected."""
