@@ -30,6 +30,7 @@ STAGES = (
     "stretch",
     "engine",
     "quality",
+    "persistence",
     "bmode",
     "wire out",
     "rest",
