@@ -1,4 +1,4 @@
-"""The scanner of the benchmark: sends the frames of a file at a rate, once, when told to.
+"""The scanner of the benchmark: sends the frames of a file at a rate, once, on demand.
 
     python -m benchmarks.live_picture.sender FRAMES.npy FORMAT FRAMES_PER_S
 
