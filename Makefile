@@ -1,4 +1,5 @@
-# make demo: set up and run the main job end to end.   make test: set up and pass the tests.
+# make demo: set up and run the main job end to end.   make test: set up and pass the quick tests.
+# make test-rest: the tests that make test leaves out.   make test-all: both.
 # A checkout that cannot be written: make demo VENV=/elsewhere/venv OUT=/elsewhere/demo
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,13 +13,20 @@ endif
 # what is installed is run, not what lies here (-P).
 SOURCE := $(shell test -w . || echo $(VENV)/source)
 INSTALL := $(BIN)/python -m pip install $(if $(SOURCE),$(SOURCE),--editable .)
-.PHONY: demo test lint clean
+.PHONY: demo test test-rest test-all lint clean
+# Described in pyproject.toml.
+NOT_QUICK := slow or browser or octave or faults or fuzz
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python -P -m rtelasto demo --out "$(OUT)"
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not ($(NOT_QUICK))"
+
+test-rest: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -m "$(NOT_QUICK)"
+
+test-all: test test-rest
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -227,6 +227,7 @@ def measured() -> Comparison:
     return compare([Competitor(open_engine("ncc"), "ncc")], pairs)
 
 
+@pytest.mark.slow
 def test_ncc_on_a_published_pair(measured: Comparison) -> None:
     own, truth = (
         measured.select("published", column)[0].values
@@ -242,6 +243,7 @@ def test_ncc_on_a_published_pair(measured: Comparison) -> None:
     assert truth["inclusion_bias_percent"] == 0.0
 
 
+@pytest.mark.slow
 def test_longer_strain_windows_are_smoother_and_blunter(measured: Comparison) -> None:
     short, long = (
         measured.select("published", Column("ncc", window, own=False))[0].values
@@ -252,6 +254,7 @@ def test_longer_strain_windows_are_smoother_and_blunter(measured: Comparison) ->
     assert long["displacement_rmse_samples"] == short["displacement_rmse_samples"]
 
 
+@pytest.mark.slow
 def test_what_is_told(measured: Comparison, tmp_path) -> None:  # type: ignore[no-untyped-def]
     shown = shown_columns(measured)
     assert shown.reference is None

@@ -69,6 +69,7 @@ def test_rows_without_echoes_and_borders_are_not_judged() -> None:
     assert rows[-1] == pytest.approx(900 / 4 - border, abs=2)
 
 
+@pytest.mark.slow
 def test_a_recording_is_scored_pair_by_pair(
     shared_data: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_recording_is_scored_pair_by_pair(
     assert lowest_lead(scores, "ncc", "correlation") == pytest.approx(min(leads))
 
 
+@pytest.mark.slow
 def test_recordings_alone_can_be_scored(
     shared_data: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +132,7 @@ def test_one_frame_is_refused(tmp_path: Path) -> None:
         score_recording(path, [Competitor(open_engine("ncc"), "ncc")])
 
 
+@pytest.mark.slow
 def test_the_second_simulator_puts_echoes_where_its_truth_is() -> None:
     pytest.importorskip("pymust", reason="the second simulator needs the extra 'channel'")
     from scipy.signal import hilbert

@@ -14,6 +14,8 @@ from rtelasto.bench.throughput import Trial, measure_throughput
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 
+pytestmark = pytest.mark.slow
+
 FORMAT = RfFormat(
     n_lines=16, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )

@@ -36,12 +36,14 @@ def test_a_peer_without_its_packages_is_skipped_by_name() -> None:
     assert compare.missing(compare.PEERS["cnn"]) == []
 
 
+@pytest.mark.slow
 def test_the_default_engine_is_timed_in_a_process_of_its_own() -> None:
     row = compare.compare_peers(["cnn"], runs=1, threads=1)["cnn"]
     assert row["runs"] == 1
     assert 0.0 < row["median_ms"] == row["max_ms"]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", optical_flow.PEERS)
 def test_optical_flow_runs_on_rf(name: str) -> None:
     peer = optical_flow.PEERS[name]
@@ -60,6 +62,7 @@ def test_the_slope_of_the_flow_is_strain() -> None:
     np.testing.assert_allclose(inner, 0.01, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_encoder_decoder_has_the_size_it_stands_for() -> None:
     pytest.importorskip("torch")
     network = encoder_decoder._network()
@@ -82,6 +85,7 @@ def test_the_report_counts_all_but_the_engine() -> None:
     assert report.README.read_text("utf-8").count("<!-- measured: end -->") == 1
 
 
+@pytest.mark.slow
 def test_the_published_network_says_what_all_its_patches_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

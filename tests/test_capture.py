@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.capture import ERROR, GREETING, WELCOME, table, with_keys, without_keys
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_client_without_the_right_key_gets_not_one_byte_of_image_data():

@@ -157,6 +157,7 @@ def test_the_python_api_takes_a_device() -> None:
             estimate(*frames, rf_format, device="gpu")
 
 
+@pytest.mark.slow
 @without_gpu
 def test_doctor_says_where_networks_run_and_why() -> None:
     done = processes.finish("doctor", "--pairs", "1")

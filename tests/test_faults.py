@@ -13,6 +13,8 @@ from benchmarks.faults.rig import FaultRig
 from benchmarks.faults.trial import try_fault
 from rtelasto.frames.rf import RfFormat
 
+pytestmark = pytest.mark.faults
+
 FORMAT = RfFormat(
     n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )

@@ -17,6 +17,8 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.engines import open_engine
 from rtelasto.sources import open_recording
 
+pytestmark = pytest.mark.slow
+
 # The last 77 of 2000 rows of these recordings are zero.
 RECORDED = 1923 / 2000
 

@@ -29,6 +29,8 @@ from rtelasto.sources import first_look, open_recording
 from rtelasto.wire.message import WireFault
 from rtelasto.wire.rf import decode_rf
 
+pytestmark = pytest.mark.fuzz
+
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(path for path in (CORPUS / "files").glob("*/*") if path.is_dir())
 

@@ -33,6 +33,7 @@ needs_rtx = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_rtx
 @pytest.mark.parametrize("target", ["7.5", "8.6", "8.9", "12.0"])
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
@@ -165,6 +166,7 @@ def _readable(stub: str) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stubs", [_published_stubs, _stubs_of_rtx], ids=["10", "11"])
 def test_the_code_type_checks_against_tensorrt(
     tmp_path: Path, stubs: Callable[[Path], None]

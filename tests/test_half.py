@@ -155,6 +155,7 @@ def test_a_network_that_fp16_does_not_suit_is_not_written(tmp_path: Path) -> Non
     assert not (tmp_path / "fp16" / "wild.onnx").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_models())
 def test_shipped_variants_stay_within_a_percent(name: str) -> None:
     """On frames unlike those that making them tried: noise that moves by two samples."""

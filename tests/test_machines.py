@@ -66,6 +66,7 @@ def run(environment: dict[str, str], *command: str) -> subprocess.CompletedProce
     return processes.finish(program=command, python=("-P",), timeout=_COMPILING_S, env=environment)
 
 
+@pytest.mark.slow
 def test_process_works_where_nothing_can_be_kept_and_says_once_why_it_is_slow(
     nowhere_to_write: dict[str, str], recording: Path, tmp_path: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_process_works_where_nothing_can_be_kept_and_says_once_why_it_is_slow(
     assert "NUMBA_CACHE_DIR" in told[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "modules",
     [
@@ -162,6 +164,7 @@ def test_the_first_command_after_installing_says_why_it_takes_its_time(tmp_path:
     assert "compiling" not in again.stderr
 
 
+@pytest.mark.slow
 def test_doctor_warm_leaves_nothing_to_compile_for_process(recording: Path, tmp_path: Path) -> None:
     environment = dict(os.environ)
     done = run(environment, "-m", "rtelasto", "doctor", "--warm")
@@ -189,6 +192,7 @@ print(json.dumps(sum(name.startswith("rtelasto-lines") for name in names)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["cnn", "ncc"])
 def test_threads_limits_every_kernel_of_process(
     recording: Path, tmp_path: Path, engine: str
@@ -201,6 +205,7 @@ def test_threads_limits_every_kernel_of_process(
         assert json.loads(done.stdout.splitlines()[-1]) == threads
 
 
+@pytest.mark.slow
 def test_threads_limits_the_simulator_too(tmp_path: Path) -> None:
     arguments = ["simulate", str(tmp_path / "press.h5"), "--frames", "2", "--threads", "1"]
     done = run(dict(os.environ), "-c", THREADS, *arguments, "--motion", "ideal")
@@ -208,6 +213,7 @@ def test_threads_limits_the_simulator_too(tmp_path: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

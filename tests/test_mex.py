@@ -18,6 +18,8 @@ from wire_vectors import vector
 from rtelasto.transport.keys import KeyFolder
 from rtelasto.transport.receivers import Receiver
 
+pytestmark = pytest.mark.octave
+
 WAIT_S = 60.0
 LOOPBACK = "tcp://127.0.0.1:{}"
 

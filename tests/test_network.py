@@ -27,6 +27,8 @@ from rtelasto_engines.network.front_end import (
 )
 from rtelasto_engines.training.dataset import make_example
 
+pytestmark = pytest.mark.slow
+
 N_LINES, N_SAMPLES = 40, 768
 
 

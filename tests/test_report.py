@@ -182,6 +182,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_report_is_one_page_with_everything_in_it(simulated: Path, tmp_path: Path):
     out = tmp_path / "report.html"
     done = processes.finish("report", str(simulated), "-o", str(out), "--engine", "ncc")
@@ -213,6 +214,7 @@ def test_a_report_is_one_page_with_everything_in_it(simulated: Path, tmp_path: P
     assert np.median(errors.displacement_rmse_samples) < 0.3
 
 
+@pytest.mark.slow
 def test_a_report_without_truth_says_so(tmp_path: Path, simulated: Path):
     plain = tmp_path / "plain.h5"
     with open_recording(simulated) as recording:

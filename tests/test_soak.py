@@ -9,6 +9,8 @@ from benchmarks.soak import Soak, first_and_last, slope_per_h, soak, table
 from rtelasto.bench.rig import Arrival
 from rtelasto.frames.rf import RfFormat
 
+pytestmark = pytest.mark.slow
+
 FORMAT = RfFormat(
     n_lines=32, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )

@@ -126,6 +126,7 @@ def test_a_process_that_dies_or_hangs_is_replaced(number: signal.Signals, cause:
     assert counts["gaps"] == counts["lost_on_wire"] > 0
 
 
+@pytest.mark.slow
 def test_a_process_without_memory_is_replaced() -> None:
     with rig() as live:
         live.stream(lambda: live.receiver.counters["received"] > 3)
@@ -139,6 +140,7 @@ def test_a_process_without_memory_is_replaced() -> None:
     assert counts.get("worker.failed", 0) + counts.get("worker.crashed", 0) >= 1
 
 
+@pytest.mark.slow
 def test_a_process_that_keeps_dying_is_given_up() -> None:
     with rig() as live:
         run = psutil.Process(live.run.pid)
@@ -158,6 +160,7 @@ def test_a_process_that_keeps_dying_is_given_up() -> None:
     assert processes.table(output)["worker.crashed"] == "5"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [False, True])
 def test_nothing_stays_behind_when_the_run_is_killed(busy: bool) -> None:
     with rig() as live:
@@ -179,6 +182,7 @@ def test_nothing_stays_behind_when_the_run_is_killed(busy: bool) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_it_stops_while_it_loads() -> None:
     with processes.running(
         "run", "--rf", free_endpoint(), "--strain", free_endpoint(), "--engine", "ncc"

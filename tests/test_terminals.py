@@ -50,6 +50,7 @@ for command in sys.argv[1].split(","):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_help_can_be_printed_in_a_code_page(encoding: str) -> None:
     """In one process, to be quick: each of them is the same as in its own."""
@@ -65,6 +66,7 @@ def test_every_help_can_be_printed_in_a_code_page(encoding: str) -> None:
     assert "2608 x 128" in done.stdout or "2608 × 128" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("command", [("engines",), ("run", "--help"), ("keys", "keys")])
 def test_output_can_be_redirected_under_a_code_page(
@@ -99,6 +101,7 @@ def test_piped_text_is_not_broken_in_mid_sentence() -> None:
     assert not [line for line in lines if line != line.rstrip()]
 
 
+@pytest.mark.slow
 def test_doctor_can_be_redirected_and_its_rows_are_lines() -> None:
     done = printed("ascii", "doctor", "--pairs", "1")
     assert done.returncode == 0, done.stderr
@@ -138,6 +141,7 @@ def interrupted_while_loading(
     return process.returncode, out, "".join(said)
 
 
+@pytest.mark.slow
 @needs_groups
 @pytest.mark.parametrize("program", [MODULE, SCRIPT], ids=["module", "script"])
 @pytest.mark.parametrize(
@@ -152,6 +156,7 @@ def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(
     assert interrupted_while_loading(program, arguments, module) == (130, "", "")
 
 
+@pytest.mark.slow
 @needs_groups
 @pytest.mark.parametrize("module", ["numpy", "rtelasto.live.child_process", "numba"])
 def test_ctrl_c_while_the_pipelines_process_starts_prints_no_traceback(module: str) -> None:

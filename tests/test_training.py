@@ -19,6 +19,8 @@ from rtelasto_engines.training.batches import Batches
 from rtelasto_engines.training.dataset import Example, make_dataset, make_example
 from rtelasto_engines.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def example() -> Example:

@@ -15,6 +15,8 @@ from rtelasto.live.run import LiveRun
 from rtelasto.settings import RunSettings
 from rtelasto.transport.receivers import Receiver
 
+pytestmark = pytest.mark.octave
+
 WAIT_S = 120.0
 SHALLOW = "'end_depth_mm', 10, 'width_mm', 8, 'n_targets', 4000"
 

@@ -32,6 +32,8 @@ pytest.importorskip("uvicorn", reason="the view extra is not installed")
 
 from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
+pytestmark = pytest.mark.browser
+
 WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S
 # What is promised, from the last frame drawn to the words.

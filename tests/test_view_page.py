@@ -29,6 +29,8 @@ from rtelasto.outputs.viewer.page_images import NO_STRAIN
 from rtelasto.outputs.viewer.page_message import pack_frame, pack_images
 from rtelasto.sinks.shown_strain import shown_percent
 
+pytestmark = pytest.mark.browser
+
 WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S
 FOREARM = Path(__file__).parents[2] / "shared/data/deepuse_forearm/rf0300_25.mhd"

@@ -25,6 +25,8 @@ from rtelasto_engines.network.wu2018 import (  # noqa: E402
 )
 from rtelasto_engines.training.dataset import Example  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 # Displacement and strain are compared relative to their own spread, which forgives less than their size.
 TOLERANCE = 1e-4
 VARIANTS = {
