@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtelasto.frames.channel import ChannelFormat
-from rtelasto.frames.iq import IqFormat
-from rtelasto.frames.rf import RfFormat
-from rtelasto.transport.receivers import Receiver
-from rtelasto.transport.rf_sender import RfSender
+from rtelasto import ChannelFormat, IqFormat, Receiver, RfFormat, RfSender
 
 WAIT_S = 30.0
 

@@ -74,7 +74,7 @@ class _Started:
 
 
 class Pipeline:
-    """Pairs frames and estimates strain, counting whatever does not become a strain frame.
+    """Pairs frames and estimates strain, counting every frame that does not become strain.
 
     Besides what :class:`~rtelasto.pipeline.pairing.Pairing` and its ring count: ``frame.nonfinite`` and
     ``frame.constant`` (frames without an image in them), ``rf_lines.refused`` (frames that cannot become RF

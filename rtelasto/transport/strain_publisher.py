@@ -20,7 +20,7 @@ from rtelasto.wire.strain import Status, encode_status, encode_strain
 
 
 class StrainPublisher(Closing):
-    """A `StrainSink` that sends each frame to all subscribers. May be used from several threads.
+    """Sends strain frames and the pipeline's status to all subscribers. May be used from several threads.
 
     Parameters
     ----------
