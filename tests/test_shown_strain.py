@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib", reason="the plot extra is not installed")
 from press_scene import GRID, STIFFNESS, hand, pattern, strain_frame
 
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.offline.html_report import chosen_pairs
 from rtelasto.offline.process import HandSummary
 from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
@@ -34,7 +35,7 @@ FORMAT = RfFormat(
 def rf_frame(number: int) -> RfFrame:
     rng = np.random.default_rng(number)
     samples = rng.normal(0, 900, (FORMAT.n_lines, FORMAT.n_samples)).astype(np.int16)
-    return RfFrame(samples, FORMAT, frame_id=number)
+    return RfFrame(samples, FORMAT, FrameStamp(frame_id=number))
 
 
 def write_strain(path: Path, applied: list[float]) -> Path:
