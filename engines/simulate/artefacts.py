@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rtelasto.host.compiled import kernel
 from rtelasto_engines.simulate.echo import EchoModel
+from rtelasto_engines.simulate.plane_wave import PlaneWaveModel
 from rtelasto_engines.simulate.scatterers import EchoTexture, scatter
 
 Float32Image = NDArray[np.float32]
@@ -66,7 +67,7 @@ class Receiver:
     def __init__(
         self,
         rng: np.random.Generator,
-        model: EchoModel,
+        model: EchoModel | PlaneWaveModel,
         artefacts: Artefacts,
         reference_power: float,
     ) -> None:

@@ -16,6 +16,7 @@ from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.fem import TissueMotion, solve
 from rtelasto_engines.simulate.ideal import random_field
 from rtelasto_engines.simulate.motion import DisplacementField, Truth
+from rtelasto_engines.simulate.plane_wave import PlaneWaveModel
 from rtelasto_engines.simulate.scatterers import scatter
 from rtelasto_engines.simulate.scene import (
     PUBLISHED_FORMAT,
@@ -70,6 +71,7 @@ def render_pair(
     field: DisplacementField,
     *,
     out_of_plane_m: float = 0.0,
+    replaced_share: float = 0.0,
     truth_stride: int = 1,
     metadata: dict[str, Any] | None = None,
 ) -> SimulatedPair:
@@ -83,13 +85,17 @@ def render_pair(
         What is imaged and how it moves from the pre- to the post-compression frame.
     out_of_plane_m
         Elevational motion between the frames; decorrelates speckle.
+    replaced_share
+        Share of the scatterers that are others in the second frame.
     truth_stride
         Axial step of the truth, in samples.
     """
     if truth_stride < 1:
         raise RtelastoError(f"truth_stride must be at least 1, got {truth_stride}")
     rf_format = scene.format
-    model = EchoModel(rf_format, scene.acoustics)
+    model: EchoModel | PlaneWaveModel = EchoModel(rf_format, scene.acoustics)
+    if scene.plane_waves is not None:
+        model = PlaneWaveModel(rf_format, scene.acoustics, scene.plane_waves)
     cloud = scatter(
         rng,
         model,
@@ -100,6 +106,8 @@ def render_pair(
         travel_y_m=abs(out_of_plane_m),
     )
     before = model.rf(cloud.moved(None))
+    if replaced_share > 0.0:
+        cloud = cloud.replaced(rng, replaced_share)
     after = model.rf(cloud.moved(field, elevation_m=out_of_plane_m))
     receiver = Receiver(rng, model, scene.artefacts, float(np.mean(before**2)))
     grid = rf_format.grid
@@ -120,6 +128,7 @@ def render_pair(
         metadata={
             **dataclasses.asdict(scene),
             "out_of_plane_m": float(out_of_plane_m),
+            "replaced_share": float(replaced_share),
             "n_scatterers": int(cloud.x_m.size),
             **(metadata or {}),
         },
@@ -137,6 +146,7 @@ def simulate_pair(
     applied_strain: float | None = None,
     echo_snr_db: float | None = None,
     out_of_plane_m: float | None = None,
+    replaced_share: float = 0.0,
     rigid_share: float | None = None,
     truth_stride: int = 1,
 ) -> SimulatedPair:
@@ -161,6 +171,8 @@ def simulate_pair(
         Axial strain, negative in compression.
     echo_snr_db, out_of_plane_m
         Override the drawn values.
+    replaced_share
+        Share of the scatterers that are others in the second frame.
     rigid_share
         Probability of each kind of rigid probe motion on top; by default 0 for ``"published"``,
         else 0.5.
@@ -228,6 +240,7 @@ def simulate_pair(
         scene,
         field,
         out_of_plane_m=out_of_plane_m,
+        replaced_share=replaced_share,
         truth_stride=truth_stride,
         metadata=metadata,
     )

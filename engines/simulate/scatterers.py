@@ -18,9 +18,13 @@ from rtelasto_engines.simulate.acoustics import (
 )
 from rtelasto_engines.simulate.echo import EchoModel, Scatterers
 from rtelasto_engines.simulate.motion import DisplacementField
+from rtelasto_engines.simulate.plane_wave import PlaneWaveModel
 from rtelasto_engines.simulate.tissue import Tissue
 
 Float64Array = NDArray[np.float64]
+
+# Several resolution cells away: nothing of the old place is left.
+_REPLACED_WITHIN_M = 2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,23 @@ class ScattererCloud:
         u, v = field.at(self.x_m, self.z_m)
         return Scatterers(self.x_m + v, self.z_m + u, amplitude)
 
+    def replaced(self, rng: np.random.Generator, share: float) -> ScattererCloud:
+        """The cloud with a share of its scatterers replaced by others: flow, or motion out of plane.
+
+        The new ones lie elsewhere; their strength is that of the old ones, in another order and sign.
+        """
+        gone = np.flatnonzero(rng.random(self.x_m.size) < share)
+        x_m, z_m, amplitude = self.x_m.copy(), self.z_m.copy(), self.amplitude.copy()
+        # Strength follows the place (gain of the tissue, shadows), so that the new ones stay near.
+        x_m[gone] += rng.uniform(-1.0, 1.0, gone.size) * _REPLACED_WITHIN_M
+        z_m[gone] += rng.uniform(-1.0, 1.0, gone.size) * _REPLACED_WITHIN_M
+        amplitude[:, gone] *= rng.choice(np.array([-1.0, 1.0], np.float32), gone.size)
+        return ScattererCloud(x_m, z_m, amplitude, self.plane_m, self.elevation_m)
+
 
 def scatter(
     rng: np.random.Generator,
-    model: EchoModel,
+    model: EchoModel | PlaneWaveModel,
     texture: EchoTexture,
     *,
     tissue: Tissue | None = None,

@@ -12,6 +12,7 @@ from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.fem import Boundary, TissueMotion
 from rtelasto_engines.simulate.motion import DisplacementField
+from rtelasto_engines.simulate.plane_wave import PlaneWaves
 from rtelasto_engines.simulate.scatterers import EchoTexture, Shadow, SpecularLayer
 from rtelasto_engines.simulate.tissue import Tissue
 
@@ -36,13 +37,17 @@ L12_5_FORMAT = RfFormat(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that makes an echo frame but the motion."""
+    """Everything that makes an echo frame but the motion.
+
+    ``plane_waves`` are what is sent instead of focused beams; None for those.
+    """
 
     format: RfFormat = PUBLISHED_FORMAT
     acoustics: Acoustics = field(default_factory=Acoustics)
     texture: EchoTexture = field(default_factory=EchoTexture)
     artefacts: Artefacts = field(default_factory=Artefacts)
     tissue: Tissue | None = None
+    plane_waves: PlaneWaves | None = None
 
 
 def published_scene(rng: np.random.Generator, *, tissue: Tissue | None = None) -> Scene:
@@ -91,6 +96,19 @@ def random_acoustics(rng: np.random.Generator, rf_format: RfFormat) -> Acoustics
         elevation_m=rng.uniform(0.8e-3, 3e-3),
         attenuation_db_per_cm_mhz=min(attenuation, 1.0),
         gain_slope_db_per_cm=rng.normal(0.0, 1.5) * 0.05 / depth_m,
+    )
+
+
+def random_plane_waves(rng: np.random.Generator, rf_format: RfFormat) -> PlaneWaves:
+    """One to seven plane waves, any window over the aperture, at times an array that ends in view."""
+    n = int(rng.choice([1, 3, 5, 7], p=[0.55, 0.2, 0.15, 0.1]))
+    widest = math.radians(rng.uniform(4.0, 16.0)) if n > 1 else 0.0
+    width_m = rf_format.n_lines * rf_format.line_pitch_m
+    return PlaneWaves(
+        angles_rad=tuple(float(angle) for angle in np.linspace(-widest, widest, n)),
+        receive_f_number=rng.uniform(1.0, 2.5),
+        taper=float(rng.choice([0.0, rng.uniform(0.0, 1.0)])),
+        array_width_m=rng.uniform(1.0, 1.3) * width_m if rng.random() < 0.7 else None,
     )
 
 
