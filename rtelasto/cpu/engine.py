@@ -13,6 +13,8 @@ from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 _INPUTS = ("pre", "post")
 _OUTPUTS = ("displacement", "strain")
+# What newer networks give besides, in any number and order.
+_MORE_OUTPUTS = ("lateral_displacement", "lateral_strain", "strain_std")
 
 
 class OnnxEngine:
@@ -20,7 +22,9 @@ class OnnxEngine:
 
     The ONNX contract (``docs/engines.md``): inputs ``pre`` and ``post``, float32 [lines, samples];
     outputs ``displacement`` (in input samples, positive away from the probe) and ``strain``
-    (dimensionless), float32 [lines, depths] with output depth k at input sample k·axial_stride;
+    (dimensionless), float32 [lines, depths] with output depth k at input sample k·axial_stride, and
+    after them any of ``lateral_displacement`` (in lines, towards higher ones), ``lateral_strain`` and
+    ``strain_std`` (one standard deviation of the axial strain, dimensionless), of the same shape;
     metadata ``axial_stride`` and ``samples_per_wavelength``.
 
     Parameters
@@ -58,11 +62,17 @@ class OnnxEngine:
         self.name = path.stem
         self._runtime: Runtime = reference
         if runtime != "onnxruntime":
-            self._runtime = OpenVino(path, threads, bf16=runtime == "openvino-bf16")
+            self._runtime = OpenVino(
+                path, threads, outputs=reference.outputs, bf16=runtime == "openvino-bf16"
+            )
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
-        """Residual displacement and strain of a stretched pair, at every ``axial_stride``-th sample."""
-        displacement, strain = self._runtime.run(pair.pre, pair.post)
+        """Residual motion of a stretched pair, at every ``axial_stride``-th sample."""
+        images = dict(
+            zip(self._runtime.outputs, self._runtime.run(pair.pre, pair.post), strict=True)
+        )
+        displacement = images["displacement"]
+        lateral = images.get("lateral_displacement")
         n_lines, n_depths = displacement.shape
         grid = Grid(
             n_lines,
@@ -72,13 +82,22 @@ class OnnxEngine:
             pair.grid.start_depth_m,
         )
         return ResidualMotion(
-            np.multiply(displacement, np.float32(pair.grid.axial_step_m)), strain, grid
+            np.multiply(displacement, np.float32(pair.grid.axial_step_m)),
+            images["strain"],
+            grid,
+            lateral_displacement_m=(
+                None if lateral is None else lateral * np.float32(pair.grid.line_pitch_m)
+            ),
+            lateral_strain=images.get("lateral_strain"),
+            axial_strain_std=images.get("strain_std"),
         )
 
 
 def _check_names(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-    if inputs != _INPUTS or outputs != _OUTPUTS:
+    more = outputs[len(_OUTPUTS) :]
+    known = len(set(more)) == len(more) and set(more) <= set(_MORE_OUTPUTS)
+    if inputs != _INPUTS or outputs[: len(_OUTPUTS)] != _OUTPUTS or not known:
         raise RtelastoError(
             f"{path}: takes {inputs} and gives {outputs}; a strain engine takes {_INPUTS} "
-            f"and gives {_OUTPUTS}"
+            f"and gives {_OUTPUTS}, and after them any of {_MORE_OUTPUTS}"
         )

@@ -73,12 +73,17 @@ class StretchedPair:
 class ResidualMotion:
     """What an engine returns: the motion left in a stretched pair, on the engine's output grid.
 
-    ``axial_displacement_m`` and ``axial_strain`` are float32 (n_lines, n_depths) of ``grid``.
+    All images are float32 (n_lines, n_depths) of ``grid``. ``lateral_displacement_m`` (towards higher line
+    numbers), ``lateral_strain`` = ∂v/∂x and ``axial_strain_std`` (one standard deviation of the axial strain)
+    are None where the engine does not give them.
     """
 
     axial_displacement_m: Float32Image
     axial_strain: Float32Image
     grid: Grid
+    lateral_displacement_m: Float32Image | None = None
+    lateral_strain: Float32Image | None = None
+    axial_strain_std: Float32Image | None = None
 
 
 @runtime_checkable

@@ -23,15 +23,19 @@ from rtelasto.frames.rf import Float32Image
 
 RUNTIMES = ("onnxruntime", "openvino", "openvino-bf16")
 
-_OUTPUTS = ("displacement", "strain")
 # A frame's size is compiled in: enough for two streams, or a depth that is switched to and fro.
 _COMPILED_SIZES = 2
 
 
 class Runtime(Protocol):
-    """Runs the graph on two frames of one shape; the images it returns are the caller's."""
+    """Runs the graph on two frames of one shape; the images it returns are the caller's.
 
-    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]: ...
+    They are those of ``outputs``, in that order.
+    """
+
+    outputs: tuple[str, ...]
+
+    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, ...]: ...
 
 
 def check_runtime(name: str) -> None:
@@ -71,9 +75,8 @@ class OnnxRuntime:
         self.outputs = tuple(value.name for value in self._session.get_outputs())
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
-    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]:
-        displacement, strain = self._session.run(_OUTPUTS, {"pre": pre, "post": post})
-        return displacement, strain
+    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, ...]:
+        return tuple(self._session.run(self.outputs, {"pre": pre, "post": post}))
 
 
 class OpenVino:
@@ -88,7 +91,15 @@ class OpenVino:
         graph.
     """
 
-    def __init__(self, path: Path, threads: int | None, *, bf16: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None,
+        *,
+        outputs: tuple[str, ...] = ("displacement", "strain"),
+        bf16: bool,
+    ) -> None:
+        self.outputs = outputs
         self._core = _openvino_core()
         if bf16 and not _multiplies_bf16(self._core):
             raise RtelastoError(
@@ -104,12 +115,11 @@ class OpenVino:
         self._path = path
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
-    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]:
+    def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, ...]:
         request = self._request_for(pre.shape)
         request.infer({"pre": pre, "post": post}, share_inputs=True)
         # The request's own arrays hold the next pair soon.
-        displacement, strain = (request.get_tensor(name).data.copy() for name in _OUTPUTS)
-        return displacement, strain
+        return tuple(request.get_tensor(name).data.copy() for name in self.outputs)
 
     def _request_for(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._requests:
