@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rtelasto_engines.network import StrainNetwork, make_network
+from rtelasto_engines.network.cnn2 import Cnn2, finished
+from rtelasto_engines.network.tracking import Measurement
 
 OPSET = 18
 
@@ -26,9 +28,36 @@ class _WholeFrame(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-        displacement, strain = self.network(pre[None], post[None])
-        return displacement[0], strain[0]
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
+        return tuple(image[0] for image in self.network(pre[None], post[None]))
+
+
+class _TrackingFrame(nn.Module):
+    """Stage 1 of one pair: images (lines, depths of 8 samples), features (3, lines, depths)."""
+
+    def __init__(self, network: Cnn2) -> None:
+        super().__init__()
+        self.tracking = network.tracking
+
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
+        _, measured = self.tracking(pre[None], post[None])
+        images = (measured.displacement, measured.lateral, measured.precision)
+        return (*(image[0, 0] for image in images), measured.features[0])
+
+
+class _StrainFrame(nn.Module):
+    """Stage 2 of one measurement; twice its depths come out."""
+
+    def __init__(self, network: Cnn2) -> None:
+        super().__init__()
+        self.strain_stage = network.strain_stage
+
+    def forward(
+        self, displacement: Tensor, lateral: Tensor, precision: Tensor, features: Tensor
+    ) -> tuple[Tensor, ...]:
+        u, v, sure = (image[None, None] for image in (displacement, lateral, precision))
+        result = self.strain_stage(Measurement(u, v, sure, features[None]))
+        return tuple(image[0] for image in finished(result, 2 * displacement.shape[-1]))
 
 
 def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None:
@@ -44,17 +73,69 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
     """
     frame = _WholeFrame(network).eval()
     example = torch.randn(64, 512, generator=torch.Generator().manual_seed(0))
-    size = {
-        0: torch.export.Dim("lines", min=4, max=4096),
-        1: torch.export.Dim("samples", min=64, max=65536),
-    }
-    program = torch.onnx.export(
+    _write(
         frame,
-        (example, example.roll(1, -1)),
+        {"pre": example, "post": example.roll(1, -1)},
+        network.outputs,
+        path,
+        {**_metadata(network), **metadata},
+    )
+    _compare(frame, path, network.outputs)
+
+
+def export_stages(network: Cnn2, path: Path, metadata: dict[str, str]) -> tuple[Path, Path]:
+    """Write both stages of a network beside ``path``; returns their paths.
+
+    ``NAME.tracking.onnx`` gives from ``pre`` and ``post`` the images of a `Measurement`, and
+    ``NAME.strain.onnx`` takes those, or their average over pairs, and gives the outputs of the whole
+    network. It gives two depths for each of the measurement, of which the whole network keeps
+    ⌈samples/4⌉.
+    """
+    frames = torch.randn(2, 64, 512, generator=torch.Generator().manual_seed(0))
+    tracking, strain = _TrackingFrame(network).eval(), _StrainFrame(network).eval()
+    paths = path.with_suffix(".tracking.onnx"), path.with_suffix(".strain.onnx")
+    known = {**_metadata(network), **metadata}
+    with torch.no_grad():
+        measured = tracking(frames[0], frames[1])
+    _write(
+        tracking,
+        dict(zip(("pre", "post"), frames, strict=True)),
+        Measurement._fields,
+        paths[0],
+        known,
+    )
+    inputs = dict(zip(Measurement._fields, measured, strict=True))
+    _write(strain, inputs, network.outputs, paths[1], known)
+    return paths
+
+
+def _metadata(network: StrainNetwork) -> dict[str, str]:
+    return {
+        "axial_stride": str(network.axial_stride),
+        "samples_per_wavelength": str(network.samples_per_wavelength),
+    }
+
+
+def _write(
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: tuple[str, ...],
+    path: Path,
+    metadata: dict[str, str],
+) -> None:
+    """Export a module whose inputs end in lines and samples, or lines and depths; both dynamic."""
+    last = "samples" if "pre" in inputs else "depths"
+    lines, along = (
+        torch.export.Dim("lines", min=4, max=4096),
+        torch.export.Dim(last, min=8, max=65536),
+    )
+    program = torch.onnx.export(
+        module,
+        tuple(inputs.values()),
         dynamo=True,
-        input_names=["pre", "post"],
-        output_names=["displacement", "strain"],
-        dynamic_shapes=(size, size),
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_shapes=tuple({x.ndim - 2: lines, x.ndim - 1: along} for x in inputs.values()),
         opset_version=OPSET,
         verbose=False,
     )
@@ -66,20 +147,12 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
         node.doc_string = ""
     for value in (*model.graph.value_info, *model.graph.initializer):
         del value.metadata_props[:]
-    onnx.helper.set_model_props(
-        model,
-        {
-            "axial_stride": str(network.axial_stride),
-            "samples_per_wavelength": str(network.samples_per_wavelength),
-            **metadata,
-        },
-    )
+    onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
-    _compare(frame, path)
 
 
-def _compare(frame: nn.Module, path: Path) -> None:
+def _compare(frame: nn.Module, path: Path, outputs: tuple[str, ...]) -> None:
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(1)
     for shape in ((128, 2608), (33, 1001)):
@@ -88,7 +161,7 @@ def _compare(frame: nn.Module, path: Path) -> None:
         with torch.no_grad():
             expected = frame(torch.from_numpy(pre), torch.from_numpy(post))
         got = session.run(None, {"pre": pre, "post": post})
-        for name, ours, theirs in zip(("displacement", "strain"), got, expected, strict=True):
+        for name, ours, theirs in zip(outputs, got, expected, strict=True):
             reference = theirs.numpy()
             error = np.linalg.norm(ours - reference) / np.linalg.norm(reference)
             assert error < 1e-4, f"{name} at {shape}: ONNX Runtime differs by {error:.2e}"
@@ -98,11 +171,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Export a trained network as ONNX.")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stages", action="store_true", help="also write both stages of cnn2")
     options = parser.parse_args()
     state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
     network = make_network(state["network"])
     network.load_state_dict(state["model"])
     export(network, options.out, {"training_steps": str(state["step"])})
+    if options.stages and isinstance(network, Cnn2):
+        export_stages(network, options.out, {"training_steps": str(state["step"])})
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, scores {state['scores']}")
 
 

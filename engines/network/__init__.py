@@ -23,11 +23,15 @@ class StrainNetwork(nn.Module):
         Input samples per output depth.
     inner_step
         Input samples per depth of what `stages` returns.
+    outputs
+        Names of what `forward` returns: displacement in samples and strain first, then, where the network
+        gives them, lateral displacement in lines, lateral strain, and the strain's standard deviation.
     """
 
     samples_per_wavelength: float
     axial_stride: int
     inner_step: int
+    outputs: tuple[str, ...] = ("displacement", "strain")
 
     @abstractmethod
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,8 +42,8 @@ class StrainNetwork(nn.Module):
         """
 
     @abstractmethod
-    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement in samples and strain, (batch, lines, ⌈samples/axial_stride⌉)."""
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
+        """The ``outputs`` in order, each (batch, lines, ⌈samples/axial_stride⌉)."""
 
 
 def make_network(name: str) -> StrainNetwork:
@@ -48,8 +52,12 @@ def make_network(name: str) -> StrainNetwork:
         from rtelasto_engines.network.cnn import Cnn
 
         return Cnn()
+    if name == "cnn2":
+        from rtelasto_engines.network.cnn2 import Cnn2
+
+        return Cnn2()
     if name == "wu2018":
         from rtelasto_engines.network.wu2018 import Wu2018
 
         return Wu2018()
-    raise RtelastoError(f"network must be cnn or wu2018, got {name!r}")
+    raise RtelastoError(f"network must be cnn, cnn2 or wu2018, got {name!r}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import dataclasses
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +21,15 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.resample import engine_grid, resample_frame
-from rtelasto.frames.rf import Grid
+from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import Elongation
-from rtelasto_engines.simulate.pair import Kind, SimulatedPair, simulate_pair
+from rtelasto_engines.simulate.pair import SimulatedPair
+from rtelasto_engines.training.broad import TrainingKind, training_pair
 
 SAMPLES_PER_WAVELENGTH = 6.4
 AXIAL_STRIDE = 4
+PAIRS_PER_BLOCK = 32
+"""Neighbouring seeds that share their finite-element tissues, one of each kind."""
 # int16 holds ±64 times the RMS: no echo comes near, and the step is far below any noise.
 _COUNTS_PER_RMS = 512.0
 # How far the stretch's estimate lies from the best linear fit, from trials on simulated pairs: the
@@ -32,6 +37,8 @@ _COUNTS_PER_RMS = 512.0
 _OFFSET_JITTER_SAMPLES = 1.0
 _SLOPE_JITTER = 0.001
 _LATERAL_JITTER_LINES = 0.25
+# In so many of the pairs the scanner gives a centre frequency that is off by up to so much (logarithm).
+_WRONG_FREQUENCY_SHARE, _WRONG_FREQUENCY = 0.15, 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,32 +46,42 @@ class Example:
     """A stretched pair and the truth of what is left in it.
 
     ``pre`` and ``post`` are int16 (n_lines, n_samples), 512 counts per joint RMS; ``displacement`` (in
-    samples) and ``strain`` float32 (n_lines, ⌈n_samples/4⌉), truth at input sample 4k. Pixels whose
-    partner lies outside the post-compression frame have NaN truth.
+    samples), ``strain`` and ``lateral`` (displacement in lines, towards higher ones) float32 (n_lines,
+    ⌈n_samples/4⌉), truth at input sample 4k. Pixels whose partner lies outside the post-compression
+    frame have NaN truth. ``lateral`` is all NaN where it is not given.
     """
 
     pre: NDArray[np.int16]
     post: NDArray[np.int16]
     displacement: NDArray[np.float32]
     strain: NDArray[np.float32]
+    lateral: NDArray[np.float32] | None = None
 
     def save(self, path: Path) -> None:
         """Write under a temporary name and rename, so that a file that exists is whole."""
         partial = path.with_suffix(f".{os.getpid()}.part")
         with open(partial, "wb") as file:
-            np.savez(
-                file,
-                pre=self.pre,
-                post=self.post,
-                displacement=self.displacement,
-                strain=self.strain,
-            )
+            arrays = {
+                "pre": self.pre,
+                "post": self.post,
+                "displacement": self.displacement,
+                "strain": self.strain,
+                "lateral": self.lateral,
+            }
+            known = {name: array for name, array in arrays.items() if array is not None}
+            np.savez(file, **known)  # type: ignore[arg-type]
         os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> Example:
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["pre"], arrays["post"], arrays["displacement"], arrays["strain"])
+            return cls(
+                arrays["pre"],
+                arrays["post"],
+                arrays["displacement"],
+                arrays["strain"],
+                arrays.get("lateral"),
+            )
 
 
 def global_fit(pair: SimulatedPair, grid: Grid) -> Elongation:
@@ -105,32 +122,43 @@ def _jittered(best: Elongation, grid: Grid, rng: np.random.Generator) -> Elongat
     )
 
 
-def make_example(seed: int, kind: Kind) -> Example:
+def make_example(seed: int, kind: TrainingKind) -> Example:
     """Simulate the pair of a seed and stretch it as the pipeline would, give or take its error."""
     rng = np.random.default_rng(seed)
-    pair = simulate_pair(rng, kind, truth_stride=AXIAL_STRIDE)
-    grid = engine_grid(pair.format, SAMPLES_PER_WAVELENGTH)
+    pair = training_pair(rng, kind, tissue_seed=seed // PAIRS_PER_BLOCK, truth_stride=AXIAL_STRIDE)
+    given = pair.format
+    if kind not in ("published", "random", "ideal") and rng.random() < _WRONG_FREQUENCY_SHARE:
+        off = math.exp(rng.uniform(-_WRONG_FREQUENCY, _WRONG_FREQUENCY))
+        given = dataclasses.replace(
+            given,
+            center_freq_hz=min(given.center_freq_hz * off, 0.45 * given.sampling_freq_hz),
+        )
+    return _stretched(pair, rng, given)
+
+
+def _stretched(pair: SimulatedPair, rng: np.random.Generator, given: RfFormat) -> Example:
+    """The example of a pair whose format the scanner gives as ``given``."""
+    grid = engine_grid(given, SAMPLES_PER_WAVELENGTH)
     elongation = _jittered(global_fit(pair, grid), grid, rng)
-    before, after = echoes(pair.pre, pair.format), echoes(pair.post, pair.format)
-    pre, energy_pre = resample_frame(before, pair.format, grid)
-    post, energy_post = resample_frame(after, pair.format, grid, elongation)
+    before, after = echoes(pair.pre, given), echoes(pair.post, given)
+    pre, energy_pre = resample_frame(before, given, grid)
+    post, energy_post = resample_frame(after, given, grid, elongation)
     scale = _COUNTS_PER_RMS / np.sqrt((energy_pre + energy_post) / (2.0 * pre.size) + 1e-30)
-    displacement, strain = residual_truth(pair, grid, elongation)
     return Example(
         np.clip(np.rint(pre * scale), -32767, 32767).astype(np.int16),
         np.clip(np.rint(post * scale), -32767, 32767).astype(np.int16),
-        displacement,
-        strain,
+        *residual_truth(pair, grid, elongation),
     )
 
 
 def residual_truth(
     pair: SimulatedPair, grid: Grid, elongation: Elongation
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Displacement (in samples of ``grid``) and strain left after the stretch, at every 4th sample.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """What is left after the stretch, at every 4th sample.
 
-    From u(z) = r + u_g(z + r) with u_g linear in z: r = (u − u_g(z)) / (1 + s), ∂r/∂z = (ε − s) / (1 + s)
-    with s the slope of u_g.
+    Displacement (in samples of ``grid``), strain, and displacement across the lines (in lines). From
+    u(z) = r + u_g(z + r) with u_g linear in z: r = (u − u_g(z)) / (1 + s), ∂r/∂z = (ε − s) / (1 + s)
+    with s the slope of u_g; across the lines alike.
     """
     sparse = Grid(
         grid.n_lines,
@@ -153,37 +181,57 @@ def residual_truth(
         | (partner > grid.start_depth_m + (grid.n_depths - 1) * grid.axial_step_m)
         | (np.abs(across) > half_width_m + 0.5 * grid.line_pitch_m)
     )
-    displacement = residual_m / grid.axial_step_m
-    return (
-        np.where(outside, np.nan, displacement).astype(np.float32),
-        np.where(outside, np.nan, strain).astype(np.float32),
+    lateral_m = truth.lateral_displacement_m - elongation.lateral_displacement_m(x)
+    left = (
+        residual_m / grid.axial_step_m,
+        strain,
+        lateral_m / (1.0 + elongation.lateral_slope) / grid.line_pitch_m,
     )
+    displacement, strain, lateral = (
+        np.where(outside, np.nan, part).astype(np.float32) for part in left
+    )
+    return displacement, strain, lateral
 
 
-def kind_of(seed: int) -> Kind:
-    """A third each: the publication's phantoms, randomised finite elements, random motion."""
-    kinds: tuple[Kind, ...] = ("published", "random", "ideal")
-    return kinds[seed % 3]
+def kind_of(seed: int) -> TrainingKind:
+    """Three in eight are solved by finite elements, which take most of the time."""
+    kinds: tuple[TrainingKind, ...] = (
+        "published",
+        "inclusion",
+        "random",
+        "smooth",
+        "layers",
+        "slip",
+        "ideal",
+        "slip",
+    )
+    return kinds[seed % len(kinds)]
 
 
-def _make_file(folder: Path, seed: int, kind: Kind) -> None:
-    path = folder / f"{kind}_{seed:07d}.npz"
-    if not path.exists():
-        make_example(seed, kind).save(path)
+def _make_block(folder: Path, seeds: range) -> int:
+    """The files of some seeds; finite elements are solved once for all that share them."""
+    for seed in seeds:
+        kind = kind_of(seed)
+        path = folder / f"{kind}_{seed:07d}.npz"
+        if not path.exists():
+            make_example(seed, kind).save(path)
+    return len(seeds)
 
 
 def make_dataset(folder: Path, *, pairs: int, first_seed: int = 0, workers: int = 1) -> None:
     """Write ``pairs`` examples, one a seed from ``first_seed`` on; those that are already there stay."""
     folder.mkdir(parents=True, exist_ok=True)
+    last = first_seed + pairs
+    blocks = [
+        range(max(first_seed, start), min(last, start + PAIRS_PER_BLOCK))
+        for start in range(first_seed - first_seed % PAIRS_PER_BLOCK, last, PAIRS_PER_BLOCK)
+    ]
+    done = 0
     with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-        jobs = [
-            pool.submit(_make_file, folder, seed, kind_of(seed))
-            for seed in range(first_seed, first_seed + pairs)
-        ]
-        for done, job in enumerate(concurrent.futures.as_completed(jobs), 1):
-            job.result()
-            if done % 10 == 0 or done == pairs:
-                print(f"\r{done} of {pairs} pairs", end="", flush=True)
+        jobs = [pool.submit(_make_block, folder, block) for block in blocks]
+        for job in concurrent.futures.as_completed(jobs):
+            done += job.result()
+            print(f"\r{done} of {pairs} pairs", end="", flush=True)
     print()
 
 

@@ -1,0 +1,190 @@
+"""Stage 1 of ``cnn2``: from two frames to a measurement of the motion, and how sure it is.
+
+A small network turns the correlation of the frames on a sparse grid into a first axial displacement.
+The frames are aligned by it and compared again, along and across the lines: what is left is measured by
+the phase of the correlation, and where between the lines the tissue went by its height. The result is a
+`Measurement`: a few images on one grid that say what was measured and not what tissue is expected to do,
+so that those of several pairs can be averaged before stage 2 turns them into strain.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rtelasto_engines.network.cnn import DisplacementStage
+from rtelasto_engines.network.front_end import (
+    DECIMATION,
+    LAGS,
+    LINE_SHIFTS,
+    RADIANS_PER_SAMPLE,
+    Baseband,
+    _blocks,
+    _cubic,
+    _products,
+    _read,
+    refine,
+    turned,
+)
+
+REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
+# Lines × depths of 8 samples over which phases are averaged for a measurement, and for how sure it is.
+SHARP_WINDOW, WIDE_WINDOW = (3, 7), (9, 15)
+_N_FEATURES = 3
+
+
+class Measurement(NamedTuple):
+    """What stage 1 measured, on a grid of 1 line × 8 samples; each (batch, channels, lines, depths).
+
+    ``displacement`` in samples and ``lateral`` in lines are averaged over pairs weighted by
+    ``precision``, which adds up: about 1 / variance of the displacement, up to a constant factor.
+    ``features`` (3 channels, 0 to about 1) are averaged evenly: correlation over a small and a larger
+    window, and brightness against that of the neighbourhood.
+    """
+
+    displacement: Tensor
+    lateral: Tensor
+    precision: Tensor
+    features: Tensor
+
+
+class Tracking(nn.Module):
+    """Both RF frames (batch, lines, samples) → the sparse displacement and a `Measurement`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.baseband = Baseband()
+        self.displacement_stage = DisplacementStage()
+
+    def sparse(self, pre: Tensor, post: Tensor) -> Tensor:
+        """The sparse displacement alone, which is all that is trained here."""
+        pre, post = self.baseband(torch.cat([pre[:, ::2], post[:, ::2]])).chunk(2)
+        displacement, _ = self.displacement_stage(_coarse(pre, post)[0])
+        return displacement
+
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Measurement]:
+        """The sparse displacement (batch, 1, ⌈lines/2⌉, ⌈points/4⌉), in samples, and the measurement."""
+        pre, post = self.baseband(torch.cat([pre, post])).chunk(2)
+        correlation, own = _coarse(pre[:, :, ::2], post[:, :, ::2])
+        sparse, _ = self.displacement_stage(correlation)
+        # The measurement is the same for a slightly different alignment: nothing to learn from it.
+        alignment = refine(steadied(sparse.detach(), correlation), (2, 4), pre.shape[-2:])
+        return sparse, _measure(pre, post, alignment, _frequency(own))
+
+
+def _coarse(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
+    """Correlation at every axial lag, and pre's own at lag 1, on every second line × 16 samples."""
+    reach, width, n = max(LAGS), post.shape[-1], len(LAGS)
+    padded = F.pad(post, (reach, reach))
+    shifted = [padded[..., reach + lag : reach + lag + width] for lag in LAGS]
+    cross = _products(pre, shifted)
+    own = _products(pre, [F.pad(pre, (0, 1))[..., 1:]])
+    stack = torch.cat(
+        [cross, (pre * pre).sum(1, keepdim=True), (post * post).sum(1, keepdim=True), own], 1
+    )
+    stack = _blocks(stack, (1, 8), (1, 4), (0, 2))
+    powers = stack[:, 2 * n : 2 * n + 2]
+    # Over all that the lags reach, so that the quotients stay bounded where one frame is dark.
+    wide = F.avg_pool2d(powers, (3, 5), stride=1, padding=(1, 2), count_include_pad=False)
+    both = 0.5 * (powers[:, :1] + wide[:, :1]) * wide[:, 1:]
+    return stack[:, : 2 * n] / (torch.sqrt(both + 1e-12) + 1e-6), stack[:, 2 * n + 2 :]
+
+
+def _frequency(own: Tensor) -> Tensor:
+    """Local centre frequency of the echo in radians per sample, over some 34 lines × 270 samples."""
+    mean = F.avg_pool2d(own, (17, 17), stride=1, padding=8, count_include_pad=False)
+    angle = _angle(mean, torch.sqrt((mean * mean).sum(1, keepdim=True) + 1e-9))
+    return RADIANS_PER_SAMPLE + angle / DECIMATION
+
+
+def _angle(x: Tensor, size: Tensor) -> Tensor:
+    """The argument of complex numbers of that size: the half angle's tangent, for one arc tangent."""
+    return 2.0 * torch.atan(x[:, 1:] / (size + x[:, :1]).clamp(min=1e-6))
+
+
+def steadied(displacement: Tensor, correlation: Tensor) -> Tensor:
+    """What the frames are aligned by: the sparse displacement, held by its neighbours where it is unsure.
+
+    Pixels count by how well the frames correlate there (at the best lag, to the fourth power), and half
+    of the weight is the pixel's own, so that a step stays a step. None goes farther than the lags reach.
+    """
+    n = len(LAGS)
+    power = (correlation[:, :n] ** 2 + correlation[:, n:] ** 2).amax(1, keepdim=True)
+    weight = power * power + 1e-3
+    both = torch.cat([displacement.clamp(-REACH_SAMPLES, REACH_SAMPLES) * weight, weight], 1)
+    both = both + F.avg_pool2d(both, 3, stride=1, padding=1, count_include_pad=False)
+    return both[:, :1] / both[:, 1:]
+
+
+def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) -> Measurement:
+    """What is left of the motion after an alignment (samples, at every baseband point)."""
+    read = turned(_read(post, alignment), RADIANS_PER_SAMPLE * alignment)
+    reach, n_lines, n = max(LINE_SHIFTS), pre.shape[-2], len(LINE_SHIFTS)
+    padded = F.pad(read, (0, 0, reach, reach), mode="replicate")
+    beside = [padded[..., reach + s : reach + s + n_lines, :] for s in LINE_SHIFTS]
+    powers = torch.cat([(pre * pre).sum(1, keepdim=True), (read * read).sum(1, keepdim=True)], 1)
+    # Means over 5 baseband points at every second one, all channels side by side.
+    stack = torch.cat([_products(pre, beside), powers, alignment], 1)
+    stack = F.avg_pool2d(stack, (1, 5), stride=(1, 2), padding=(0, 2), count_include_pad=False)
+    products, powers, start = stack[:, : 2 * n], stack[:, 2 * n : 2 * n + 2], stack[:, 2 * n + 2 :]
+    lateral = _across(products, powers)
+    weights = _cubic(lateral)
+    real = (weights * products[:, :n]).sum(1, keepdim=True)
+    imag = (weights * products[:, n:]).sum(1, keepdim=True)
+    # Bright echoes weigh more than the dark ones beside them, but not by all their power.
+    size = torch.sqrt(real * real + imag * imag + 1e-12)
+    root = torch.sqrt(powers + 1e-9)
+    both = root[:, :1] * root[:, 1:]
+    scale = 1.0 / torch.sqrt(both * both.mean((2, 3), keepdim=True) + 1e-9)
+    # The alignment is averaged just as the phase is: its noise then leaves the sum of both.
+    held = size * scale
+    stack = torch.cat([real * scale, imag * scale, held, held * start, both * scale], 1)
+    sharp, wide = _mean(stack, SHARP_WINDOW), _mean(stack, WIDE_WINDOW)
+    reached = torch.sqrt(sharp[:, :1] ** 2 + sharp[:, 1:2] ** 2 + 1e-9)
+    left = -_angle(sharp[:, :2], reached) / refine(frequency, (2, 2), start.shape[-2:])
+    displacement = (sharp[:, 3:4] + 1e-6 * start) / (sharp[:, 2:3] + 1e-6) + left
+    coherence = (reached / (sharp[:, 4:] + 1e-4)).clamp(max=1.0)
+    wider = torch.sqrt(wide[:, :1] ** 2 + wide[:, 1:2] ** 2 + 1e-9) / (wide[:, 4:] + 1e-4)
+    square = coherence * coherence
+    precision = square / (1.004 - square)
+    bright = sharp[:, 4:] / (sharp[:, 4:] + wide[:, 4:] + 1e-6)
+    features = torch.cat([coherence, wider.clamp(max=1.0), bright], 1)
+    return Measurement(displacement, lateral, precision, features)
+
+
+def _across(products: Tensor, powers: Tensor) -> Tensor:
+    """Where between the lines the tissue went, in lines, −2…2, as smooth as motion across the lines is.
+
+    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away. Their coherent means over
+    8 lines × 64 samples are compared: the beam being about Gaussian, so is the correlation across
+    lines, and its logarithm is a parabola around the highest of the inner three.
+    """
+    n, shape = len(LINE_SHIFTS), products.shape[-2:]
+    stack = _blocks(torch.cat([products, powers], 1), (8, 8), (4, 4), (2, 2))
+    height = stack[:, :n] ** 2 + stack[:, n : 2 * n] ** 2
+    total = stack[:, 2 * n : 2 * n + 1] * stack[:, 2 * n + 1 :]
+    both = F.avg_pool2d(
+        torch.cat([height, total], 1), 3, stride=1, padding=1, count_include_pad=False
+    )
+    coherence = both[:, :n] / (both[:, n:] + 1e-9)
+    height = torch.log(coherence + 1e-3)
+    before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]
+    vertex = 0.5 * (after - before) / (2.0 * here - before - after).clamp(min=0.02)
+    shift = torch.tensor(LINE_SHIFTS[1:-1], dtype=height.dtype, device=height.device)
+    place = vertex.clamp(-1.0, 1.0) + shift.reshape(1, -1, 1, 1)
+    highest = (here >= here.amax(1, keepdim=True)).to(height.dtype)
+    across = (highest * place).sum(1, keepdim=True) / highest.sum(1, keepdim=True)
+    weight = coherence.amax(1, keepdim=True) + 1e-3
+    held = torch.cat([across * weight, weight], 1)
+    for _ in range(2):
+        held = F.avg_pool2d(held, 3, stride=1, padding=1, count_include_pad=False)
+    return refine(held[:, :1] / held[:, 1:], (4, 4), shape).clamp(-2.0, 2.0)
+
+
+def _mean(x: Tensor, window: tuple[int, int]) -> Tensor:
+    lines, depths = window
+    x = F.avg_pool2d(x, (1, depths), stride=1, padding=(0, depths // 2), count_include_pad=False)
+    return F.avg_pool2d(x, (lines, 1), stride=1, padding=(lines // 2, 0), count_include_pad=False)

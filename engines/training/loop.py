@@ -1,0 +1,128 @@
+"""The loop that trains a module for so many minutes, resumes, and reports as it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rtelasto_engines.training.train import learning_rate
+
+# Weights are averaged over about so many steps: what a short training ends with is that average.
+_AVERAGED_STEPS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long to train and how.
+
+    Parameters
+    ----------
+    minutes
+        In all, resumed runs included.
+    rate
+        Highest learning rate; it follows a cosine over the budget.
+    report_s
+        Time between reports and checkpoints.
+    bf16
+        Multiply in bfloat16 where the processor does: faster there, much slower elsewhere.
+    """
+
+    minutes: float
+    rate: float = 2e-3
+    report_s: float = 120.0
+    bf16: bool = False
+
+
+def train_module(
+    model: nn.Module,
+    checkpoint: Path,
+    budget: Budget,
+    *,
+    loss_terms: Callable[[nn.Module], dict[str, Tensor]],
+    total: Callable[[dict[str, Tensor]], Tensor],
+    validate: Callable[[nn.Module], dict[str, float]],
+) -> nn.Module:
+    """Train a module, in place, and return it with averaged weights.
+
+    ``loss_terms`` draws a batch and gives its errors by name. The checkpoint holds ``model`` (averaged
+    weights), ``raw``, ``optimiser``, ``step``, ``spent_s`` and the last ``scores``; where it exists,
+    training goes on from there. A line of JSON is printed at every report.
+    """
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(model).eval()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=budget.rate, weight_decay=1e-4)
+    step, spent_s = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["raw"])
+        average.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent_s = state["step"], state["spent_s"]
+        print(f"goes on from {checkpoint}: step {step}, {spent_s / 60:.1f} min spent", flush=True)
+    sums: dict[str, float] = {}
+    n_summed = 0
+    reported = started = time.monotonic()
+    while True:
+        now_spent_s = spent_s + time.monotonic() - started
+        progress = now_spent_s / (60.0 * budget.minutes)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(progress, budget.rate)
+        with _autocast(budget.bf16):
+            terms = loss_terms(model)
+        loss = total(terms)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        _follow(average, model, 1.0 / min(step, _AVERAGED_STEPS))
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        n_summed += 1
+        finished = progress >= 1.0
+        if finished or time.monotonic() - reported > budget.report_s:
+            scores = validate(average)
+            means = {name: value / n_summed for name, value in sums.items()}
+            line = {"step": step, "minutes": round(now_spent_s / 60, 2), **means, **scores}
+            print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
+            sums, n_summed = {}, 0
+            _save(
+                checkpoint,
+                {
+                    "model": average.state_dict(),
+                    "raw": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step,
+                    "spent_s": now_spent_s,
+                    "scores": scores,
+                },
+            )
+            reported = time.monotonic()
+        if finished:
+            return average
+
+
+def _autocast(bf16: bool) -> contextlib.AbstractContextManager[Any]:
+    return torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, share: float) -> None:
+    for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
+        ours.lerp_(theirs, share)
+
+
+def _save(checkpoint: Path, state: dict[str, Any]) -> None:
+    partial = checkpoint.with_suffix(".part")
+    torch.save(state, partial)
+    os.replace(partial, checkpoint)

@@ -1,0 +1,126 @@
+"""From a seed to the ONNX files of ``cnn2``; what is there already stays, so that it can be interrupted.
+
+python -m rtelasto_engines.training.second_network FOLDER --pairs 1600 --minutes 90 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rtelasto_engines.export import export, export_stages
+from rtelasto_engines.network.cnn2 import Cnn2, StrainFromMotion
+from rtelasto_engines.training import measured, train_strain, train_tracking
+from rtelasto_engines.training.dataset import make_dataset
+from rtelasto_engines.training.measured import as_measurement
+from rtelasto_engines.training.strain_loss import load
+
+# Of the minutes of training, those for stage 1: it is small and learns fast.
+_TRACKING_SHARE = 0.3
+
+
+@torch.no_grad()
+def calibrate(model: StrainFromMotion, paths: list[Path]) -> float:
+    """Scale the standard deviation, in place, so that 68 % of the errors of files lie within it.
+
+    Returns the factor.
+    """
+    ratios = []
+    for path in paths:
+        batch = {
+            name: torch.from_numpy(image.astype(np.float32))[None]
+            for name, image in load(path).items()
+        }
+        result = model(as_measurement(batch))
+        seen = (batch["true_displacement"].abs() < 13.0) & torch.isfinite(batch["true_strain"])
+        error = (result.strain[:, 0] - batch["true_strain"]).abs() / result.std[:, 0]
+        ratios.append(float(torch.quantile(error[seen][::7], 0.68)))
+    factor = float(np.median(ratios))
+    assert model.certainty.bias is not None
+    model.certainty.bias.add_(float(np.log(factor)))
+    return factor
+
+
+def join(tracking: Path, strain: Path, held_out: list[Path]) -> tuple[Cnn2, dict[str, str]]:
+    """The whole network of two checkpoints, calibrated, and what its file says of its training."""
+    network = Cnn2()
+    first, second = (torch.load(path, weights_only=True) for path in (tracking, strain))
+    network.tracking.load_state_dict(first.get("model", first))
+    network.strain_stage.load_state_dict(second["model"])
+    network.eval()
+    factor = calibrate(network.strain_stage, held_out)
+    return network, {
+        "training_steps": f"{first.get('step', 0)}+{second['step']}",
+        "std_scaled_by": f"{factor:.3f}",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=1600)
+    parser.add_argument("--variants", type=int, default=3, help="of each pair, with other faults")
+    parser.add_argument("--minutes", type=float, default=90.0, help="of training, both stages")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--start", type=Path, help="cnn.onnx, whose sparse network stage 1 starts from"
+    )
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    folder: Path = options.folder
+    make_dataset(
+        folder / "pairs",
+        pairs=options.pairs,
+        first_seed=1_000_000 + 100_000 * options.seed,
+        workers=options.threads,
+    )
+    common = {
+        "seed": options.seed,
+        "rate": 2e-3,
+        "report_s": 120.0,
+        "bf16": options.bf16,
+        "validation": 16,
+    }
+    train_tracking.train(
+        argparse.Namespace(
+            **common,
+            data=folder / "pairs",
+            checkpoint=folder / "tracking.pt",
+            start=options.start,
+            minutes=_TRACKING_SHARE * options.minutes,
+            batch=4,
+        )
+    )
+    measured.measure_folder(
+        folder / "pairs",
+        folder / "tracking.pt",
+        folder / "measured",
+        variants=options.variants,
+        seed=options.seed,
+    )
+    train_strain.train(
+        argparse.Namespace(
+            **common,
+            data=folder / "measured",
+            checkpoint=folder / "strain.pt",
+            minutes=(1.0 - _TRACKING_SHARE) * options.minutes,
+            batch=4,
+            lines=48,
+            depths=160,
+        )
+    )
+    held_out = train_strain.held_out(folder / "measured", 16)
+    network, metadata = join(folder / "tracking.pt", folder / "strain.pt", held_out)
+    export(network, folder / "cnn2.onnx", metadata)
+    export_stages(network, folder / "cnn2.onnx", metadata)
+    print(f"{folder / 'cnn2.onnx'}: {metadata}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""What stage 2 is trained on: crops of measurements, and the errors that count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rtelasto_engines.network.cnn2 import StrainFromMotion
+from rtelasto_engines.network.tracking import SHARP_WINDOW
+from rtelasto_engines.training.measured import as_measurement
+
+# Residual displacements beyond what the front end's lags reach cannot be learned, only feared.
+_MAX_DISPLACEMENT, _MAX_LATERAL = 13.0, 1.8
+_PERCENT = 100.0
+# Beyond so much true strain (percent) a pixel counts less: it stands in a slip plane, whose jump counts.
+_SLIP_STRAIN = 5.0
+# Depths of 8 samples over which strain shall be the change of the displacement: about 1, 3 and 10 mm.
+_CONSISTENT = (7, 19, 65)
+# Where no motion can be seen the standard deviation to give, in percent strain.
+_UNSEEN_STD = 1.0
+_MOST_AVERAGED, _AVERAGED_SHARE = 40.0, 0.35
+_SIGNED = ("displacement", "true_displacement", "true_strain")
+
+
+class MeasuredBatches:
+    """Draws crops of measured files, augmented as far as their truth allows.
+
+    A straight line added to the displacement, either sign, both mirrors; and in a third of the crops what
+    the average over 2 to 40 pairs would be: the error of the measurement is smaller by the root of
+    their number, and its precision is theirs together.
+
+    Parameters
+    ----------
+    paths
+        Files written by :mod:`rtelasto_engines.training.measured`.
+    lines, depths
+        Size of a crop.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, batch: int, lines: int, depths: int, seed: int
+    ) -> None:
+        self._batch, self._lines, self._depths = batch, lines, depths
+        self._rng = np.random.default_rng(seed)
+        self._files: list[dict[str, np.ndarray]] = []
+        self._seen: set[Path] = set()
+        self.add(paths)
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """Also draw from these files, as far as they are new and large enough."""
+        for path in paths:
+            if path in self._seen:
+                continue
+            self._seen.add(path)
+            images = load(path)
+            n_lines, n_depths = images["displacement"].shape
+            if n_lines >= self._lines and n_depths >= self._depths:
+                self._files.append(images)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def draw(self) -> dict[str, Tensor]:
+        """Images (batch, lines, depths), ``features`` (batch, 3, lines, depths)."""
+        crops = [self._crop() for _ in range(self._batch)]
+        return {name: torch.from_numpy(np.stack([c[name] for c in crops])) for name in crops[0]}
+
+    def _crop(self) -> dict[str, np.ndarray]:
+        rng = self._rng
+        images = self._files[rng.integers(len(self._files))]
+        n_lines, n_depths = images["displacement"].shape
+        line, depth = (
+            int(rng.integers(0, n - m + 1))
+            for n, m in ((n_lines, self._lines), (n_depths, self._depths))
+        )
+        lines, depths = slice(line, line + self._lines), slice(depth, depth + self._depths)
+        out = {name: image[..., lines, depths].astype(np.float32) for name, image in images.items()}
+        if rng.random() < _AVERAGED_SHARE:
+            _average(out, np.exp(rng.uniform(0.0, np.log(_MOST_AVERAGED))))
+        # Either sign of all motion along depth; its mirror along depth changes the sign of u alone.
+        if rng.random() < 0.5:
+            for name in _SIGNED:
+                out[name] = -out[name]
+        if rng.random() < 0.5:
+            out = {name: image[..., ::-1] for name, image in out.items()}
+            for name in ("displacement", "true_displacement"):
+                out[name] = -out[name]
+        if rng.random() < 0.5:
+            out = {name: image[..., ::-1, :] for name, image in out.items()}
+            for name in ("lateral", "true_lateral"):
+                out[name] = -out[name]
+        slope, start = rng.normal(0.0, 0.001), rng.normal(0.0, 0.5)
+        line_up = (start + slope * 8.0 * (np.arange(self._depths) - self._depths / 2)).astype(
+            np.float32
+        )
+        out["displacement"] = out["displacement"] + line_up
+        out["true_displacement"] = out["true_displacement"] + line_up
+        unseen = np.isnan(out["true_displacement"])
+        out["true_strain"] = out["true_strain"] + np.where(unseen, 0.0, slope).astype(np.float32)
+        return {name: np.ascontiguousarray(image) for name, image in out.items()}
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays}
+
+
+def _average(images: dict[str, np.ndarray], pairs: float) -> None:
+    """What so many pairs of equal quality would measure together, in place."""
+    for name, true_name in (("displacement", "true_displacement"), ("lateral", "true_lateral")):
+        truth = _windowed(images[true_name])
+        error = images[name] - truth
+        # Pairs that fail together, as over noise alone, do not average.
+        kept = np.isfinite(error) & (np.abs(error) < 1.5)
+        images[name] = np.where(kept, truth + error / np.sqrt(pairs), images[name]).astype(
+            np.float32
+        )
+    images["precision"] = (images["precision"] * pairs).astype(np.float32)
+
+
+def _windowed(truth: np.ndarray) -> np.ndarray:
+    """Mean of the truth over the window of a measurement."""
+    known = np.isfinite(truth)
+    both = torch.from_numpy(np.stack([np.where(known, truth, 0.0), known]).astype(np.float32))
+    lines, depths = SHARP_WINDOW
+    total = F.avg_pool2d(both, SHARP_WINDOW, 1, (lines // 2, depths // 2)).numpy()
+    return np.where(known, total[0] / np.maximum(total[1], 1e-6), np.nan)
+
+
+def loss_terms(model: StrainFromMotion, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Mean errors: displacement, strain, its steps, its consistency, certainty, and the lateral ones.
+
+    Strain errors are in percent, weighed by 1 / (0.3 % + the crop's own level), so that a pair at 0.1 %
+    counts like one at 2 %, and up to four times as much where the true strain changes. ``steps``
+    compares differences of neighbouring pixels, which a smoothed edge gets wrong; ``consistency`` the
+    strain over 1, 3 and 10 mm with the change of the displacement, which an erased layer or an inverted
+    slip gets wrong. ``certainty`` is the likelihood of a Gaussian whose mean is not moved by it.
+    """
+    result = model(as_measurement(batch))
+    strain, std = result.strain[:, 0] * _PERCENT, result.std[:, 0] * _PERCENT
+    seen = batch["true_displacement"].abs() < _MAX_DISPLACEMENT
+    unseen = torch.isnan(batch["true_displacement"]) & torch.isfinite(batch["true_strain"])
+    valid = (seen & torch.isfinite(batch["true_strain"])) | unseen
+    true_strain = _where(valid, batch["true_strain"]) * _PERCENT
+    true_displacement = _where(seen, batch["true_displacement"])
+    count = valid.sum().clamp(min=1)
+    level = true_strain.abs().clamp(max=_SLIP_STRAIN).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
+    level = level.reshape(-1, 1, 1)
+    even = valid / (0.3 + level) / (1.0 + true_strain.abs() / _SLIP_STRAIN)
+    weight = even * (1.0 + 3.0 * edges(true_strain, level))
+    error = strain - true_strain
+    steps = [
+        ((error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:] * valid[..., :-1]).sum(),
+        ((error[:, 1:] - error[:, :-1]).abs() * weight[:, 1:] * valid[:, :-1]).sum(),
+    ]
+    terms = {
+        "displacement": (_bounded(result.displacement[:, 0] - true_displacement) * seen).sum()
+        / seen.sum().clamp(min=1),
+        "strain": (error.abs() * weight).sum() / count,
+        "steps": (steps[0] + steps[1]) / count,
+        "consistency": _consistency(error, valid, 0.3 + level),
+        "certainty": _certainty(error.detach(), std, seen, unseen),
+    }
+    terms.update(_lateral_terms(result.lateral[:, 0], result.lateral_strain[:, 0], batch, seen))
+    return terms
+
+
+def _lateral_terms(
+    lateral: Tensor, stretch: Tensor, batch: dict[str, Tensor], seen: Tensor
+) -> dict[str, Tensor]:
+    known = seen & (batch["true_lateral"].abs() < _MAX_LATERAL)
+    known = known & torch.isfinite(batch["true_lateral_strain"])
+    count = known.sum().clamp(min=1)
+    true_stretch = _where(known, batch["true_lateral_strain"]) * _PERCENT
+    level = true_stretch.abs().clamp(max=_SLIP_STRAIN).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+    weight = known / (0.3 + level.reshape(-1, 1, 1)) / (1.0 + true_stretch.abs() / _SLIP_STRAIN)
+    error = lateral - _where(known, batch["true_lateral"])
+    return {
+        "lateral": (_bounded(error) * known).sum() / count,
+        "lateral_strain": ((_PERCENT * stretch - true_stretch).abs() * weight).sum() / count,
+    }
+
+
+def _consistency(error: Tensor, valid: Tensor, level: Tensor) -> Tensor:
+    """Error of the strain summed over several lengths, over what an even error of the level would be."""
+    both = torch.stack([error * valid, valid.to(error.dtype)], 1)
+    total = error.new_zeros(())
+    for points in _CONSISTENT:
+        if points > error.shape[-1]:
+            continue
+        mean = F.avg_pool2d(both, (1, points), stride=(1, 2))
+        whole = mean[:, 1] > 0.999
+        total = total + (mean[:, 0].abs() * whole / level).sum() / whole.sum().clamp(min=1)
+    return total
+
+
+def _certainty(error: Tensor, std: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
+    # Errors beyond a slip's count like one: their size says nothing about the others.
+    square = error.abs().clamp(max=_SLIP_STRAIN) ** 2
+    likelihood = torch.log(std) + 0.5 * square / (std * std)
+    wide = (torch.log(std) - float(np.log(_UNSEEN_STD))) ** 2
+    return (_where(seen, likelihood).sum() + _where(unseen, wide).sum()) / (
+        (seen | unseen).sum().clamp(min=1)
+    )
+
+
+def edges(strain: Tensor, level: Tensor) -> Tensor:
+    """0 where the true strain is even, 1 where it spans half of its level within a window of an edge's size.
+
+    Most of a tissue is even: left to the mean error a network learns to be calm there, and blurs the
+    edges for it. The window is 5 lines × 9 inner depths (72 samples).
+    """
+    high, low = (F.max_pool2d(x, (5, 9), 1, (2, 4)) for x in (strain, -strain))
+    return ((high + low) / (0.5 * level + 0.05)).clamp(max=1.0)
+
+
+def total_loss(terms: dict[str, Tensor]) -> Tensor:
+    return (
+        4.0 * terms["displacement"]
+        + 3.0 * terms["strain"]
+        + 1.0 * terms["steps"]
+        + 2.0 * terms["consistency"]
+        + 0.1 * terms["certainty"]
+        + 2.0 * terms["lateral"]
+        + 0.5 * terms["lateral_strain"]
+    )
+
+
+@torch.no_grad()
+def validate(model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
+    """Medians over files of root-mean-square errors, and the share of pixels within one and two σ."""
+    rows = []
+    for images in files:
+        batch = {
+            name: torch.from_numpy(image.astype(np.float32))[None] for name, image in images.items()
+        }
+        result = model(as_measurement(batch))
+        seen = (batch["true_displacement"].abs() < _MAX_DISPLACEMENT) & torch.isfinite(
+            batch["true_strain"]
+        )
+        aside = seen & (batch["true_lateral"].abs() < _MAX_LATERAL)
+        error = _PERCENT * (result.strain[:, 0] - batch["true_strain"])[seen]
+        ratio = error.abs() / (_PERCENT * result.std[:, 0][seen])
+        moved = (result.displacement[:, 0] - batch["true_displacement"])[seen]
+        lateral = (result.lateral[:, 0] - batch["true_lateral"])[aside]
+        within = [(ratio < k).float().mean() for k in (1.0, 2.0)]
+        squares = [moved.square().mean().sqrt(), error.square().mean().sqrt()]
+        rows.append([*squares, lateral.square().mean().sqrt(), *within])
+    names = (
+        "displacement_rmse",
+        "strain_rmse_percent",
+        "lateral_rmse_lines",
+        "within_1",
+        "within_2",
+    )
+    middle = np.nanmedian(np.array(rows, float), axis=0)
+    return dict(zip(names, map(float, middle), strict=True))
+
+
+def _where(known: Tensor, values: Tensor) -> Tensor:
+    return torch.where(known, values, torch.zeros_like(values))
+
+
+def _bounded(error: Tensor) -> Tensor:
+    # A wrong track by a wavelength is one error, not sixty: beyond a sample the cost grows slowly.
+    size = error.abs()
+    return torch.where(size < 1.0, size, 1.0 + torch.log(size.clamp(min=1.0)))
