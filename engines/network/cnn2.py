@@ -59,7 +59,7 @@ class StrainFromMotion(nn.Module):
         self.calm = WeightedFits(CALM_WINDOWS, 2 * _INNER_STEP)
         self.across = WeightedFits(ACROSS_WINDOWS, 4.0)
         self.enter_fine = nn.Conv2d(2 * fine + 4, width, 4, stride=2)
-        self.enter_calm = _conv(2 * calm + 3, width)
+        self.enter_calm = _conv(2 * calm + 2, width)
         self.down2 = _conv(width, 48, stride=2)
         self.enter_across = nn.Conv2d(2 * across + 1, 48, 1)
         self.mid2 = _conv(48, 48)
@@ -70,13 +70,14 @@ class StrainFromMotion(nn.Module):
         self.join3 = _conv(48, 48)
         self.up2 = nn.Conv2d(48, width, 1)
         self.join2 = _conv(width, width)
-        self.leave = _conv(width, width)
-        n = fine + calm
-        self.weights = nn.Conv2d(width, 4 * (2 * n + 3), 1)
+        # Scores of the fits and a correction, for each of the four pixels of the finer grid.
+        self.weights = nn.Conv2d(width, 4 * (fine + calm + 1), 1)
+        # Of the displacement the longest fit says nothing; the measurement itself has a score, too.
+        self.moved = nn.Conv2d(width, calm + 2, 1)
         self.certainty = nn.Conv2d(width, 1, 1)
         self.lateral = nn.Conv2d(48, 2 * across + 2, 1)
         # Training starts from even weights of the classical fits, not from noise on top of them.
-        for head in (self.weights, self.certainty, self.lateral):
+        for head in (self.weights, self.moved, self.certainty, self.lateral):
             for parameter in head.parameters():
                 nn.init.zeros_(parameter)
 
@@ -103,7 +104,6 @@ class StrainFromMotion(nn.Module):
             [
                 calm_slopes / _STRAIN_UNIT,
                 4.0 * (calm_values - half),
-                0.2 * half,
                 0.3 * torch.log(half_weight),
                 refine(quarter, (2, 2), half.shape[-2:]),
             ],
@@ -122,18 +122,18 @@ class StrainFromMotion(nn.Module):
         x2 = x2 + F.relu(self.join3(x2))
         x1 = x1 + _upsample(self.up2(x2), x1)
         x1 = x1 + F.relu(self.join2(x1))
-        x1 = x1 + F.relu(self.leave(x1))
 
-        up = refine(torch.cat([calm_slopes, calm_values, self.certainty(x1)], 1), (2, 2), shape)
         n_calm, n = len(CALM_WINDOWS), len(FINE_WINDOWS) + len(CALM_WINDOWS)
-        slopes = torch.cat([fine_slopes, up[:, :n_calm]], 1)
-        apart = torch.cat([fine_apart, up[:, n_calm : 2 * n_calm] - displacement], 1)
+        held = torch.cat([calm_slopes, calm_values[:, :-1], self.moved(x1), self.certainty(x1)], 1)
+        up = refine(held, (2, 2), shape)
         heads = F.pixel_shuffle(self.weights(x1), 2)[..., : shape[0], : shape[1]]
-        strain = _weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n : n + 1]
-        # One more score than windows: what was measured at the pixel itself, which is apart by nothing.
-        scores = torch.exp(heads[:, n + 1 : 2 * n + 2].clamp(-20.0, 20.0))
-        moved = displacement + heads[:, -1:]
-        moved = moved + (scores[:, :n] * apart).sum(1, keepdim=True) / scores.sum(1, keepdim=True)
+        slopes = torch.cat([fine_slopes, up[:, :n_calm]], 1)
+        strain = _weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n:]
+        apart = torch.cat([fine_apart[:, -1:], up[:, n_calm : 2 * n_calm - 1] - displacement], 1)
+        # The last score is that of the measurement, which is apart from itself by nothing.
+        scores = torch.exp(up[:, 2 * n_calm - 1 : -2].clamp(-20.0, 20.0))
+        moved = (scores[:, :-1] * apart).sum(1, keepdim=True) / scores.sum(1, keepdim=True)
+        moved = displacement + moved + up[:, -2:-1]
         std = _STRAIN_UNIT * torch.exp((up[:, -1:] - 1.0).clamp(*_LOG_STD))
 
         n_across = len(ACROSS_WINDOWS)
