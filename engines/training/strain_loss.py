@@ -139,7 +139,7 @@ def loss_terms(model: StrainFromMotion, batch: dict[str, Tensor]) -> dict[str, T
     counts like one at 2 %, and up to four times as much where the true strain changes. ``steps``
     compares differences of neighbouring pixels, which a smoothed edge gets wrong; ``consistency`` the
     strain over 1, 3 and 10 mm with the change of the displacement, which an erased layer or an inverted
-    slip gets wrong. ``certainty`` is the likelihood of a Gaussian whose mean is not moved by it.
+    slip gets wrong. ``certainty`` is a likelihood of the errors that does not move the estimate itself.
     """
     result = model(as_measurement(batch))
     strain, std = result.strain[:, 0] * _PERCENT, result.std[:, 0] * _PERCENT
@@ -200,10 +200,13 @@ def _consistency(error: Tensor, valid: Tensor, level: Tensor) -> Tensor:
 
 
 def _certainty(error: Tensor, std: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
-    # Errors beyond a slip's count like one: their size says nothing about the others.
-    square = error.abs().clamp(max=_SLIP_STRAIN) ** 2
-    likelihood = torch.log(std) + 0.5 * square / (std * std)
-    wide = (torch.log(std) - float(np.log(_UNSEEN_STD))) ** 2
+    """Likelihood of a Student's t of four degrees of freedom, up to a constant, where motion is seen.
+
+    That of a Gaussian has no bound on what one error of many standard deviations asks for: such pixels
+    then decide on every step.
+    """
+    likelihood = torch.log(std) + 2.5 * torch.log1p(0.25 * (error / std) ** 2)
+    wide = (torch.log(std) - float(np.log(_UNSEEN_STD))).abs()
     return (_where(seen, likelihood).sum() + _where(unseen, wide).sum()) / (
         (seen | unseen).sum().clamp(min=1)
     )
