@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, uniform_filter
 
-from rtelasto.compose import compose
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import Float32Image, FramePair, Grid, RfFrame, StretchedPair
-from rtelasto.protocols import StrainEngine
+from rtelasto.frames.rf import Float32Image, FramePair, Grid, RfFrame
+from rtelasto.frames.strain import StrainEngine, StretchedPair, compose
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
@@ -83,7 +82,7 @@ class Estimator:
 
     def run_engine(self, pre: Float32Image, post: Float32Image) -> None:
         """The engine alone, on frames that are taken for a stretched pair."""
-        from rtelasto.domain import Elongation
+        from rtelasto.frames.strain import Elongation
 
         grid = Grid(*pre.shape, SAMPLE_M, FORMAT.line_pitch_m)
         self.engine.estimate(StretchedPair(pre, post, grid, Elongation(), 6.4))

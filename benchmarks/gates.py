@@ -35,9 +35,9 @@ from benchmarks.lateral_correlation import LateralCorrelation
 from rtelasto.accuracy.compare import Competitor, Score, compare
 from rtelasto.accuracy.recordings import score_recording
 from rtelasto.accuracy.tissues import FIRST_SEED, HeldOutPair, held_out_pairs
-from rtelasto.domain import FramePair, RfFrame
 from rtelasto.errors import RtelastoError
-from rtelasto.registry import model_path, open_engine
+from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.pipeline.engines import model_path, open_engine
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from benchmarks.gate_images import Estimate
-from rtelasto.domain import Float32Image, FramePair
+from rtelasto.frames.rf import Float32Image, FramePair
 
 _WINDOW = (7, 96)  # lines × samples
 _LAGS = (-1.0, -0.5, 0.0, 0.5, 1.0)

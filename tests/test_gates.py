@@ -27,8 +27,8 @@ from benchmarks.gate_images import (
 )
 from benchmarks.lateral_correlation import LateralCorrelation
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.domain import FramePair, Grid, RfFrame
-from rtelasto.registry import open_engine
+from rtelasto.frames.rf import FramePair, Grid, RfFrame
+from rtelasto.pipeline.engines import open_engine
 from rtelasto_engines.simulate.motion import DisplacementField
 from rtelasto_engines.simulate.sliding import layered_field, sinusoidal_strain, with_slip
 

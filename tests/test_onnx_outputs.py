@@ -11,8 +11,9 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
 
 from rtelasto.cpu.engine import OnnxEngine  # noqa: E402
-from rtelasto.domain import Elongation, Grid, StretchedPair  # noqa: E402
 from rtelasto.errors import RtelastoError  # noqa: E402
+from rtelasto.frames.rf import Grid  # noqa: E402
+from rtelasto.frames.strain import Elongation, StretchedPair  # noqa: E402
 
 MORE = ("lateral_displacement", "lateral_strain", "strain_std")
 

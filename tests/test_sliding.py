@@ -12,7 +12,7 @@ pytest.importorskip("numba", reason="the simulator needs numba")
 
 from scipy.signal import hilbert
 
-from rtelasto.domain import Grid
+from rtelasto.frames.rf import Grid
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.echo import Scatterers

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import Acoustics, pulse_tables
 from rtelasto_engines.simulate.echo import Scatterers
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from rtelasto.domain import RfFormat
+from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.fem import TissueMotion, solve
 from rtelasto_engines.simulate.ideal import random_field
 from rtelasto_engines.simulate.motion import DisplacementField
