@@ -14,6 +14,7 @@ from scipy.ndimage import map_coordinates, uniform_filter
 
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import Float32Image, FramePair, Grid, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainEngine, StretchedPair, compose
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.acoustics import Acoustics
@@ -111,7 +112,10 @@ def simulated(
 
 
 def frames_of(pair: SimulatedPair) -> FramePair:
-    return FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+    return FramePair(
+        RfFrame(pair.pre, pair.format, FrameStamp(0)),
+        RfFrame(pair.post, pair.format, FrameStamp(1)),
+    )
 
 
 def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
@@ -226,7 +230,9 @@ def noise_strain(estimator: Estimator) -> float:
     rng = np.random.default_rng(SEED)
     frames = 1000.0 * rng.standard_normal((2, FORMAT.n_lines, FORMAT.n_samples))
     estimate = estimator(
-        FramePair(*(RfFrame(f.astype(np.float32), FORMAT, k) for k, f in enumerate(frames)))
+        FramePair(
+            *(RfFrame(f.astype(np.float32), FORMAT, FrameStamp(k)) for k, f in enumerate(frames))
+        )
     )
     return float(estimate.axial_strain[8:-8, 24:-24].std())
 

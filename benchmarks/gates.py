@@ -37,6 +37,7 @@ from rtelasto.accuracy.recordings import score_recording
 from rtelasto.accuracy.tissues import FIRST_SEED, HeldOutPair, held_out_pairs
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.engines import model_path, open_engine
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
@@ -49,7 +50,10 @@ _NOISY_SEED = FIRST_SEED + 800_000
 
 
 def frames_of(pair: SimulatedPair) -> FramePair:
-    return FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+    return FramePair(
+        RfFrame(pair.pre, pair.format, FrameStamp(0)),
+        RfFrame(pair.post, pair.format, FrameStamp(1)),
+    )
 
 
 def _median(scores: Sequence[Score], name: str) -> float:

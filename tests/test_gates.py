@@ -28,6 +28,7 @@ from benchmarks.gate_images import (
 from benchmarks.lateral_correlation import LateralCorrelation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, Grid, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.engines import open_engine
 from rtelasto_engines.simulate.motion import DisplacementField
 from rtelasto_engines.simulate.sliding import layered_field, sinusoidal_strain, with_slip
@@ -78,7 +79,9 @@ def test_the_slip_integral_is_one_for_the_truth_and_nothing_for_an_erased_slip()
 
 
 def test_consistency_is_nothing_for_the_truth_and_a_slip_s_jump_where_strain_misses_it() -> None:
-    pair = FramePair(*(RfFrame(np.ones((64, 2608), np.int16), FORMAT, k) for k in range(2)))
+    pair = FramePair(
+        *(RfFrame(np.ones((64, 2608), np.int16), FORMAT, FrameStamp(k)) for k in range(2))
+    )
     truth = oracle(even())(pair)
     assert inconsistency(truth) < 0.02
     u = truth.axial_displacement_m.copy()
@@ -95,7 +98,7 @@ def test_the_classical_engine_passes_through_every_single_pair() -> None:
 
 
 def test_a_frame_warped_by_a_known_motion_is_tracked_by_it() -> None:
-    frame = RfFrame(simulated(even(0.0), "focused").pre, FORMAT, 0)
+    frame = RfFrame(simulated(even(0.0), "focused").pre, FORMAT, FrameStamp(0))
     estimate = Estimator(open_engine("ncc"))(warped(frame, even(-0.004)))
     assert np.median(estimate.axial_strain) == pytest.approx(-0.004, abs=1e-4)
 
@@ -103,7 +106,10 @@ def test_a_frame_warped_by_a_known_motion_is_tracked_by_it() -> None:
 def test_plain_correlation_finds_a_sideways_motion() -> None:
     field = even(-0.003).plus_affine(lateral_slope=0.02)
     pair = simulated(field, "focused", snr_db=40.0)
-    frames = FramePair(RfFrame(pair.pre, pair.format, 0), RfFrame(pair.post, pair.format, 1))
+    frames = FramePair(
+        RfFrame(pair.pre, pair.format, FrameStamp(0)),
+        RfFrame(pair.post, pair.format, FrameStamp(1)),
+    )
     estimate = Estimator(open_engine("ncc"))(frames)
     v, strain = LateralCorrelation()(frames, estimate)
     truth = pair.field.truth(estimate.grid)
