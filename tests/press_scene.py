@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.frames.rf import Grid
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.transport.strain_publisher import StrainPublisher
-from rtelasto.wire.message import pack_header, unpack_header
-from rtelasto.wire.strain import encode_strain
 
 GRID = Grid(64, 200, 1.5e-4, 4e-4, 1e-3)
 STIFFNESS = 2.5
@@ -70,26 +68,17 @@ def averaged(presses: int, *, age_s: float = 0.0) -> dict[str, float]:
 
 
 class ScenePublisher(StrainPublisher):
-    """Also publishes relative strain and what it is an average of.
-
-    This class is the only place that adds them to the message by hand: it can go where `StrainFrame`
-    carries ``relative_strain``, ``relative_strain_std`` and ``persistence``.
-    """
+    """Also publishes frames with an average over time."""
 
     def write_average(
         self, frame: StrainFrame, persistence: Mapping[str, float], std: float = 0.03
     ) -> None:
         """Publish a frame with its average over time; unknown where there were no presses yet."""
         known = persistence["presses"] > 0
-        relative = pattern() if known else np.full(GRID.shape, np.nan, np.float32)
-        spread = np.full(GRID.shape, std if known else np.nan, np.float32)
-        with self._lock:
-            seq, self._frames = self._frames, self._frames + 1
-            parts = encode_strain(
-                frame,
-                stream=self.stream,
-                seq=seq,
-                arrays={"relative_strain": (relative, "1"), "relative_strain_std": (spread, "1")},
+        self.write(
+            frame.replace(
+                relative_strain=pattern() if known else np.full(GRID.shape, np.nan, np.float32),
+                relative_strain_std=np.full(GRID.shape, std if known else np.nan, np.float32),
+                persistence=PersistenceState(**persistence),  # type: ignore[arg-type]
             )
-            header = dict(unpack_header(parts[1], "strain")) | {"persistence": dict(persistence)}
-            self._send([parts[0], pack_header(header), *parts[2:]], "published")
+        )

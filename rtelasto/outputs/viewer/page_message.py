@@ -12,12 +12,12 @@ import json
 import math
 from collections.abc import Mapping
 
+from rtelasto.frames.strain import StrainFrame
 from rtelasto.outputs.viewer.page_images import page_images, page_motion
 from rtelasto.telemetry.counters import losses
 from rtelasto.wire.strain import Status, StrainMessage
 
 _ALIGN = 8
-_PERSISTENCE = ("seconds", "frames", "presses", "age_s")
 
 
 def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
@@ -38,7 +38,7 @@ def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
         "strain_scale": strain_scale,
         "images": [[name, image.dtype.str] for name, image in images.items()],
         "motion": page_motion(message),
-        "persistence": _persistence(message),
+        "persistence": _persistence(frame),
         "quality": _number(frame.quality),
         "applied_strain": _number(frame.applied_strain),
         "engine": frame.engine,
@@ -79,20 +79,16 @@ def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: floa
     )
 
 
-def _persistence(message: StrainMessage) -> dict[str, float | None] | None:
+def _persistence(frame: StrainFrame) -> dict[str, float | None] | None:
     """What the average over time holds; None where the pipeline makes none."""
-    told = getattr(message.frame, "persistence", None)
-    if told is None:
-        told = message.header.get("persistence")
-    if told is None:
+    state = frame.persistence
+    if state is None:
         return None
-    read = told.get if isinstance(told, Mapping) else lambda name: getattr(told, name, None)
-    values = {name: read(name) for name in _PERSISTENCE}
     return {
-        name: _number(float(value))
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else None
-        for name, value in values.items()
+        "seconds": _number(state.seconds),
+        "frames": state.frames,
+        "presses": state.presses,
+        "age_s": _number(state.age_s),
     }
 
 
