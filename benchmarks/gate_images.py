@@ -138,7 +138,9 @@ def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
     assert lines.shape == post.shape
     return FramePair(
         dataclasses.replace(frame, samples=samples.astype(np.float32)),
-        dataclasses.replace(frame, samples=post.astype(np.float32), frame_id=frame.frame_id + 1),
+        dataclasses.replace(
+            frame, samples=post.astype(np.float32), stamp=FrameStamp(frame.frame_id + 1)
+        ),
     )
 
 
