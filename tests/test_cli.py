@@ -43,6 +43,7 @@ def refused(*arguments: str) -> str:
     return lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["run", "view", "record", "replay", "process", "simulate", "demo", "bench"]
 )
@@ -53,6 +54,7 @@ def test_every_command_shows_an_example(command: str) -> None:
     assert "Not a medical device" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -88,6 +88,7 @@ def test_without_a_gpu_every_entry_point_says_so_in_one_line(start) -> None:  # 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @without_gpu
 @pytest.mark.parametrize(
     "arguments",
@@ -106,6 +107,7 @@ def test_commands_without_a_gpu_end_in_one_line(arguments: tuple[str, ...]) -> N
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

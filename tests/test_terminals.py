@@ -50,7 +50,6 @@ for command in sys.argv[1].split(","):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_help_can_be_printed_in_a_code_page(encoding: str) -> None:
     """In one process, to be quick: each of them is the same as in its own."""
