@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, RubbishLimit
+from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, FloodLimit
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.rf import encode_rf
@@ -28,7 +28,7 @@ def test_good_sizes_always_pass_and_a_second_never_sees_more_than_its_share(
     events: list[tuple[float, str]], most: int
 ) -> None:
     clock = Clock()
-    limit = RubbishLimit(most, clock)
+    limit = FloodLimit(most, clock)
     limit.well_formed([b"", b"", bytes(8)])
     looked_into: list[float] = []
     for passed_s, event in events:
@@ -47,7 +47,7 @@ def test_good_sizes_always_pass_and_a_second_never_sees_more_than_its_share(
 
 
 def test_before_the_first_frame_everything_is_looked_into() -> None:
-    limit = RubbishLimit(1, Clock())
+    limit = FloodLimit(1, Clock())
     for _ in range(3):
         assert limit.admits([b"x"])
         limit.malformed()

@@ -1,4 +1,4 @@
-"""Who may connect to a bound socket: answers ZeroMQ's authentication requests from the key folder."""
+"""Decides who may connect to a bound socket: answers ZeroMQ's authentication requests from the key folder."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from zmq.auth import Authenticator
 from rtelasto.telemetry.logs import RateLimit, more
 from rtelasto.transport.keys import KeyFolder
 
-# ZeroMQ asks for a domain by name; that the socket has one is what makes it ask at all.
+# The ZAP domain of the sockets. ZeroMQ asks for authentication only where a socket has one.
 DOMAIN = "rtelasto"
 
 log = logging.getLogger(__name__)
 
 
 class AllowList:
-    """A thread that answers for every CURVE client of ``context`` whether it may enter.
+    """A thread that accepts or refuses every CURVE client of ``context``.
 
-    The protocol (ZAP, RFC 27) is pyzmq's `Authenticator`; its own thread needs asyncio, and on Windows
-    tornado, for what a loop does. The folder is read at each handshake, so a key that is put into it or
-    taken from it counts from the next connection on, without a restart.
+    pyzmq's `Authenticator` speaks the protocol (ZAP, RFC 27). Its own thread is not used: it needs asyncio,
+    and on Windows tornado, where a simple loop is enough. The folder is read at each handshake, so a key that
+    is added or removed takes effect with the next connection, without a restart.
 
     Parameters
     ----------
     context
-        Context of the sockets that are to be guarded; must be started before they bind.
+        Context of the sockets to guard. Create the list before they bind.
     keys
-        The folder that says who is allowed.
+        The folder with the keys of the clients that are allowed.
     on_answer
         Called on this thread with each answer.
     """
@@ -40,7 +40,7 @@ class AllowList:
     ) -> None:
         self._keys = keys
         self._on_answer = on_answer
-        self._told = RateLimit()
+        self._log_limit = RateLimit()
         self._authenticator = Authenticator(context)
         self._authenticator.configure_curve_callback(DOMAIN, self)
         try:
@@ -50,16 +50,16 @@ class AllowList:
             self._stopper = context.socket(zmq.PAIR)
             self._stopper.connect("inproc://allow-list")
         except BaseException:
-            # Whatever is open of them: no more files than a process may have, say.
+            # Close what is open: the process may have reached its limit of open files, for example.
             context.destroy(0)
             raise
         self._thread = threading.Thread(target=self._run, name="allow-list", daemon=True)
         self._thread.start()
 
     def callback(self, domain: str, client: bytes) -> bool:
-        """What pyzmq asks: whether the holder of the public key ``client`` may enter."""
+        """Return whether the holder of the public key ``client`` may connect; called by pyzmq."""
         allowed = self._keys.allows(client)
-        if not allowed and (held := self._told.take(client)) is not None:
+        if not allowed and (held := self._log_limit.take(client)) is not None:
             log.warning(
                 "refused the key %s, which is not in %s%s",
                 client.decode(),
@@ -71,7 +71,7 @@ class AllowList:
         return allowed
 
     def close(self) -> None:
-        """End the thread. Whoever connects after that is kept out. May be called twice."""
+        """End the thread. Clients that connect after that are refused. May be called twice."""
         if not self._stopper.closed:
             self._stopper.send(b"")
             self._thread.join()
@@ -88,18 +88,18 @@ class AllowList:
                     try:
                         self._answer(requests.recv_multipart())
                     except Exception:
-                        # Without an answer nobody gets in; without this thread, perhaps anybody.
+                        # Without an answer the client stays out; without this thread, it might get in.
                         log.exception("could not answer for a client")
         finally:
             self._authenticator.stop()
             self._stop.close(0)
 
     def _answer(self, request: list[bytes]) -> None:
-        # It is a coroutine for the sake of callbacks that are; ours is not, so that it ends at once.
+        # `handle_zap_message` is a coroutine because callbacks may be; ours is not, so it ends at once.
         answering = self._authenticator.handle_zap_message(request)
         try:
             answering.send(None)
         except StopIteration:
             return
         answering.close()
-        raise RuntimeError("the authenticator waits for something")
+        raise RuntimeError("the authenticator did not answer at once")

@@ -11,10 +11,9 @@ UNSHARED = ("ipc://", "inproc://")
 
 
 def host_of(endpoint: str) -> tuple[str, str]:
-    """Host and port of a tcp endpoint, as they stand in it, brackets of IPv6 taken off.
+    """Host and port of a tcp endpoint, as written in it, without the brackets of IPv6.
 
-    Of ``tcp://SOURCE;HOST:PORT`` it is the host that is connected to. Both are empty where ``endpoint``
-    is none of tcp.
+    For ``tcp://SOURCE;HOST:PORT`` it is the host to connect to. Both are empty for any other transport.
     """
     scheme, _, address = endpoint.partition("://")
     if scheme != "tcp":
@@ -24,10 +23,10 @@ def host_of(endpoint: str) -> tuple[str, str]:
 
 
 def is_local(endpoint: str) -> bool:
-    """True only where it is certain that no other machine can reach ``endpoint``, or be it.
+    """True only where ``endpoint`` is certainly on this machine and out of reach of any other.
 
-    That is ipc, inproc, and tcp with 127.0.0.0/8, ::1 or a ``localhost`` that stands for nothing else
-    here. Every other name, an interface's (``lo``, ``eth0``) included, may come to mean another address.
+    That is ipc, inproc, and tcp with 127.0.0.0/8, ::1 or a ``localhost`` that resolves to these only. Any
+    other name, including an interface's (``lo``, ``eth0``), may resolve to another address later.
     """
     if endpoint.startswith(UNSHARED):
         return True
@@ -36,7 +35,7 @@ def is_local(endpoint: str) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether ``host`` is a loopback address, or ``localhost`` and that stands for nothing else here."""
+    """Whether ``host`` is a loopback address, or ``localhost`` where that resolves to loopback only."""
     if host == "localhost":
         return _localhost_is_loopback()
     return _is_loopback_address(host)
@@ -51,7 +50,7 @@ def listen(what: str, host: str, port: int) -> socket.socket:
         If it cannot be bound; ``what`` names the server in the message.
     """
     try:
-        # An address may be of either family; a name may have several.
+        # An address may be IPv4 or IPv6; a name may have several addresses.
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -64,7 +63,7 @@ def listen(what: str, host: str, port: int) -> socket.socket:
 
 
 def in_url(host: str) -> str:
-    """``host`` as it stands before a port: an IPv6 address in brackets."""
+    """``host`` as written before a port: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -73,7 +72,7 @@ def _is_loopback_address(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    # Neither ::ffff:127.0.0.1 nor ::1%eth0, of which systems and Python versions think differently.
+    # Not ::ffff:127.0.0.1 or ::1%eth0: systems and Python versions treat these differently.
     return address.is_loopback if address.version == 4 else text == "::1"
 
 

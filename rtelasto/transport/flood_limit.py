@@ -1,8 +1,8 @@
-"""What bounds the work that rubbish makes: after so many malformed messages in a second only those that are
-as large as good ones are still looked into.
+"""Bounds the work that malformed messages cause: after a number of them in a second, only messages of the
+size of a good one are decoded.
 
-Rubbish comes out of the same socket as good frames, so that it cannot be shut out by its number alone. Good
-frames of one scan are equally large, and to compare a size costs a hundredth of reading a header.
+Malformed messages arrive at the same socket as good frames, so their number alone cannot decide which to
+drop. Good frames of one scan have the same size, and comparing a size costs a hundredth of reading a header.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Final
 MOST_MALFORMED_PER_S: Final = 1000
 
 
-class RubbishLimit:
-    """Which messages are worth looking into, given what came of those before.
+class FloodLimit:
+    """Decides which messages to decode, given how many of those before were malformed.
 
     Parameters
     ----------
     most_per_s
-        Malformed messages that are looked into within a second.
+        Malformed messages to decode within a second.
     clock
-        In s.
+        Returns the time in s.
 
     Notes
     -----
-    The first frame of another size, because the scan was changed, has to come early in one of the next
-    seconds. Before the first good one everything is looked into. Not for use from two threads at once.
+    A frame of a new size, after a change of the scan, passes only if it comes early in one of the next
+    seconds. Before the first good message, every message is decoded. Not for use from two threads at once.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class RubbishLimit:
         self._most_per_s = most_per_s
         self._clock = clock
         self._good_bytes: int | None = None
-        # How many there were in the second that began then.
+        # Malformed messages within the second that began at _begun_s.
         self._malformed = 0
         self._begun_s = -math.inf
 
     def admits(self, parts: Sequence[Sized]) -> bool:
-        """Whether to look into a message."""
+        """Whether to decode a message."""
         if self._malformed < self._most_per_s or self._good_bytes is None:
             return True
         if self._clock() >= self._begun_s + 1.0:
@@ -53,11 +53,11 @@ class RubbishLimit:
         return len(parts[-1]) == self._good_bytes
 
     def well_formed(self, parts: Sequence[Sized]) -> None:
-        """Take note of a frame that was good; its last part is the one whose size tells."""
+        """Record a well-formed frame by the size of its last part."""
         self._good_bytes = len(parts[-1])
 
     def malformed(self) -> None:
-        """Take note of a message that was not."""
+        """Count a malformed message."""
         now_s = self._clock()
         if now_s >= self._begun_s + 1.0:
             self._begun_s, self._malformed = now_s, 0

@@ -1,14 +1,14 @@
-"""A folder of CURVE keys: this machine's own pair, who may connect to it, and whom it connects to.
+"""A folder of CURVE keys: this machine's own pair, those of its clients, and those of its servers.
 
 ::
 
     FOLDER/own.key_secret     this machine's pair; never leaves it
-    FOLDER/own.key            its public half, to be carried to the others
+    FOLDER/own.key            its public half, to copy to the others
     FOLDER/clients/NAME.key   public keys of those who may connect to what this machine binds
     FOLDER/servers/HOST.key   public key of the machine HOST that this one connects to
 
-The files are ZeroMQ certificates (ZPL), as ``zmq.auth`` writes them. docs/security.md says what they
-protect against and what not.
+The files are ZeroMQ certificates (ZPL), as ``zmq.auth`` writes them. docs/security.md explains what they
+protect against and what they do not.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class KeyFolder:
         Raises
         ------
         RtelastoError
-            If there is none, it is damaged, or others than the owner can get at it.
+            If there is none, it is corrupt, or others than the owner can access it.
         """
         path = path.expanduser()
         own = path / "own.key_secret"
@@ -89,7 +89,7 @@ class KeyFolder:
         """Open ``path``, with a new pair if there is none in it."""
         path = path.expanduser()
         try:
-            # Before any key is in it: the files below are never reachable by others.
+            # Before any key is in it, so that the files below are never accessible to others.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (path / "own.key_secret").exists():
                 _check_permissions(path, 0)
@@ -103,10 +103,10 @@ class KeyFolder:
         return cls.open(path)
 
     def server_key(self, endpoint: str) -> bytes:
-        """The key that whoever is bound to ``endpoint`` must have.
+        """The key that the server bound to ``endpoint`` must have.
 
-        That in servers/HOST_PORT.key, else in servers/HOST.key. A machine that has neither must hold the
-        same own pair: this machine itself, or one that was given a copy of the folder.
+        It is the one in servers/HOST_PORT.key, else in servers/HOST.key. Without either file, the server
+        must hold the same own pair: it is this machine, or one with a copy of the folder.
         """
         host, port = host_of(endpoint)
         for name in (f"{host}_{port}", host):
@@ -119,7 +119,7 @@ class KeyFolder:
     def allows(self, client: bytes) -> bool:
         """Whether ``client`` (a public key in Z85) may connect: its own key, and those in clients/ now.
 
-        A file that cannot be trusted or read lets nobody in, and is logged.
+        A file that cannot be trusted or read allows no client, and is logged.
         """
         if client == self.public:
             return True
@@ -133,14 +133,14 @@ class KeyFolder:
         return False
 
     def allow(self, file: Path) -> Path:
-        """Let the holder of the public key in ``file`` connect; the file that now says so."""
+        """Let the holder of the public key in ``file`` connect; return the file that was written."""
         public = _public_only(file)
-        # Every machine's own key is called own.key: no name to tell them apart by.
+        # Every machine's own key is called own.key, so that name would not distinguish them.
         name = file.stem if file.stem != "own" else hashlib.sha256(public).hexdigest()[:12]
         return self._keep(CLIENTS, name, public)
 
     def trust(self, host: str, file: Path) -> Path:
-        """Expect the public key in ``file`` of ``host`` (or HOST:PORT); the file that now says so."""
+        """Expect ``host`` (or HOST:PORT) to hold the public key in ``file``; return the file written."""
         return self._keep(SERVERS, host.replace(":", "_"), _public_only(file))
 
     def _keep(self, folder: str, name: str, public: bytes) -> Path:
@@ -182,7 +182,7 @@ def _public_only(file: Path) -> bytes:
 
 
 def _read(file: Path) -> tuple[bytes, bytes | None]:
-    """Public and, where there is one, secret key in ``file``, each checked to be one."""
+    """Public and, where there is one, secret key in ``file``, both validated."""
     try:
         size = file.stat().st_size
         if size > _LARGEST_FILE_BYTES:
@@ -201,13 +201,17 @@ def _read(file: Path) -> tuple[bytes, bytes | None]:
 def _is_key(key: bytes) -> bool:
     try:
         return len(z85.decode(key)) == _KEY_BYTES and z85.encode(z85.decode(key)) == key
-    except (ValueError, KeyError, struct.error):  # no multiple of 5, no such character, above 2**32
+    except (
+        ValueError,
+        KeyError,
+        struct.error,
+    ):  # wrong length, a character outside Z85, above 2**32
         return False
 
 
 def _check_permissions(path: Path, others_may: int) -> None:
     """Raise RtelastoError unless this user owns ``path`` and group and others have no rights on it
-    beyond ``others_may``. Windows has no such bits: there nothing is checked."""
+    beyond ``others_may``. Windows has no such bits, so nothing is checked there."""
     if os.name == "nt":
         return
     try:

@@ -1,4 +1,4 @@
-"""Receivers: RF frames for the pipeline, and strain frames for whoever shows or keeps them."""
+"""Receivers: RF frames for the pipeline, and strain frames for viewers and recorders."""
 
 from __future__ import annotations
 
@@ -20,64 +20,64 @@ from rtelasto.wire.strain import Status, StrainMessage, decode_status, decode_st
 
 
 class _Receiver(Closing, Generic[Item]):
-    """What the receivers share: items until closed."""
+    """Base of the receivers: yields items until it is closed."""
 
     counters: Counters
     _subscription: Subscription[Item]
 
     @property
     def endpoint(self) -> str:
-        """Where it connects to."""
+        """The endpoint that it connects to."""
         return self._subscription.endpoint
 
     @property
     def queued(self) -> int:
-        """Items that wait to be got."""
+        """Number of items that wait for `get`."""
         return self._subscription.queued
 
     def get(self, timeout_s: float | None = None) -> Item | None:
-        """The next item; None if none came within ``timeout_s`` or the receiver was closed."""
+        """Return the next item, or None if none came within ``timeout_s`` or the receiver was closed."""
         return self._subscription.get(timeout_s)
 
     def __iter__(self) -> Iterator[Item]:
-        """Items as they come, until `close`."""
+        """Yield items as they arrive, until `close`."""
         return iter(self._subscription)
 
     def close(self) -> None:
-        """Disconnect and end whoever waits for an item; from any thread, more than once."""
+        """Disconnect and end every wait for an item; may be called from any thread, more than once."""
         self._subscription.stop()
 
 
 class Receiver(_Receiver[ScannerFrame]):
-    """Frames from a sender, in acquisition order: RF lines, IQ pixels or channel data, as they came.
+    """Frames from a sender, in acquisition order: RF lines, IQ pixels or channel data, as received.
 
-    A sender may come later, pause, restart, change its format or send rubbish: none of it ends the
-    receiver, all of it is counted.
+    A sender may start later, pause, restart, change its format or send malformed messages. None of this
+    ends the receiver, and all of it is counted.
 
     Parameters
     ----------
     endpoint
         Where the sender is bound.
     policy
-        "latest" drops the oldest frame when the pipeline is behind (counted as ``overflow``), for
-        live use; "every" keeps all and holds the sender's queue up instead.
+        "latest", for live use, drops the oldest frame when the pipeline is behind (counted as
+        ``overflow``); "every" keeps all frames and lets the sender's queue fill instead.
     queue_frames
         Frames kept for the pipeline: by default 2 for "latest" (one pair), 64 for "every". With a
         fixed lag of N frames, N + 1 let a pipeline that is behind still find pairs.
     receive_hwm
-        Messages kept by ZeroMQ before the sender's queue fills. Room for fewer makes its thread stop and
-        start over for every few messages, which is what a flood of small ones would mostly cost.
+        Messages kept by ZeroMQ before the sender's queue fills. With fewer, its thread stops and restarts
+        for every few messages, which would be the main cost of a flood of small ones.
     max_message_bytes
-        A sender of more than this in one part is disconnected.
+        A sender of a larger part is disconnected.
     counters
         Where to count; by default its own.
     keys
         Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
     position
-        Where another receiver of the same sender had come to: this one goes on from there.
+        The last position of another receiver of the same sender; this one continues from there.
     deliver
         Called on the receiving thread with each frame, in place of the queue; it must not block. `get`
-        then hands out nothing, and `check` says whether the thread is well.
+        then returns nothing, and `check` raises if the thread has failed.
 
     Notes
     -----
@@ -120,8 +120,8 @@ class Receiver(_Receiver[ScannerFrame]):
 
     def _accept(self, parts: list[zmq.Frame]) -> ScannerFrame | None:
         message = decode_rf(parts, received_ns=monotonic_ns())
-        # One step for whoever goes on after this process died: a message is either counted, with what
-        # was missing before it, and the position is after it, or it has never been here.
+        # One step, for the process that continues after this one died: either a message is counted, with
+        # what was missing before it, and the position is after it, or it leaves no trace.
         with self.counters.together():
             self.counters.add("received")
             accepted = self._sequence.accept(message.stream, message.seq, message.frame_id)
@@ -134,7 +134,7 @@ class StrainReceiver(_Receiver[StrainMessage]):
     """Strain frames from a pipeline; ``status`` is the newest status message, or None.
 
     Parameters as for `Receiver`. Counters: ``received``, ``statuses``, those of `SequenceCheck`
-    (without ``gaps``: ``lost_on_wire`` says what was lost) and those of `Subscription`.
+    (without ``gaps``: ``lost_on_wire`` counts what was lost) and those of `Subscription`.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class StrainReceiver(_Receiver[StrainMessage]):
             self.counters.add("statuses")
             return None
         message = decode_strain(parts)
-        # Pairs may share or skip frames, so only the pipeline's own count says what is missing.
+        # Pairs may share or skip frames, so only the pipeline's own count shows what is missing.
         accepted = self._sequence.accept(message.stream, message.seq, message.seq)
         self.counters.add("received")
         return message if accepted else None

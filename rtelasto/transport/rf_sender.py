@@ -1,4 +1,4 @@
-"""Sends RF frames as a scanner does: for replays, tests, and Python programs that have RF lines."""
+"""Sends RF frames as a scanner does: for replays, tests, and Python programs with RF lines."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class RfSender(Closing):
     Parameters
     ----------
     endpoint
-        Where to bind; with port 0 a free port is taken and `endpoint` says which.
+        Where to bind. Port 0 takes a free port; `endpoint` then holds it.
     clock
-        What ``acquired_ns`` is read from, see docs/wire.md. "monotonic" lets a receiver on the same
-        machine tell how old a frame is.
+        The clock of ``acquired_ns``, see docs/wire.md. With "monotonic", a receiver on the same machine
+        can compute the age of a frame.
     send_hwm
-        Frames kept for a subscriber that does not keep up; what exceeds them is lost to it.
+        Frames kept for a subscriber that does not keep up; it loses the frames beyond them.
     linger_s
-        How long closing waits for frames still to be sent.
+        How long closing waits for frames that are still to be sent.
     keys
         Key folder (`rtelasto.transport.keys`); without one ``endpoint`` must be on this machine.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is taken, is none, or open to other machines without keys.
+        If ``endpoint`` is in use, is invalid, or is open to other machines without keys.
 
     Notes
     -----
-    Counters: ``sent``, ``unheard`` (those of them that nobody subscribed to); with keys
+    Counters: ``sent``, ``unheard`` (frames sent while there was no subscriber); with keys
     ``clients_allowed`` and ``clients_refused``.
     """
 
@@ -91,13 +91,13 @@ class RfSender(Closing):
         frame_id
             Acquisition count; by default one more than the last.
         acquired_ns
-            When it was acquired, on ``clock``; by default now, which only the clocks "monotonic"
-            and "unix" can tell.
+            When it was acquired, on ``clock``; by default now, which is available only for the clocks
+            "monotonic" and "unix".
 
         Raises
         ------
         RtelastoError
-            If the samples are not what ``scanner_format`` says.
+            If the samples do not match ``scanner_format``.
         """
         if frame_id is None:
             frame_id = self._next_frame_id
@@ -117,9 +117,9 @@ class RfSender(Closing):
         self._next_frame_id = frame_id + 1
 
     def wait_for_subscriber(self, timeout_s: float) -> bool:
-        """True once somebody subscribes to RF, False if nobody has after ``timeout_s``."""
+        """Wait for a subscriber to RF; False if there is none after ``timeout_s``."""
         return self._socket.subscribed(TOPIC_RF, timeout_s)
 
     def close(self) -> None:
-        """Send what is left and unbind. May be called twice."""
+        """Send the remaining frames and unbind. May be called twice."""
         self._socket.close()

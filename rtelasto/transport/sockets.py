@@ -1,7 +1,7 @@
-"""The sockets of rtelasto and their options: the only place where one is opened.
+"""The sockets of rtelasto and their options. No other module opens one.
 
-Everything that decides who may connect, how soon a dead peer is noticed and how much may pile up is
-set here.
+The options set here decide who may connect, how soon a dead peer is detected and how many messages may
+be queued.
 """
 
 from __future__ import annotations
@@ -20,39 +20,40 @@ from rtelasto.transport.endpoints import UNSHARED, host_of, is_local
 from rtelasto.transport.keys import KeyFolder
 from rtelasto.wire.message import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
 
-# A machine from which nothing has come for KEEPALIVE_IDLE_S is asked, once, whether it is there; if it has
-# not answered KEEPALIVE_INTERVAL_S later, the connection is made anew. TCP asks, not ZeroMQ: its heartbeats
-# end the whole process (libzmq 4.3.5: "Assertion failed: !_io_error", "_input_stopped") when a connection is
-# lost while its queue is full, which is what a process that was stopped for a while wakes up to (libzmq
-# issues 3937, 4364 and 4767).
+# A machine that has sent nothing for KEEPALIVE_IDLE_S gets one keep-alive probe; if it does not answer within
+# KEEPALIVE_INTERVAL_S, the connection is opened again. TCP sends the probe, not ZeroMQ: ZeroMQ's heartbeats
+# abort the whole process (libzmq 4.3.5: "Assertion failed: !_io_error", "_input_stopped") when a connection
+# is lost while its queue is full, as after a process was stopped for a while (libzmq issues 3937, 4364 and
+# 4767).
 KEEPALIVE_IDLE_S = 1
 KEEPALIVE_INTERVAL_S = 1
-# A subscriber that has taken nothing for so long, be it stopped or gone, is let go with what waits for it.
+# A subscriber that has taken nothing for this long, stopped or gone, is disconnected; its queue is dropped.
 UNTAKEN_MS = 30_000
 RECONNECT_IVL_MS = 50
 CONNECT_TIMEOUT_MS = 1000
 HANDSHAKE_IVL_MS = 3000
 
-# What a subscriber sends to a publisher is a topic; anything longer is not meant for us.
+# A subscriber sends only topics to a publisher; anything longer is not a subscription.
 _MAX_SUBSCRIPTION_BYTES = 1024
-# What is not read piles up in ZeroMQ: at 20 frames/s this is 40,000 a second, for 1 or 2 ms a frame.
+# Subscriptions read per frame; unread ones accumulate in ZeroMQ. At 20 frames/s this reads 40,000 a second,
+# in 1 or 2 ms per frame.
 _SUBSCRIPTIONS_PER_LOOK = 2048
 _TOPICS = (TOPIC_RF, TOPIC_STRAIN, TOPIC_STATUS)
 
 
 def _check_port(endpoint: str) -> None:
-    """Raise RtelastoError for a port that does not exist: libzmq would take it modulo 65536."""
+    """Raise RtelastoError for a port out of range: libzmq would use it modulo 65536."""
     port = endpoint.rpartition(":")[2]
     if endpoint.startswith("tcp://") and port.isdecimal() and int(port) > 65535:
         raise RtelastoError(f"endpoint {endpoint!r} names port {port}: ports end at 65535")
 
 
 def _keys_for(endpoint: str, folder: Path | None, open_to_whom: str) -> KeyFolder | None:
-    """The keys to be used at ``endpoint``, None where it may go in the clear.
+    """The keys to use at ``endpoint``; None where it may stay unencrypted.
 
-    With a key folder everything over TCP uses it, loopback too; ipc is guarded by the permissions of its
-    file. Without one, nothing may leave this machine, and nothing be taken from another. Transports that
-    ZeroMQ may have beside these (multicast, say) are refused: they know no keys.
+    With a key folder, all TCP connections use it, loopback included; ipc is protected by the permissions of
+    its file. Without one, nothing may be sent to or received from another machine. Other transports of
+    ZeroMQ (multicast, for example) are refused because they do not support keys.
     """
     if endpoint.startswith(UNSHARED):
         return None
@@ -72,7 +73,7 @@ def _keys_for(endpoint: str, folder: Path | None, open_to_whom: str) -> KeyFolde
 
 def _common(socket: zmq.Socket, endpoint: str, linger_ms: int) -> None:
     socket.setsockopt(zmq.LINGER, linger_ms)
-    # Without it libzmq takes no IPv6 address; with it, 0.0.0.0 would mean every IPv6 address too.
+    # Without it libzmq accepts no IPv6 address; with it, 0.0.0.0 would include every IPv6 address.
     socket.setsockopt(zmq.IPV6, int(":" in host_of(endpoint)[0]))
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
@@ -82,15 +83,15 @@ def _common(socket: zmq.Socket, endpoint: str, linger_ms: int) -> None:
 
 
 class SubscribingSocket:
-    """A SUB socket connecting to an endpoint, and what becomes of its connection.
+    """A SUB socket that connects to an endpoint, and the events of its connection.
 
-    Poll ``messages`` for messages and ``events`` for `read_event`. Whether anybody is there to
-    connect to shows by the events. ``keys`` is a folder of `rtelasto.transport.keys`.
+    Poll ``messages`` for messages and ``events`` for `read_event`; the events show whether there is a
+    publisher. ``keys`` is a folder of `rtelasto.transport.keys`.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is not one that ZeroMQ can connect to, or another machine and there are no keys.
+        If ZeroMQ cannot connect to ``endpoint``, or it is on another machine and there are no keys.
     """
 
     _EVENTS = (
@@ -112,7 +113,7 @@ class SubscribingSocket:
         keys: Path | None = None,
     ) -> None:
         _check_port(endpoint)
-        # All that can be wrong with keys shows before there is a socket to close.
+        # Errors in the keys are raised before there is a socket to close.
         own = _keys_for(endpoint, keys, "could be anybody's data")
         server_key = None if own is None else own.server_key(endpoint)
         self._keyed = own is not None
@@ -130,7 +131,7 @@ class SubscribingSocket:
                 self.messages.setsockopt(zmq.CURVE_SERVERKEY, server_key)
             for topic in topics:
                 self.messages.subscribe(topic)
-            # Before connecting: events that happen earlier are lost.
+            # Before connecting: earlier events would be lost.
             self.events = self.messages.get_monitor_socket(self._EVENTS)
             try:
                 self.messages.connect(endpoint)
@@ -140,12 +141,12 @@ class SubscribingSocket:
                     "give an endpoint such as tcp://127.0.0.1:5555"
                 ) from error
         except BaseException:
-            # A socket that stays open would keep the context from ending, for ever.
+            # A socket that stays open would block the end of the context for ever.
             self.close()
             raise
 
     def read_event(self) -> tuple[str, str]:
-        """The next event, connected, disconnected or refused, and what there is to say of it."""
+        """Return the next event (connected, disconnected or refused) and its details."""
         assert self.events is not None, "there are events only while it is open"
         event = recv_monitor_message(self.events)["event"]
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -183,21 +184,21 @@ class PublishingSocket:
     Parameters
     ----------
     endpoint
-        Where to bind; port 0 takes a free one (``endpoint`` then says which).
+        Where to bind. Port 0 takes a free port; ``endpoint`` then holds it.
     send_hwm
-        Messages kept for each subscriber that does not keep up; what exceeds them is lost to that
-        subscriber, which sees it by ``seq``.
+        Messages kept for each subscriber that does not keep up. It loses the messages beyond them, which
+        it detects by ``seq``.
     linger_ms
-        How long closing waits for what is still to be sent.
+        How long closing waits for messages that are still to be sent.
     keys
-        Key folder: only holders of a key in it may connect over TCP, and what they get is encrypted.
+        Key folder: only holders of a key in it may connect over TCP, and messages to them are encrypted.
     counters
         Where ``clients_allowed`` and ``clients_refused`` are counted, by connection.
 
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is taken, is none, or other machines can reach it and there are no keys.
+        If ``endpoint`` is in use, is invalid, or other machines can reach it and there are no keys.
     """
 
     def __init__(
@@ -237,7 +238,7 @@ class PublishingSocket:
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def subscribed(self, topic: bytes, timeout_s: float = 0.0) -> bool:
-        """True if anybody subscribes to ``topic``, waiting up to ``timeout_s`` for it."""
+        """Return whether there is a subscriber to ``topic``; wait up to ``timeout_s`` for one."""
         deadline = monotonic() + timeout_s
         self._read_subscriptions()
         while not self._heard(topic):
@@ -249,7 +250,7 @@ class PublishingSocket:
         return True
 
     def send(self, parts: list[bytes | memoryview], *, copy: bool = True) -> bool:
-        """Hand over a message; False if it was dropped. ``copy=False``: buffers must not change."""
+        """Queue a message; False if it was dropped. With ``copy=False``, its buffers must not change."""
         try:
             self._socket.send_multipart(parts, zmq.DONTWAIT, copy=copy)
         except zmq.Again:
@@ -257,19 +258,19 @@ class PublishingSocket:
         return True
 
     def close(self) -> None:
-        """Send what is left, for as long as ``linger_ms`` at most, and unbind."""
+        """Send the remaining messages, for at most ``linger_ms``, and unbind."""
         if not self._socket.closed:
             self._socket.close()
             self._close_context()
 
     def _guard(self, own: KeyFolder, counters: Counters | None) -> AllowList:
-        """Encrypt, and let in only whom ``own`` allows."""
+        """Encrypt, and accept only clients that ``own`` allows."""
         self._socket.setsockopt(zmq.CURVE_SERVER, 1)
         self._socket.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
         self._socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
-        # With a domain ZeroMQ asks the allow-list about every client; enforced, it also refuses them
-        # all if no list answers, instead of letting in whoever can encrypt. Builds that cannot enforce it
-        # rely on the list, which keeps its socket as long as there is one to connect to.
+        # With a domain, ZeroMQ asks the allow-list about every client. With ZAP_ENFORCE_DOMAIN it also
+        # refuses all clients if no list answers, instead of accepting every client that can encrypt. Builds
+        # without it rely on the list, which keeps its socket open as long as the publisher's.
         self._socket.setsockopt_string(zmq.ZAP_DOMAIN, DOMAIN)
         with suppress(zmq.ZMQError):
             self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
@@ -289,15 +290,15 @@ class PublishingSocket:
         return any(topic.startswith(prefix) for prefix in self._topics)
 
     def _read_subscriptions(self) -> None:
-        # XPUB reports the first subscription to a prefix as 1 + prefix, the end of the last as
-        # 0 + prefix. Bounded, so that a peer that subscribes in a loop cannot hold up a frame.
+        # XPUB reports the first subscription to a prefix as 1 + prefix, and the end of the last as
+        # 0 + prefix. Bounded, so that a peer that subscribes in a loop cannot delay a frame.
         for _ in range(_SUBSCRIPTIONS_PER_LOOK):
             try:
                 message = self._socket.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
             if not any(topic.startswith(message[1:]) for topic in _TOPICS):
-                continue  # of no use to anybody, and there may be any number of them
+                continue  # matches no topic of ours, and there may be any number of them
             if message[:1] == b"\x01":
                 self._topics.add(message[1:])
             elif message[:1] == b"\x00":

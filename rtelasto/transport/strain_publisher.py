@@ -1,4 +1,4 @@
-"""Publishes strain frames and the pipeline's status to whoever subscribes, and waits for nobody."""
+"""Publishes strain frames and the pipeline's status to all subscribers, and waits for none."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class StrainPublisher(Closing):
     Parameters
     ----------
     endpoint
-        Where to bind; with port 0 a free port is taken and `endpoint` says which.
+        Where to bind. Port 0 takes a free port; `endpoint` then holds it.
     clock
-        What ``acquired_ns`` of frames is read from that do not say it themselves.
+        The clock of ``acquired_ns`` for frames that do not name one themselves.
     send_hwm
-        Messages kept for each subscriber that does not keep up. It loses what exceeds them, and
-        sees so by ``seq``; neither the pipeline nor other subscribers are held up.
+        Messages kept for each subscriber that does not keep up. It loses the messages beyond them, which
+        it detects by ``seq``; neither the pipeline nor other subscribers are delayed.
     counters
         Where to count; by default its own.
     keys
@@ -39,11 +39,11 @@ class StrainPublisher(Closing):
     Raises
     ------
     RtelastoError
-        If ``endpoint`` is taken, is none, or open to other machines without keys.
+        If ``endpoint`` is in use, is invalid, or is open to other machines without keys.
 
     Notes
     -----
-    Counters: ``published``, ``unheard`` (frames that nobody subscribed to, not even encoded),
+    Counters: ``published``, ``unheard`` (frames without a subscriber, which are not encoded),
     ``publish_dropped`` (refused by ZeroMQ); with keys ``clients_allowed`` and ``clients_refused``.
     """
 
@@ -74,8 +74,8 @@ class StrainPublisher(Closing):
     ) -> None:
         """Publish a frame, stamped with the time of this call; never blocks.
 
-        The images are sent from where they lie: they must not be changed afterwards. ``arrays``
-        holds further images by name with their unit, see `encode_strain`.
+        The images are sent without a copy, so they must not be changed afterwards. ``arrays`` holds
+        further images by name with their unit, see `encode_strain`.
         """
         with self._lock:
             seq, self._frames = self._frames, self._frames + 1
@@ -93,7 +93,7 @@ class StrainPublisher(Closing):
         counters: Mapping[str, int],
         info: Mapping[str, str] | None = None,
     ) -> None:
-        """Publish how the pipeline is doing: rates per second, counters so far, words on it."""
+        """Publish the state of the pipeline: rates per second, counters so far, and texts on it."""
         with self._lock:
             status = Status(
                 self.stream, self._statuses, monotonic_ns(), rates, counters, info or {}
@@ -103,15 +103,15 @@ class StrainPublisher(Closing):
                 self._send(encode_status(status), "statuses_published")
 
     def wait_for_subscriber(self, timeout_s: float) -> bool:
-        """True once somebody subscribes to strain, False if nobody has after ``timeout_s``.
+        """Wait for a subscriber to strain; False if there is none after ``timeout_s``.
 
-        Meant for before the first frame: `write` waits meanwhile.
+        Intended for use before the first frame: `write` blocks meanwhile.
         """
         with self._lock:
             return self._socket.subscribed(TOPIC_STRAIN, timeout_s)
 
     def close(self) -> None:
-        """Unbind; subscribers that keep up still get what was written. May be called twice."""
+        """Unbind; subscribers that keep up still receive what was written. May be called twice."""
         with self._lock:
             self._socket.close()
 

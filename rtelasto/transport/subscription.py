@@ -1,4 +1,4 @@
-"""A subscription read on its own thread: drained at once, queued within bounds, soon stopped."""
+"""A subscription read on its own thread, with a bounded queue and a prompt stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import zmq
 
 from rtelasto.telemetry.counters import Counters
 from rtelasto.telemetry.logs import RateLimit, more
-from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, RubbishLimit
+from rtelasto.transport.flood_limit import MOST_MALFORMED_PER_S, FloodLimit
 from rtelasto.transport.sockets import RECONNECT_IVL_MS, SubscribingSocket
 from rtelasto.wire.message import MAX_PARTS, WireFault
 
@@ -24,45 +24,45 @@ Policy = Literal["latest", "every"]
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
-# Messages read in one go before the thread looks whether it is to stop.
+# Messages to read in one go before the thread checks for a stop.
 _BATCH = 64
-# Whoever is refused tries again after RECONNECT_IVL_MS, then after twice that, up to this: strain has to flow
-# within a second of the moment when a sender is there after all.
+# A refused subscriber tries again after RECONNECT_IVL_MS, then after twice that, up to this limit: strain has
+# to flow within a second after a sender appears.
 _REFUSED_IVL_MS = 400
 _TOO_MANY = (
     f"over {MOST_MALFORMED_PER_S} bad ones in this second, and not of the size of a good one"
 )
-# get() wakes up this often while it waits without limit, so that Ctrl-C is seen on Windows too.
+# get() wakes up this often while it waits without limit, so that Ctrl-C works on Windows too.
 _WAKE_S = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class Subscription(Generic[Item]):
-    """Reads messages on its own thread and hands them out in order.
+    """Reads messages on its own thread and returns them in order.
 
     Parameters
     ----------
     endpoint, topics
         Where to connect and what to subscribe to.
     accept
-        Called on the reading thread with each message's parts; returns the item to hand out, or
+        Called on the reading thread with each message's parts; returns the item for the consumer, or
         None. A WireFault that it raises is counted as ``malformed.<cause>`` and logged, one line
-        for each cause in ten seconds; where there are too many, see `RubbishLimit`, messages are
-        counted as ``malformed.rate`` without being looked into.
+        per cause in ten seconds. Beyond the limit of `FloodLimit`, messages are counted as
+        ``malformed.rate`` without being decoded.
     counters
         Where to count; see below.
     policy
-        "latest": when the consumer is behind, the oldest item in the queue gives way to the newest
-        and is counted as ``overflow``. "every": nothing is read from the socket while the queue is
-        full, so that the sender's queues fill and what it then drops shows as a gap.
+        "latest": when the consumer is behind, the newest item replaces the oldest in the queue, which
+        is counted as ``overflow``. "every": nothing is read from the socket while the queue is
+        full, so that the sender's queues fill, and what the sender then drops appears as a gap.
     queue_items
         Items kept for the consumer.
     receive_hwm
         Messages kept by ZeroMQ.
     deliver
-        Called on the reading thread with each item, in place of the queue: what becomes of items is then
-        the callee's business, and `get` hands none out. It must not block.
+        Called on the reading thread with each item, in place of the queue. The callee then owns the items,
+        and `get` returns none. It must not block.
     max_message_bytes
         A sender of a part larger than this is disconnected.
     keys
@@ -101,8 +101,8 @@ class Subscription(Generic[Item]):
         self._stop_lock = threading.Lock()
         self._stopping = False
         self._failure: BaseException | None = None
-        self._told = RateLimit()
-        self._rubbish = RubbishLimit()
+        self._log_limit = RateLimit()
+        self._flood = FloodLimit()
         self._context = zmq.Context()
         self._open = partial(
             SubscribingSocket,
@@ -128,7 +128,7 @@ class Subscription(Generic[Item]):
         self._thread.start()
 
     def get(self, timeout_s: float | None = None) -> Item | None:
-        """The next item; None if none came within ``timeout_s`` or after `stop`."""
+        """Return the next item, or None if none came within ``timeout_s`` or after `stop`."""
         with self._changed:
             if timeout_s is None:
                 while not self._changed.wait_for(self._has_news, _WAKE_S):
@@ -149,16 +149,16 @@ class Subscription(Generic[Item]):
 
     @property
     def queued(self) -> int:
-        """Items that wait in the queue."""
+        """Number of items in the queue."""
         return len(self._queue)
 
     def __iter__(self) -> Iterator[Item]:
-        """Items until the subscription is stopped."""
+        """Yield items until the subscription is stopped."""
         while (item := self.get()) is not None:
             yield item
 
     def stop(self) -> None:
-        """Disconnect, end the thread and whoever waits in `get`; may be called more than once."""
+        """Disconnect, end the thread and every wait in `get`; may be called more than once."""
         with self._stop_lock:
             if self._waker.closed:
                 return
@@ -168,7 +168,7 @@ class Subscription(Generic[Item]):
                     self._counters.add("unread", len(self._queue))
                     self._queue.clear()
                 self._changed.notify_all()
-            with suppress(zmq.Again):  # the thread may have seen _stopping and be gone already
+            with suppress(zmq.Again):  # the thread may have seen _stopping and ended already
                 self._waker.send(b"", zmq.DONTWAIT)
             self._thread.join()
             self._waker.close(0)
@@ -185,7 +185,7 @@ class Subscription(Generic[Item]):
             wait_ms = RECONNECT_IVL_MS
             while (ended := self._read_until_disconnected()) != "stopped":
                 self._socket.close()
-                # A sender that will not have us is not pressed: its answer may take a person.
+                # After a refusal, retry less and less often: a person may have to allow this key first.
                 wait_ms = (
                     min(2 * wait_ms, _REFUSED_IVL_MS) if ended == "refused" else RECONNECT_IVL_MS
                 )
@@ -203,9 +203,9 @@ class Subscription(Generic[Item]):
     def _read_until_disconnected(self) -> Literal["disconnected", "refused", "stopped"]:
         """Read on one socket until its connection is lost or refused, or until `stop`.
 
-        libzmq gives an endpoint up for good after a peer has broken the protocol or sent a message
-        that is too large (libzmq issue 4196), and never says whether it will try again. Hence a
-        fresh socket after every lost connection.
+        libzmq gives up an endpoint for good after a peer has broken the protocol or sent a message
+        that is too large (libzmq issue 4196), and does not report whether it will try again. Hence a
+        new socket after every lost connection.
         """
         refused = False
         poller = zmq.Poller()
@@ -227,7 +227,7 @@ class Subscription(Generic[Item]):
                     return "refused" if refused else "disconnected"
 
     def _drain(self) -> None:
-        """Read all that is there before handing any over, so that nobody is given the oldest."""
+        """Read all waiting messages before delivering any, so that the consumer does not get the oldest."""
         batch: deque[Item] = deque()
         limit = _BATCH
         if self._policy == "every":
@@ -238,17 +238,17 @@ class Subscription(Generic[Item]):
                 parts = self._receive()
             except zmq.Again:
                 break
-            if not self._rubbish.admits(parts):
+            if not self._flood.admits(parts):
                 self._note_malformed("rate", _TOO_MANY)
                 continue
             try:
                 item = self._accept(parts)
             except WireFault as fault:
-                self._rubbish.malformed()
+                self._flood.malformed()
                 self._note_malformed(fault.cause, fault)
                 continue
             if item is not None:
-                self._rubbish.well_formed(parts)
+                self._flood.well_formed(parts)
                 if self._deliver is not None:
                     self._deliver(item)
                     continue
@@ -269,7 +269,7 @@ class Subscription(Generic[Item]):
             self._changed.notify_all()
 
     def _receive(self) -> list[zmq.Frame]:
-        """One message; of too many parts only enough are kept to see that they are too many."""
+        """Read one message; keep only as many parts as show that there are too many."""
         frame = self._socket.messages.recv(zmq.DONTWAIT, copy=False)
         parts = [frame]
         while frame.more:
@@ -281,8 +281,8 @@ class Subscription(Generic[Item]):
     def _note_malformed(self, cause: str, what: object) -> None:
         name = f"malformed.{cause}"
         self._counters.add(name)
-        # Asked here and not only where lines are written: a flood must not cost a log record each.
-        held = self._told.take(name)
+        # Checked here and not only in the log handler: a flood must not cost one log record per message.
+        held = self._log_limit.take(name)
         if held is not None:
             log.warning(
                 "dropped a message from %s: %s; counted as %s%s",
@@ -295,14 +295,14 @@ class Subscription(Generic[Item]):
 
     def _note(self, event: str, detail: str) -> None:
         self._counters.add(event)
-        said = f"{event}: {detail}" if detail else event
-        held = self._told.take(said)
+        text = f"{event}: {detail}" if detail else event
+        held = self._log_limit.take(text)
         if held is not None:
             log.log(
                 logging.WARNING if event == "refused" else logging.INFO,
                 "%s %s%s",
                 self.endpoint,
-                said,
+                text,
                 more(held),
-                extra={"cause": (self.endpoint, said), "fields": {"counter": event}},
+                extra={"cause": (self.endpoint, text), "fields": {"counter": event}},
             )

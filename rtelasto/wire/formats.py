@@ -1,6 +1,6 @@
-"""How the three kinds of RF data describe themselves in a header: RF lines, IQ pixels, channel data.
+"""The header keys that describe the three kinds of RF data: RF lines, IQ pixels, channel data.
 
-The five physical keys are common to all; IQ and channel data add one map of what only they need.
+The five physical keys are common to all. IQ and channel data add one map with the keys that only they need.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PHYSICS = (
     "start_depth_m",
     "sound_speed_m_s",
 )
-# What each kind may hold: dtypes, and the largest size along each axis.
+# The dtypes that each kind may have, and its largest size along each axis.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     KIND_RF_LINES: (("<i2", "<f4"), (MAX_LINES, MAX_SAMPLES)),
     KIND_IQ: (("<c8",), (MAX_LINES, MAX_SAMPLES)),
@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 
 
 def kind_of(scanner_format: ScannerFormat) -> str:
-    """What the header calls this kind of data."""
+    """The name of this kind of data in the header."""
     if isinstance(scanner_format, ChannelFormat):
         return KIND_CHANNEL
     return KIND_IQ if isinstance(scanner_format, IqFormat) else KIND_RF_LINES
@@ -78,8 +78,8 @@ def read_format(kind: str, shape: tuple[int, ...], header: Header) -> ScannerFor
     Raises
     ------
     WireFault
-        With cause header where a key is missing or of the wrong type, format where its value is not
-        possible.
+        With cause header where a key is missing or has the wrong type, and format where its value is
+        invalid.
     """
     physics = {name: real(header, name, "format") for name in PHYSICS}
     try:

@@ -1,7 +1,7 @@
-"""What all messages of the wire format share: parts, the header and its limits, faults.
+"""The common parts of all messages of the wire format: parts, the header and its limits, faults.
 
-A message is ``topic | header | one raw buffer per array``, the header a msgpack map. docs/wire.md
-is the contract; tests/vectors holds messages byte for byte. Nothing here knows of sockets: a part
+A message is ``topic | header | one raw buffer per array``; the header is a msgpack map. docs/wire.md
+is the contract; tests/vectors holds messages byte for byte. This module does not use sockets: a part
 is any bytes-like object, ``zmq.Frame`` included.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 
 SCHEMA = "rtelasto/1"
-# Of messages with keys that the first version did not have.
+# The schema of messages with keys that the first version did not have.
 SCHEMA_WITH_PERSISTENCE = "rtelasto/1.1"
 TOPIC_RF = b"rf"
 TOPIC_STRAIN = b"strain"
@@ -32,17 +32,17 @@ MAX_NAME_CHARS = 64
 MAX_COUNT = 2**63 - 1
 
 Cause = Literal[
-    "parts",  # not the number of parts that the message must have
-    "topic",  # the first part is not the topic that was asked for
-    "header",  # no msgpack map within limits, or a key missing, of wrong type or out of range
+    "parts",  # a wrong number of parts
+    "topic",  # the first part is not the expected topic
+    "header",  # not a msgpack map within limits, or a key is missing, of wrong type or out of range
     "schema",  # another major version, or none
     "type",  # not the type that belongs to the topic
     "kind",  # a kind of RF data that version 1 does not know
-    "dtype",  # a dtype that the kind or array must not have
-    "shape",  # not a list of as many positive whole numbers as it must be, or beyond the limits
-    "size",  # the buffer does not hold what dtype and shape say
-    "format",  # sampling frequency, pitch … not finite or not possible
-    "arrays",  # a strain message without one of the arrays it must have
+    "dtype",  # a dtype that the kind or array does not allow
+    "shape",  # not a list of the required number of positive integers, or beyond the limits
+    "size",  # the buffer's size does not match dtype and shape
+    "format",  # sampling frequency, pitch … not finite or invalid
+    "arrays",  # a strain message without one of the required arrays
 ]
 CAUSES: tuple[str, ...] = get_args(Cause)
 
@@ -54,25 +54,25 @@ _KNOWN_SCHEMA = re.compile(r"rtelasto/1(\.[0-9]{1,4})?")
 
 
 class WireFault(RtelastoError):
-    """A message that breaks the wire format: to be counted by ``cause`` and dropped.
+    """A message that breaks the wire format. Receivers count it by ``cause`` and drop it.
 
     Parameters
     ----------
     cause
         One of `CAUSES`.
     detail
-        What exactly is wrong, one line, never longer than a few words and one shortened value.
+        The exact error in one line: a few words and at most one shortened value.
     """
 
     def __init__(self, cause: Cause, detail: str) -> None:
-        # A name from the message must neither end a line of the log nor steer the terminal it is read on.
+        # A name from the message must neither break a log line nor control the terminal that shows it.
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail)
         super().__init__(f"bad message ({cause}): {shown}")
         self.cause: Cause = cause
 
 
 def short(value: object) -> str:
-    """``repr`` of a value from the wire, cut so that a log line stays a line."""
+    """``repr`` of a value from the wire, shortened so that a log line stays one line."""
     if isinstance(value, (list, dict, tuple, bytes)) and len(value) > 16:
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, str):
@@ -101,7 +101,7 @@ def pack_header(header: Mapping[str, Any]) -> bytes:
 
 
 def unpack_header(part: Any, message_type: str) -> Header:
-    """The header in ``part``, checked for limits, schema and ``type``; unknown keys stay in it.
+    """The header in ``part``, checked for limits, schema and ``type``; unknown keys are kept.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def unpack_header(part: Any, message_type: str) -> Header:
             max_map_len=256,
             max_ext_len=0,
         )
-    except ValueError as error:  # every error of msgpack's unpacker is one, bad UTF-8 included
+    except ValueError as error:  # as all errors of msgpack's unpacker are, bad UTF-8 included
         detail = str(error)[:60] or type(error).__name__
         raise WireFault("header", f"not msgpack: {detail}") from error
     if not isinstance(header, dict):
@@ -147,7 +147,7 @@ def _check_nesting(value: dict[Any, Any] | list[Any], levels: int) -> None:
                 raise WireFault("header", f"keys must be strings, got {short(key)}")
         children = value.values()
     for child in children:
-        # Asked here and not in a call for each number: a header of rubbish has to be cheap.
+        # Tested here and not in a call per number, so that a malformed header costs little.
         if isinstance(child, (dict, list)):
             _check_nesting(child, levels - 1)
 
@@ -178,7 +178,7 @@ def whole(value: object, key: str, lowest: int = 0) -> int:
 def real(header: Header, key: str, cause: Cause = "header") -> float:
     """A finite number, or WireFault of ``cause``.
 
-    Integers count as numbers: not every encoder tells 1 from 1.0.
+    Integers are accepted: not every encoder distinguishes 1 from 1.0.
     """
     value = header.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -192,7 +192,7 @@ def real_or_nan(header: Header, key: str) -> float:
 
 
 def nil_if_nan(value: float) -> float | None:
-    """How a figure that may be missing goes into a header: NaN and infinities as nil."""
+    """Encode a number that may be missing for a header: NaN and infinities as nil."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -205,17 +205,17 @@ def counts(header: Header, key: str) -> dict[str, int]:
 
 
 def buffer_of(array: NDArray[np.generic]) -> memoryview:
-    """The bytes of a C-contiguous array as a part, not copied."""
+    """The bytes of a C-contiguous array as a part, without a copy."""
     if not array.flags.c_contiguous:
         raise ValueError(f"array of shape {array.shape} is not C-contiguous")
     return array.reshape(-1).view(np.uint8).data
 
 
 def array_of(part: Any, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """The array in ``part``, seen in place, or WireFault (size).
+    """The array in ``part``, as a view, or WireFault (size).
 
-    Only where the transport put it at an address that is not a multiple of the item size (libzmq
-    does so with messages below 8 KiB) is it copied, because compiled kernels want aligned arrays.
+    It is copied only where the transport put it at an address that is not a multiple of the item size
+    (libzmq does so with messages below 8 KiB), because compiled kernels need aligned arrays.
     """
     buffer = memoryview(part)
     expected = math.prod(shape) * np.dtype(dtype).itemsize
@@ -228,7 +228,7 @@ def array_of(part: Any, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generi
 
 
 def shape_of(value: object, limits: tuple[int, ...]) -> tuple[int, ...]:
-    """A list of whole numbers from 1 to the ``limits``, one each, or WireFault (shape)."""
+    """A list of integers from 1 to each of the ``limits``, or WireFault (shape)."""
     if not isinstance(value, list) or len(value) != len(limits):
         raise WireFault("shape", f"must list {len(limits)} whole numbers, got {short(value)}")
     for size, largest in zip(value, limits, strict=True):

@@ -1,5 +1,5 @@
-"""RF messages: ``rf | header | samples``. The header carries the whole format, so that any single
-message can be read by a receiver that has seen none before."""
+"""RF messages: ``rf | header | samples``. The header carries the whole format, so that a receiver can
+read any single message without the ones before it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from rtelasto.wire.message import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RfMessage(Stamped):
-    """One message of topic ``rf``; the fields of its frame's stamp can be read from it, too.
+    """One message of topic ``rf``; the fields of its frame's stamp are attributes of it, too.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class RfMessage(Stamped):
     frame
         The frame: an `RfFrame`, `IqFrame` or `ChannelFrame`. Its samples share the message's memory.
     header
-        All keys as they came, those unknown to this version included.
+        All keys as received, those unknown to this version included.
     """
 
     kind: str
@@ -57,10 +57,10 @@ class RfMessage(Stamped):
 
 
 def wire_samples(samples: NDArray[np.generic]) -> NDArray[np.generic]:
-    """``samples`` as the wire carries them: C order, little-endian int16, float32 or complex64.
+    """Convert ``samples`` for the wire: C order, little-endian int16, float32 or complex64.
 
     Integers of 8 and 16 bits signed and of 8 bits unsigned become int16, every other real dtype
-    float32, complex ones complex64. What already is as it must be is returned uncopied.
+    float32, complex ones complex64. Samples that need no conversion are returned without a copy.
 
     Raises
     ------
@@ -86,15 +86,14 @@ def encode_rf(frame: ScannerFrame, *, stream: str, seq: int, clock: str = "unkno
     stream
         Id of this run of the sender; it replaces that of the frame's stamp, as ``seq`` and ``clock`` do.
     seq
-        Messages of this stream before this one.
+        Number of messages of this stream before this one.
     clock
-        What ``frame.acquired_ns`` was read from: "monotonic", "unix", "recording", "scanner" or
-        "unknown".
+        The clock of ``frame.acquired_ns``: "monotonic", "unix", "recording", "scanner" or "unknown".
 
     Raises
     ------
     RtelastoError
-        If the samples have another dtype, or a name or count is not one that may be sent.
+        If the samples have another dtype, or a name or count is invalid.
     ValueError
         If the samples are not C-contiguous.
     """

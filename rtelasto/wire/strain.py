@@ -1,4 +1,4 @@
-"""What the pipeline sends: ``strain | header | one buffer per array`` and ``status | header``."""
+"""The messages of the pipeline: ``strain | header | one buffer per array`` and ``status | header``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from rtelasto.wire.message import (
 STRAIN_ARRAYS = (("axial_strain", "1"), ("axial_displacement_m", "m"), ("correlation", "1"))
 # Further arrays of a frame with persistence.
 RELATIVE_ARRAYS = (("relative_strain", "1"), ("relative_strain_std", "1"))
-# The first further array, where the pipeline was asked for it: 0 is 60 dB below the reference.
+# The first further array, where B-mode is enabled: 0 is 60 dB below the reference.
 BMODE_ARRAY = ("bmode", "0.25 dB")
 _DTYPES = ("<f4", "<i2", "|u1")
 
@@ -47,11 +47,11 @@ _DTYPES = ("<f4", "<i2", "|u1")
 class StrainMessage:
     """One message of topic ``strain``.
 
-    ``frame`` is the strain frame (its ``stream`` that of the RF it was made from); ``stream`` and
-    ``seq`` are the pipeline's own, ``clock`` what ``frame.acquired_ns`` was read from. ``arrays``
-    holds every further array by name, each (n_lines, n_depths) of the frame's grid; ``bmode`` and the
-    relative strain, which the frame has too, are among them. ``header`` holds all keys as they came. The
-    arrays share the message's memory.
+    ``frame`` is the strain frame; its ``stream`` is that of the RF frames. ``stream`` and ``seq`` are
+    the pipeline's own, and ``clock`` is the clock of ``frame.acquired_ns``. ``arrays`` holds every further
+    array by name, each (n_lines, n_depths) of the frame's grid; ``bmode`` and the relative strain, which
+    the frame has too, are among them. ``header`` holds all keys as received. The arrays share the message's
+    memory.
     """
 
     frame: StrainFrame
@@ -64,7 +64,7 @@ class StrainMessage:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a pipeline is doing: rates per second (NaN where unknown), counters, and words on it."""
+    """The state of a pipeline: rates per second (NaN where unknown), counters, and texts on it."""
 
     stream: str
     seq: int
@@ -87,11 +87,11 @@ def encode_strain(
     Parameters
     ----------
     frame
-        Strain, displacement, correlation and, if it has them, B-mode and relative strain of one pair.
+        Strain, displacement, correlation and, if present, B-mode and relative strain of one pair.
     stream, seq
-        Id of this run of the pipeline, and strain frames of it before this one.
+        Id of this run of the pipeline, and the number of its strain frames before this one.
     clock
-        What ``frame.acquired_ns`` was read from.
+        The clock of ``frame.acquired_ns``.
     arrays
         Further arrays by name, each (n_lines, n_depths) float32, int16 or uint8, with its unit,
         such as ``{"lateral_strain": (image, "1")}``.
@@ -221,7 +221,7 @@ def _arrays(header: Header, buffers: Sequence[Any]) -> dict[str, NDArray[np.gene
 
 
 def _float_image(arrays: Mapping[str, NDArray[np.generic]], name: str) -> Float32Image | None:
-    """A further array if it is there and float32."""
+    """A further array, or None where it is missing or not float32."""
     image = arrays.get(name)
     return image if image is not None and image.dtype == np.float32 else None  # type: ignore[return-value]
 
