@@ -29,6 +29,8 @@ from rtelasto_engines.network.tracking import (
 )
 from rtelasto_engines.network.weighted_fits import WeightedFits
 
+pytestmark = pytest.mark.slow
+
 N_LINES, N_SAMPLES = 40, 768
 SHAPE = (N_LINES, N_SAMPLES // 8)
 

@@ -22,6 +22,8 @@ from rtelasto_engines.training.measured import inner_truth, measure, save, shift
 from rtelasto_engines.training.strain_loss import MeasuredBatches, _average, loss_terms
 from rtelasto_engines.training.train_strain import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def example() -> Example:

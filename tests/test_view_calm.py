@@ -15,6 +15,8 @@ pytest.importorskip("uvicorn", reason="the view extra is not installed")
 from press_scene import hand, strain_frame
 from viewer_scene import WAIT_MS, Scene, open_scene
 
+pytestmark = pytest.mark.browser
+
 LIVENESS = (
     ("body", "data-liveness"),
     ("connection", "data-state"),

@@ -15,6 +15,8 @@ from viewer_scene import WAIT_MS, WAIT_S, Scene, open_scene
 
 from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:

@@ -17,6 +17,8 @@ pytest.importorskip("uvicorn", reason="the view extra is not installed")
 from press_scene import GRID, STIFFNESS, averaged, hand, strain_frame
 from viewer_scene import WAIT_MS, Scene, open_scene
 
+pytestmark = pytest.mark.browser
+
 INCLUSION_MM = (0.0, 16.0)
 BESIDE_MM = (9.0, 16.0)
 

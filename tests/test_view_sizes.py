@@ -14,6 +14,8 @@ pytest.importorskip("uvicorn", reason="the view extra is not installed")
 from press_scene import averaged, hand
 from viewer_scene import Scene, open_scene
 
+pytestmark = pytest.mark.browser
+
 ROOT = Path(__file__).parents[1]
 AXE = [ROOT / "node_modules/axe-core/axe.min.js", ROOT / "build/node_modules/axe-core/axe.min.js"]
 # Parts of the page that are visible and have no other such part within them; which of them overlap.
