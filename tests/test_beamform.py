@@ -76,10 +76,17 @@ def test_upsampling_restores_the_echo_from_every_way_of_storing_it(stored: str) 
     assert fine[0, 0] == fine[0, -1] == fine[0, -2] == 0.0
 
 
+def middle_x_m(channels: ChannelFormat) -> float:
+    """Where on the array the middle of the image lies: lines at elements that always received, or beams."""
+    beams = [t.line_x_m for t in channels.transmits if isinstance(t, FocusedBeam)]
+    always = slice(max(channels.first_elements), min(channels.first_elements) + channels.n_channels)
+    return float(np.mean(beams or channels.element_x_m[always]))
+
+
 def assert_echo_at(beamformer: Beamformer, lines: np.ndarray, x_m: float, z_m: float) -> None:
     """The line through a target holds the transmitted pulse at the target's depth, in phase."""
     grid = beamformer.format.grid
-    line = int(np.argmin(np.abs(grid.lateral_m + beamformer.middle_x_m - x_m)))
+    line = int(np.argmin(np.abs(grid.lateral_m + middle_x_m(beamformer.channel_format) - x_m)))
     near = np.abs(grid.depth_m - z_m) < 1.5e-3
     expected = pulse(2.0 * (grid.depth_m - z_m) / C, FC)[near]
     measured = lines[line][near]

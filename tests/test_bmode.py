@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtelasto.bench.stages import timing_frames
-from rtelasto.cpu.bmode import REFERENCE_VALUE, bmode_on_grid
+from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.cpu.quality import bmode_db
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.pipeline.pairing import PairPolicy
@@ -20,6 +20,8 @@ FORMAT = RfFormat(
     line_pitch_m=2e-4,
     start_depth_m=3e-3,
 )
+# Of a stored value 0.25 dB a step, where 0 is 60 dB below it.
+REFERENCE_VALUE = 240
 
 
 def every_fourth(rf_format: RfFormat) -> Grid:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
-from rtelasto.cpu.stretching.elongation import ElongationEstimator, estimate_elongation
+from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
@@ -189,13 +189,15 @@ def test_other_formats(rf_format):
     check(wanted, rf_format=rf_format, snr_db=20, axial=0.6)
 
 
-def test_function_takes_plain_arrays_of_any_real_dtype():
+def test_samples_may_be_of_any_real_dtype():
     wanted = Elongation(0.0, 0.0, -0.004)
     pair = speckle_pair(np.random.default_rng(6), elongation=wanted, snr_db=20)
-    integers = estimate_elongation(pair.pre.samples, pair.post.samples, PUBLISHED_FORMAT)
-    doubles = estimate_elongation(
-        pair.pre.samples.astype(np.float64), pair.post.samples.astype(np.float64), PUBLISHED_FORMAT
+    integers = ElongationEstimator()(pair).elongation
+    in_doubles = (
+        RfFrame(frame.samples.astype(np.float64), frame.format, frame.stamp)
+        for frame in (pair.pre, pair.post)
     )
+    doubles = ElongationEstimator()(FramePair(*in_doubles)).elongation
     assert errors(integers, wanted, PUBLISHED_FORMAT)[0] < 0.1
     assert errors(doubles, integers, PUBLISHED_FORMAT)[0] < 1e-3
 

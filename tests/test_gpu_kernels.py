@@ -66,8 +66,7 @@ def test_stretch_is_that_of_the_cpu(library: ctypes.CDLL, motion: Elongation) ->
     stretch = Stretch(6.4)
     gpu = HostGpu(library, layout_of(pair))
     assert stretch_error(gpu, pair, stretch) < 1e-5
-    fit, (_, summary) = stretch.last_fit, gpu.output()
-    assert fit is not None
+    fit, (_, summary) = stretch.estimator(pair), gpu.output()
     wanted = [getattr(fit.elongation, name) for name in Elongation.__slots__]
     np.testing.assert_allclose(summary["elongation"], wanted, rtol=1e-4, atol=1e-8)
     assert summary["fit_correlation"] == pytest.approx(fit.correlation, abs=1e-5)

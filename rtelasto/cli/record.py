@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from rtelasto.cli.terminal import notes, print_table, stop_on_signals
 from rtelasto.outputs.recorder import Recorder, RecordSettings
@@ -11,32 +13,8 @@ from rtelasto.telemetry.counters import losses
 _STATUS_S = 0.5
 
 
-def record(
-    folder: Path,
-    *,
-    rf: str = "tcp://127.0.0.1:5555",
-    strain: str = "tcp://127.0.0.1:5556",
-    keys: Path | None = None,
-    buffer_frames: int = 256,
-) -> None:
-    """Record the RF and strain streams until SIGINT or SIGTERM; `replay` plays the folder back.
-
-    Parameters
-    ----------
-    folder
-        Folder for the recording; made if it is not there.
-    rf
-        Endpoint where the sender of RF frames is bound.
-    strain
-        Endpoint where `rtelasto run` publishes strain.
-    keys
-        Folder of keys (rtelasto keys), for both streams; without it both must be on this machine.
-    buffer_frames
-        Frames of each stream kept in memory for a disk that is behind.
-    """
-    settings = RecordSettings(
-        folder=folder, rf=rf, strain=strain, keys=keys, buffer_frames=buffer_frames
-    )
+def record(settings: Annotated[RecordSettings, Parameter(name="*")]) -> None:
+    """Record the RF and strain streams until SIGINT or SIGTERM; `replay` plays the folder back."""
     with stop_on_signals() as stop, notes.status("") as status, Recorder(settings) as recorder:
         notes.print(f"{recorder.ready}, Ctrl-C stops")
         while not stop.wait(_STATUS_S):

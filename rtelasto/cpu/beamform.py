@@ -42,7 +42,7 @@ class Beamformer:
     format : RfFormat
         What the RF lines are. Plane waves give a line at every element that received in all
         acquisitions; focused beams one line each. Lateral positions of an `RfFormat` count from the
-        middle of its image; `middle_x_m` says where that lies on the array.
+        middle of its image.
 
     Raises
     ------
@@ -59,7 +59,6 @@ class Beamformer:
         self._upsampler = upsampler(channel_format)
         self._window = self.settings.half_window()
         self._line_x_m = _line_positions(channel_format)
-        self.middle_x_m = float(self._line_x_m.mean())
         self.format = self._rf_format()
         z_m = self.format.grid.depth_m
         self._depth_m = z_m.astype(np.float32)

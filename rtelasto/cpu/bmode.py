@@ -17,10 +17,8 @@ from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.host.compiled import kernel
 
 DYNAMIC_RANGE_DB = 60.0
+# Of the stored values: 0 is 60 dB below the reference, 240 the reference, 255 3.75 dB above it.
 STEP_DB = 0.25
-UNIT = "0.25 dB"
-"""Unit of the stored values: 0 is 60 dB below the reference, 240 the reference, 255 3.75 dB above it."""
-REFERENCE_VALUE = round(DYNAMIC_RANGE_DB / STEP_DB)
 # The reference is the lower end of the brightest percent, so that one specular reflector darkens nothing;
 # but not far below the maximum, so that a few wires in water do not turn the noise around them white.
 _REFERENCE_PERCENTILE = 99.0

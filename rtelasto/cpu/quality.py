@@ -14,7 +14,6 @@ from rtelasto.frames.strain import ResidualMotion, StretchedPair
 from rtelasto.host.compiled import kernel
 
 WINDOW_WAVELENGTHS = 3.0
-WINDOW_LINES = 3
 # Stretched pairs have a joint RMS of 1: windows 100 dB below that hold no echo.
 POWER_FLOOR = 1e-10
 

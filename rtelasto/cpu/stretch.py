@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rtelasto.cpu.resample import FASTMATH, engine_grid, resample_frame
-from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFit
+from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.rf import FramePair, Grid, RfFormat
 from rtelasto.frames.strain import StretchedPair
 from rtelasto.host.compiled import kernel
@@ -34,11 +34,6 @@ class Stretch:
         Axial sampling of the grid, or None for the recording's own.
     estimator
         Where elongations come from; share one with a pairing policy that asks for them too.
-
-    Attributes
-    ----------
-    last_fit : ElongationFit or None
-        The elongation of the last pair and how well it explains it.
     """
 
     def __init__(
@@ -49,7 +44,6 @@ class Stretch:
     ) -> None:
         self.samples_per_wavelength = samples_per_wavelength
         self.estimator = estimator or ElongationEstimator()
-        self.last_fit: ElongationFit | None = None
         self._grid: tuple[RfFormat, Grid] | None = None
 
     def __call__(self, pair: FramePair) -> StretchedPair:
@@ -58,7 +52,7 @@ class Stretch:
         if self._grid is None or self._grid[0] != rf_format:
             self._grid = (rf_format, engine_grid(rf_format, self.samples_per_wavelength))
         grid = self._grid[1]
-        self.last_fit = fit = self.estimator(pair)
+        fit = self.estimator(pair)
         pre, pre_energy = resample_frame(self.estimator.echoes(pair.pre), rf_format, grid)
         post, post_energy = resample_frame(
             self.estimator.echoes(pair.post), rf_format, grid, fit.elongation

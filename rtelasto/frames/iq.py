@@ -13,6 +13,7 @@ from rtelasto.frames.channel import ChannelFormat, ChannelFrame
 from rtelasto.frames.rf import (
     MAX_LINES,
     MAX_SAMPLES,
+    PHYSICS,
     RfFormat,
     RfFrame,
     check_physics,
@@ -66,13 +67,7 @@ class IqFormat:
         for name, largest in (("n_lines", MAX_LINES), ("n_samples", MAX_SAMPLES)):
             if not 1 <= getattr(self, name) <= largest:
                 raise RtelastoError(f"{name} must lie in 1…{largest}, got {getattr(self, name)}")
-        for name in (
-            "sampling_freq_hz",
-            "center_freq_hz",
-            "line_pitch_m",
-            "start_depth_m",
-            "sound_speed_m_s",
-        ):
+        for name in PHYSICS:
             check_physics(name, getattr(self, name))
         check_physics("center_freq_hz", self.demodulation_freq_hz, called="demodulation_freq_hz")
         if self.carrier not in CARRIERS:

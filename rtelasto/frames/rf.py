@@ -38,6 +38,8 @@ _LIMITS: dict[str, tuple[float, float, str]] = {
     "start_depth_m": (-0.5, 0.5, "m"),
     "sound_speed_m_s": (300.0, 5000.0, "m/s"),
 }
+PHYSICS = tuple(_LIMITS)
+"""The values of `RfFormat` that are not sizes: what a header, a file or a user says of RF lines."""
 
 
 def check_physics(name: str, value: object, *, called: str = "") -> float:
@@ -98,7 +100,7 @@ class RfFormat:
             if not 1 <= value <= largest:
                 raise RtelastoError(f"{name} must lie in 1…{largest}, got {value}")
             object.__setattr__(self, name, int(value))
-        for name in _LIMITS:
+        for name in PHYSICS:
             object.__setattr__(self, name, check_physics(name, getattr(self, name)))
         if self.sampling_freq_hz < 2.0 * self.center_freq_hz:
             raise RtelastoError(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
+MAX_COUNT = 2**63 - 1
+"""The largest id, count or time in ns: what a header carries and a file keeps in 64 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrameStamp:

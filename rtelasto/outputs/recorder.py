@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from rtelasto.closing import Closing
@@ -23,7 +23,7 @@ _DRAIN_S = 0.5
 _LOOK_S = 0.05
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RecordSettings:
     """What is recorded, and where to.
 
@@ -36,13 +36,14 @@ class RecordSettings:
     strain
         Endpoint where `rtelasto run` publishes strain.
     keys
-        Folder of keys (rtelasto keys), for both streams.
+        Folder of keys (rtelasto keys), for both streams; without it both must be on this machine.
     buffer_frames
         Frames of each stream kept in memory for a disk that is behind; the oldest beyond them are
         lost, and counted as overflow.
     """
 
     folder: Path
+    _: KW_ONLY
     rf: str = "tcp://127.0.0.1:5555"
     strain: str = "tcp://127.0.0.1:5556"
     keys: Path | None = None

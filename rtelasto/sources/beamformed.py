@@ -9,8 +9,8 @@ import numpy as np
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat
-from rtelasto.frames.rf import Float32Image
-from rtelasto.sources.contents import PHYSICS, Contents, Overrides
+from rtelasto.frames.rf import PHYSICS, Float32Image
+from rtelasto.sources.contents import Contents, Overrides
 
 
 class ChannelFrames(Protocol):

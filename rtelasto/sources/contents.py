@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.rf import PHYSICS, RfFormat
 from rtelasto.sources.axes import MAX_AXES, FrameStack, check_real, parse_axes
 from rtelasto.sources.axis_evidence import guess_axes
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES
@@ -23,15 +23,6 @@ from rtelasto.sources.times import TIMES
 
 if TYPE_CHECKING:
     from rtelasto.sources.truth import RecordedTruth
-
-PHYSICS = (
-    "sampling_freq_hz",
-    "center_freq_hz",
-    "line_pitch_m",
-    "start_depth_m",
-    "sound_speed_m_s",
-)
-"""The values of `RfFormat` that a file may say or a user may give."""
 
 BESIDE = (*PHYSICS, *TIMES)
 """What a file may hold beside the array of RF lines, under these names."""

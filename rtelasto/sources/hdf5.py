@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.rf import PHYSICS
 from rtelasto.sources.contents import (
-    PHYSICS,
     Contents,
     Overrides,
     scalar_values,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rtelasto.cpu.beamforming.remodulate import Remodulator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import IqFormat
-from rtelasto.frames.rf import Float32Image
-from rtelasto.sources.contents import PHYSICS, Contents, Overrides
+from rtelasto.frames.rf import PHYSICS, Float32Image
+from rtelasto.sources.contents import Contents, Overrides
 
 
 class RemodulatedFrames:

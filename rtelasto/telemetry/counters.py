@@ -28,6 +28,8 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from time import monotonic
 
+from rtelasto.frames.stamp import MAX_COUNT
+
 # What becomes of a frame that was received; those that end in a dot stand for all that begin so.
 _FATES = (
     "strain.out",
@@ -42,9 +44,6 @@ _FATES = (
     "pair.decorrelated",
     "worker.lost",
 )
-
-
-MAX_COUNT = 2**63 - 1
 
 
 class Counters:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from rtelasto.frames.stamp import MAX_COUNT
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.endpoints import is_local
 from rtelasto.wire.strain import StrainMessage
@@ -38,7 +39,7 @@ _CLOCKS_WITH_RATE: Final = ("monotonic", "unix", "scanner")
 # clock. Beyond them, the endpoint is a tunnel and the clock is another machine's.
 _OLDEST_FIRST_NS: Final = 60_000_000_000
 _FUTURE_NS: Final = 50_000_000
-MAX_AGE_NS: Final = 2**63 - 1
+MAX_AGE_NS: Final = MAX_COUNT
 
 
 class ClockOffset:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from time import monotonic_ns, time_ns
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFormat, scanner_frame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.telemetry.counters import Counters
-from rtelasto.transport.sockets import PublishingSocket
+from rtelasto.transport.publishing import Publisher
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf, wire_samples
 
 _CLOCKS = {"monotonic": monotonic_ns, "unix": time_ns}
 
 
-class RfSender(Closing):
+class RfSender(Publisher):
     """Publishes RF frames. Not for use from two threads at once.
 
     Parameters
@@ -57,19 +54,10 @@ class RfSender(Closing):
         linger_s: float = 1.0,
         keys: Path | None = None,
     ) -> None:
-        self.counters = Counters()
-        self._socket = PublishingSocket(
-            endpoint,
-            send_hwm=send_hwm,
-            linger_ms=round(linger_s * 1e3),
-            keys=keys,
-            counters=self.counters,
+        super().__init__(
+            TOPIC_RF, endpoint, clock=clock, send_hwm=send_hwm, linger_s=linger_s, keys=keys
         )
-        self._seq = 0
         self._next_frame_id = 0
-        self.clock = clock
-        self.stream = uuid.uuid4().hex
-        self.endpoint = self._socket.endpoint
 
     def send(
         self,
@@ -115,11 +103,3 @@ class RfSender(Closing):
         self.counters.add("sent")
         self._seq += 1
         self._next_frame_id = frame_id + 1
-
-    def wait_for_subscriber(self, timeout_s: float) -> bool:
-        """Wait for a subscriber to RF; False if there is none after ``timeout_s``."""
-        return self._socket.subscribed(TOPIC_RF, timeout_s)
-
-    def close(self) -> None:
-        """Send the remaining frames and unbind. May be called twice."""
-        self._socket.close()

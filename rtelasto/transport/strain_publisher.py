@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic_ns
@@ -11,15 +10,14 @@ from time import monotonic_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.closing import Closing
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.telemetry.counters import Counters
-from rtelasto.transport.sockets import PublishingSocket
+from rtelasto.transport.publishing import Publisher
 from rtelasto.wire.message import TOPIC_STATUS, TOPIC_STRAIN, Part
 from rtelasto.wire.strain import Status, encode_status, encode_strain
 
 
-class StrainPublisher(Closing):
+class StrainPublisher(Publisher):
     """Sends strain frames and the pipeline's status to all subscribers. May be used from several threads.
 
     Parameters
@@ -56,16 +54,17 @@ class StrainPublisher(Closing):
         counters: Counters | None = None,
         keys: Path | None = None,
     ) -> None:
-        self.counters = Counters() if counters is None else counters
-        self._socket = PublishingSocket(
-            endpoint, send_hwm=send_hwm, linger_ms=250, keys=keys, counters=self.counters
+        super().__init__(
+            TOPIC_STRAIN,
+            endpoint,
+            clock=clock,
+            send_hwm=send_hwm,
+            linger_s=0.25,
+            keys=keys,
+            counters=counters,
         )
         self._lock = threading.Lock()
-        self._frames = 0
         self._statuses = 0
-        self.clock = clock
-        self.stream = uuid.uuid4().hex
-        self.endpoint = self._socket.endpoint
 
     def write(
         self,
@@ -78,7 +77,7 @@ class StrainPublisher(Closing):
         further images by name with their unit, see `encode_strain`.
         """
         with self._lock:
-            seq, self._frames = self._frames, self._frames + 1
+            seq, self._seq = self._seq, self._seq + 1
             if not self._socket.subscribed(TOPIC_STRAIN):
                 self.counters.add("unheard")
                 return
@@ -108,12 +107,12 @@ class StrainPublisher(Closing):
         Intended for use before the first frame: `write` blocks meanwhile.
         """
         with self._lock:
-            return self._socket.subscribed(TOPIC_STRAIN, timeout_s)
+            return super().wait_for_subscriber(timeout_s)
 
     def close(self) -> None:
         """Unbind; subscribers that keep up still receive what was written. May be called twice."""
         with self._lock:
-            self._socket.close()
+            super().close()
 
     def _send(self, parts: list[Part], counter: str) -> None:
         sent = self._socket.send(parts, copy=False)

@@ -17,19 +17,12 @@ from rtelasto.frames.channel import (
     Transmit,
 )
 from rtelasto.frames.iq import Carrier, IqFormat, ScannerFormat
-from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, RfFormat, check_physics
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, PHYSICS, RfFormat, check_physics
 from rtelasto.wire.message import Header, WireFault, real, short, text, whole
 
 KIND_RF_LINES = "rf_lines"
 KIND_IQ = "iq"
 KIND_CHANNEL = "channel"
-PHYSICS = (
-    "sampling_freq_hz",
-    "center_freq_hz",
-    "line_pitch_m",
-    "start_depth_m",
-    "sound_speed_m_s",
-)
 # The dtypes that each kind may have, and its largest size along each axis.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     KIND_RF_LINES: (("<i2", "<f4"), (MAX_LINES, MAX_SAMPLES)),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.stamp import MAX_COUNT
 
 SCHEMA = "rtelasto/1"
 # The schema of messages with keys that the first version did not have.
@@ -29,7 +30,6 @@ MAX_HEADER_BYTES = 16384
 MAX_NESTING = 4
 MAX_PARTS = 12
 MAX_NAME_CHARS = 64
-MAX_COUNT = 2**63 - 1
 
 Cause = Literal[
     "parts",  # a wrong number of parts

@@ -11,7 +11,6 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.stretching.baseband import Baseband, baseband
@@ -20,7 +19,6 @@ from rtelasto.cpu.stretching.refine import Refinement, Refiner
 from rtelasto.cpu.stretching.texture import Texture, texture
 from rtelasto.cpu.stretching.wide_search import wide_search
 from rtelasto.frames.rf import Float32Image, FramePair, RfFormat, RfFrame
-from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
 
 # Refinement from rest is believed when this fraction of the blocks correlates at least so well.
@@ -156,21 +154,3 @@ def _is_plausible(elongation: Elongation, rf_format: RfFormat) -> bool:
         and np.max(np.abs(at_top)) <= LARGEST_SHIFT_M
         and np.max(np.abs(shift_lines)) <= LARGEST_SHIFT_LINES
     )
-
-
-def estimate_elongation(
-    pre: NDArray[np.generic], post: NDArray[np.generic], rf_format: RfFormat
-) -> Elongation:
-    """The global elongation of one pair, no prior.
-
-    Parameters
-    ----------
-    pre, post
-        RF lines, (n_lines, n_samples) of ``rf_format``, any real dtype.
-    rf_format
-        What they are.
-    """
-    pair = FramePair(
-        RfFrame(pre, rf_format, FrameStamp(0)), RfFrame(post, rf_format, FrameStamp(1))
-    )
-    return ElongationEstimator(n_cached_frames=2)(pair).elongation
