@@ -154,7 +154,7 @@ def test_counters_are_read_while_another_process_raises_them() -> None:
 
 def _count(shared: SharedState) -> None:
     counters, position, pulse = shared.open()
-    pulse.beat(loading=True)
+    pulse.heartbeat(loading=True)
     with counters.together():
         counters.add("received", 2)
         counters.add("gaps", 4)

@@ -29,7 +29,7 @@ _NOT_KEPT = (
 _NO_FOLDER = "neither the package's folder nor the user's cache folder can be written"
 
 _listeners: list[Callable[[int], None]] = []
-_said: set[str] = set()
+_logged: set[str] = set()
 _n_compiled = 0
 
 
@@ -118,6 +118,6 @@ def _begin_compiling(level: int, message: str, *arguments: object) -> None:
 
 
 def _say_once(level: int, message: str, *arguments: object) -> None:
-    if message not in _said:
-        _said.add(message)
+    if message not in _logged:
+        _logged.add(message)
         log.log(level, message, *arguments)

@@ -24,34 +24,34 @@ log = logging.getLogger(__name__)
 
 
 class Child:
-    """Starts a fresh interpreter that calls ``main(pipe, *arguments)`` and ends with it.
+    """Starts a new interpreter that calls ``main(pipe, *arguments)`` and exits when it returns.
 
-    Messages are pairs of a word and whatever belongs to it. Signals that a terminal sends to all of its
-    processes are ignored there: when to stop is for this side to say.
+    Messages are pairs of a word and its value. The child ignores the signals that a terminal sends to all
+    of its processes: this side decides when it stops.
 
     Parameters
     ----------
     name
-        What to call it in messages.
+        Name of the process in messages.
     main
         A function that can be imported, not a lambda.
     arguments
-        Must be picklable.
+        Its further arguments; must be picklable.
     """
 
     def __init__(self, name: str, main: Callable[..., None], *arguments: object) -> None:
-        # Fresh: a fork would carry over sockets and threads of ours that no longer work.
+        # Spawned: a fork would inherit sockets and threads of ours that no longer work.
         context = multiprocessing.get_context("spawn")
         self.name = name
         self.ended = False
-        """Whether it has closed its end of the pipe, which it does by ending."""
+        """Whether it has closed its end of the pipe, which it does when it exits."""
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
             target=_begin, args=(theirs, main, arguments), name=f"rtelasto {name}", daemon=True
         )
-        # Starting it too, and it would end the mask.
+        # Started before the block: starting the tracker inside it would end the mask.
         resource_tracker.ensure_running()
-        # Until it has set its own signals, too, a Ctrl-C is for this side to answer.
+        # A Ctrl-C before the child has set its own signal handlers must not end it either.
         with kept_from_children():
             self._process.start()
         theirs.close()
@@ -59,17 +59,17 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is running."""
         return self._process.is_alive()
 
     def send(self, word: str) -> None:
-        """Tell it something; nothing happens if it is gone."""
+        """Send a word; does nothing if the process has exited."""
         if not self._pipe.closed:
             with suppress(OSError):
                 self._pipe.send(word)
 
     def receive(self, timeout_s: float) -> tuple[str, Any] | None:
-        """Its next message; None if none came or it has ended."""
+        """Return its next message, or None if none came or it has exited."""
         if not self._pipe.closed:
             try:
                 if self._pipe.poll(max(timeout_s, 0.0)):
@@ -79,7 +79,7 @@ class Child:
         return None
 
     def end(self, timeout_s: float) -> bool:
-        """Let go of it and wait until it is gone; False if it had to be killed."""
+        """Close the pipe and wait for the process to exit; False if it had to be killed."""
         self._pipe.close()
         alone = self._ends_within(timeout_s)
         if not alone and not self.kill():
@@ -89,15 +89,15 @@ class Child:
         return alone
 
     def kill(self) -> bool:
-        """Make it end, whatever it is at; False if it is still there after `_KILLED_S`.
+        """Kill the process; False if it is still there after `_KILLED_S`.
 
-        A process in an uninterruptible call of a driver cannot be killed until the call returns. Nothing
-        waits for it any more then, not even Python's own clean-up at the end of this process.
+        A process in an uninterruptible call of a driver cannot be killed until the call returns. After this
+        call nothing waits for it, not even Python's own clean-up at the end of this process.
         """
         self._process.kill()
         if self._ends_within(_KILLED_S):
             return True
-        # `multiprocessing` joins its daemons at exit, without a limit; this is its list of them.
+        # At exit, `multiprocessing` joins the daemons in this list without a time limit.
         process._children.discard(self._process)  # type: ignore[attr-defined]
         return False
 
@@ -116,7 +116,7 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """As the operating system says it; −N for signal N, None while it runs."""
+        """The exit code; −N for signal N, None while the process runs."""
         return self._process.exitcode
 
 

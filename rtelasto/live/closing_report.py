@@ -1,4 +1,4 @@
-"""What a live run says of itself in the end; apart from it, so that reading it loads no pipeline."""
+"""The final report of a live run, in a module of its own so that importing it loads no pipeline."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from rtelasto.telemetry.latency import LatencySummary
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """What a live run did: every counter, and latency from arrival (or, where the sender stamps with this
-    machine's monotonic clock, from acquisition) to publishing; ``strain_per_second`` from the
-    first frame that
-    came to the last strain frame."""
+    """The results of a live run: every counter, and the latency from arrival to publication, or from
+    acquisition where the sender stamps with this machine's monotonic clock. ``strain_per_second`` is the
+    mean from the arrival of the first frame to the last strain frame."""
 
     counters: dict[str, int]
     latency: LatencySummary

@@ -1,4 +1,4 @@
-"""What ``rtelasto run`` can start beside itself: each the same as its own command, in its own process."""
+"""The parts that ``rtelasto run`` can start beside itself, each in a process, as its own command does."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rtelasto.settings import RunSettings
 
 @contextmanager
 def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[Sidecar]]:
-    """Start what the settings ask for, all at once and without waiting; stop all of it at the end
-    of the block.
+    """Start the parts that the settings ask for, at once and without waiting; stop them at the end of
+    the block.
 
-    What cannot start takes nothing else with it: `Sidecar.look` says why.
+    A part that cannot start does not affect the others; `Sidecar.look` gives the reason.
     """
     strain = reachable(strain_endpoint)
     parts: list[Sidecar] = []
     with ExitStack() as stack:
-        # Loaded only where asked for: each brings libraries of its own.
+        # Imported only where needed: each part has libraries of its own.
         if settings.view:
             from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
@@ -47,7 +47,7 @@ def parts_beside(settings: RunSettings, strain_endpoint: str) -> Iterator[list[S
 
 
 def reachable(endpoint: str) -> str:
-    """Where to connect on this machine to what is bound to ``endpoint``, be it to all addresses."""
+    """The endpoint at which a client on this machine reaches a server that is bound to ``endpoint``."""
     for every in ("0.0.0.0", "*", "[::]"):
         endpoint = endpoint.replace(f"tcp://{every}:", "tcp://127.0.0.1:")
     return endpoint

@@ -23,7 +23,7 @@ from rtelasto.transport.sequence import Position
 from rtelasto.transport.strain_publisher import StrainPublisher
 
 STATUS_PERIOD_NS = 1_000_000_000
-# How many frames back the latency in a status goes.
+# The latency in a status is that of so many newest frames.
 _STATUS_FRAMES = 1000
 # How soon a request to stop is noticed while no frames come.
 _LOOK_S = 0.1
@@ -35,17 +35,16 @@ class LiveRun(Closing):
     Parameters
     ----------
     settings
-        What to run.
+        Settings of the run.
     on_strain
         Called after every published frame, in the pipeline's thread.
     on_build
         Called with the fraction done and a phase while an engine is compiled for a GPU.
     on_round
-        Called whenever the loop comes round, with whether the step that follows may take minutes (the
-        first pair of a format, for which everything that depends on it may have to be compiled) and how
-        many frames wait for the pipeline.
+        Called in every iteration of the loop, with whether the next step may take minutes (the first pair of
+        a format, for which code may have to be compiled) and how many frames wait for the pipeline.
     counters, position
-        Those of a run that ended before, to go on with.
+        Those of an earlier run to continue.
 
     Raises
     ------
@@ -67,15 +66,15 @@ class LiveRun(Closing):
         self.counters = Counters() if counters is None else counters
         self._on_strain = on_strain
         self._on_round = on_round
-        # The format that strain came of last, and the one being worked on.
+        # The format of the last strain frame, and that of the pair being processed.
         self._proven: object = None
         self._format: object = None
         self._latencies = Latencies()
-        # When the first frame came and the last strain was made, and how many between them.
+        # Times of the first frame's arrival and of the last strain frame, and the number of strain frames.
         self._first_ns = self._last_ns = self._strain_frames = 0
         self._offset = ClockOffset(settings.rf, self.counters)
         policy = settings.policy()
-        # The engine first: it is what can be wrong in the settings, and while it loads no frame waits.
+        # The engine first: it is what may be wrong in the settings, and no frame waits while it loads.
         estimator = open_estimator(
             settings.engine,
             device=settings.device,
@@ -113,16 +112,16 @@ class LiveRun(Closing):
         self.strain_endpoint = self._publisher.endpoint
 
     def run(self, stop: threading.Event | None = None) -> LiveReport:
-        """Work until ``stop`` is set or ``settings.frames`` strain frames are out."""
+        """Run until ``stop`` is set or ``settings.frames`` strain frames are published."""
         stop = threading.Event() if stop is None else stop
         started = status_due = time.monotonic_ns()
         last = self.counters.snapshot()
-        # Before the first frame, too: a run that ended before may have made them all.
+        # Checked before the first frame, too: an earlier run may have published all frames.
         while not stop.is_set() and not self._finished():
-            # A pair that is being worked on is published as soon as no further frame waits to be started.
+            # A pair in progress is published as soon as no further frame waits to be started.
             newest = self._next(0.0 if self._pipeline.pending else _LOOK_S)
             frame = None if newest is None else newest.scanned
-            self._come_round(frame)
+            self._heartbeat(frame)
             if newest is not None and frame is not None:
                 if not self._first_ns:
                     self._first_ns = time.monotonic_ns()
@@ -137,11 +136,11 @@ class LiveRun(Closing):
                 last = self._publish_status(last, now - status_due + STATUS_PERIOD_NS)
                 status_due = now + STATUS_PERIOD_NS
         while self._pipeline.pending and not self._finished():
-            self._come_round(None)
+            self._heartbeat(None)
             self._collect()
         if self._pipeline.pending:
             self.counters.add("unread", self._pipeline.pending)
-        # Closing it here, not at the end: frames that nobody will read any more have to be in the report.
+        # Closed here and not at the end, because frames left unread have to be in the report.
         self._receiver.close()
         self._pipeline.recent.close()
         return LiveReport(
@@ -153,13 +152,13 @@ class LiveRun(Closing):
         )
 
     def _strain_per_second(self) -> float:
-        """From the first frame that came to the last strain frame, so that waiting does not count."""
+        """The rate from the first frame's arrival to the last strain frame, without the wait before."""
         if self._last_ns <= self._first_ns or not self._first_ns:
             return 0.0
         return 1e9 * self._strain_frames / (self._last_ns - self._first_ns)
 
     def _next(self, timeout_s: float) -> RecentFrame | None:
-        """The frame to work on next; None if none came within the time."""
+        """The next frame to process; None if none came within ``timeout_s``."""
         recent = self._pipeline.recent
         if self.settings.every:
             frame = self._receiver.get(timeout_s)
@@ -172,7 +171,7 @@ class LiveRun(Closing):
             recent.let_go_unused()
         return newest
 
-    def _come_round(self, frame: ScannerFrame | None) -> None:
+    def _heartbeat(self, frame: ScannerFrame | None) -> None:
         if frame is not None:
             self._format = frame.format, frame.samples.dtype
         if self._on_round is not None:
@@ -201,9 +200,9 @@ class LiveRun(Closing):
             self._on_strain(strain)
 
     def _aged(self, strain: StrainFrame, now_ns: int) -> StrainFrame:
-        """The frame with its age, and whether that is beyond what may be called live."""
+        """The frame with its age, marked stale if it is too old to be called live."""
         age_ns = self._offset.age_ns(strain.stream, strain.acquired_ns, now_ns)
-        # It is at least as old as its arrival, whatever its stamp says.
+        # It is at least as old as its arrival, even if its stamp says otherwise.
         since_ns = max(age_ns or 0, strain.stage_ns["total"])
         stale = since_ns > 1e6 * self.settings.stale_ms
         if stale:
@@ -216,7 +215,7 @@ class LiveRun(Closing):
             name: 1e9 * (counts.get(name, 0) - last.get(name, 0)) / elapsed_ns
             for name in ("received", "strain.out")
         }
-        # Of all, it would take longer and longer, and tell less and less of how it is now.
+        # Over all frames, the summary would take ever longer and describe the present ever less.
         latency = self._latencies.summary(_STATUS_FRAMES)
         if latency.count:
             rates |= {"latency_p50_ms": latency.p50_ms, "latency_p99_ms": latency.p99_ms}

@@ -1,8 +1,8 @@
-"""Counters and position of a run in memory that outlives the process that raises them.
+"""Counters and position of a run in memory that outlives the process that updates them.
 
-One process writes at a time, others may read. Whatever kills the writer, and wherever, what it has left is
-whole: a single counter is one aligned store, and what belongs together is written to a copy of them all
-that one such store puts in their place.
+One process writes at a time; others may read. The state stays consistent even if the writer is killed at
+any point: a single counter is one aligned store, and values that belong together are written to a second
+copy of all of them, which one such store makes the valid one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _NAME_BYTES = 64
 # After the counters of each copy: stream (a digest; 0 for none), seq, frame id.
 _STREAM, _SEQ, _FRAME_ID = _SLOTS, _SLOTS + 1, _SLOTS + 2
 _COPY = _SLOTS + 3
-# Before the copies: which of them holds, and how many counters there are.
+# Before the copies: the index of the valid one, and the number of counters.
 _HOLDS, _USED, _HEAD = 0, 1, 2
 
 
 class SharedState:
-    """The memory; goes to a process of the spawn context as an argument of its start."""
+    """The shared memory; pass it to a process of the spawn context as an argument."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -43,7 +43,7 @@ class SharedState:
         self.stage_times = SharedStageTimes()
 
     def open(self) -> tuple[SharedCounters, Position, Pulse]:
-        """The counters, the position in the sender's stream and the pulse, as this process sees them."""
+        """This process's view of the counters, the position in the sender's stream and the pulse."""
         slots = _Slots(
             memoryview(self._numbers).cast("B").cast("q"), memoryview(self._names).cast("B")
         )
@@ -51,13 +51,13 @@ class SharedState:
 
 
 class Pulse(ctypes.Structure):
-    """What the main loop of a run is at, and what it last saw.
+    """The heartbeat of a run's main loop, and figures of its newest frame.
 
-    ``rounds`` rises whenever it moves; ``loading`` is 1 where the next step may take minutes, because
+    ``rounds`` counts heartbeats; ``loading`` is 1 while the next step may take minutes, because
     something is read, compiled or built. ``applied_strain`` and ``quality`` are of the newest strain frame,
     NaN before the first; ``begun_ns`` is when that frame began to age, on the monotonic clock, 0 before the
-    first; ``queued`` frames wait for the pipeline. The rest says what the averaged picture rests on, as
-    `rtelasto.frames.strain.PersistenceState`, and its median standard deviation.
+    first; ``queued`` frames wait for the pipeline. The rest describes the averaged picture, as
+    `rtelasto.frames.strain.PersistenceState` does, and its median standard deviation.
     """
 
     _fields_ = (
@@ -73,20 +73,20 @@ class Pulse(ctypes.Structure):
         ("relative_strain_std", ctypes.c_double),
     )
 
-    def beat(self, *, loading: bool, queued: int = 0) -> None:
-        """The loop has come round."""
+    def heartbeat(self, *, loading: bool, queued: int = 0) -> None:
+        """Record an iteration of the loop."""
         self.loading = int(loading)
         self.queued = queued
         self.rounds += 1
 
     def forget_pair(self) -> None:
-        """There is no newest pair: none yet, or the process that made it is gone."""
+        """Clear the newest pair: there is none yet, or its process has exited."""
         self.applied_strain = self.quality = math.nan
         self.persistence_age_s = self.relative_strain_std = math.nan
         self.queued = self.persistence_frames = self.persistence_presses = 0
 
     def show(self, strain: StrainFrame) -> None:
-        """A strain frame is published: it is the newest now."""
+        """Record the newest published strain frame."""
         self.applied_strain, self.quality = strain.applied_strain, strain.quality
         age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
         self.begun_ns = time.monotonic_ns() - age_ns
@@ -95,13 +95,13 @@ class Pulse(ctypes.Structure):
             self.persistence_presses = strain.persistence.presses
             self.persistence_age_s = strain.persistence.age_s
         if strain.relative_strain_std is not None:
-            # Every few pixels are enough for a figure to watch.
+            # A subset of the pixels is enough for a gauge.
             known = strain.relative_strain_std[::4, ::8]
             known = known[np.isfinite(known)]
             self.relative_strain_std = float(np.median(known)) if known.size else math.nan
 
     def gauges(self) -> dict[str, float]:
-        """What `MetricsServer` shows of it."""
+        """The gauges that `MetricsServer` shows."""
         age_s = (time.monotonic_ns() - self.begun_ns) / 1e9 if self.begun_ns else math.nan
         return {
             "quality": self.quality,
@@ -116,12 +116,12 @@ class Pulse(ctypes.Structure):
 
 
 class SharedCounters(Counters):
-    """`Counters` that a later process goes on with.
+    """`Counters` that a later process continues.
 
     Raises
     ------
     ValueError
-        On the first use of a name that is too long, or of one too many.
+        On the first use of a name that is too long, or for which there is no slot left.
     """
 
     def __init__(self, slots: _Slots) -> None:
@@ -130,7 +130,7 @@ class SharedCounters(Counters):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """As of all counters; a `Position` of the same memory may be moved in the block too."""
+        """As `Counters.together`; a `Position` in the same memory may be moved in the block too."""
         with self._changed:
             self._slots.begin()
             try:
@@ -140,32 +140,32 @@ class SharedCounters(Counters):
 
 
 class _Slots(MutableMapping[str, int]):
-    """Numbers by name. Only one thread at a time may write, which `Counters` sees to."""
+    """Numbers by name. Only one thread at a time may write, which `Counters` ensures."""
 
     def __init__(self, numbers: memoryview, names: memoryview) -> None:
         self._numbers, self._names = numbers, names
         self._index: dict[str, int] = {}
-        # Where the copy begins that is being written; None outside a block.
+        # Start of the copy that is being written; None outside a block.
         self._written: int | None = None
 
     def begin(self) -> None:
-        """From here on write to the other copy."""
+        """Write to the other copy from now on."""
         held = self._copy()
         other = _HEAD + _COPY if held == _HEAD else _HEAD
         self._numbers[other : other + _COPY] = self._numbers[held : held + _COPY]
         self._written = other
 
     def commit(self) -> None:
-        """The copy that was written is the one that holds, from this store on."""
+        """Make the written copy the valid one, by a single store."""
         self._numbers[_HOLDS] = int(self._written != _HEAD)
         self._written = None
 
     def at(self, place: int) -> int:
-        """A number by its place in the copy."""
+        """Read a number by its place in the copy."""
         return self._numbers[self._copy() + place]
 
     def put(self, place: int, value: int) -> None:
-        """Write one by its place."""
+        """Write a number by its place in the copy."""
         self._numbers[self._copy() + place] = value
 
     def __getitem__(self, name: str) -> int:
@@ -178,7 +178,7 @@ class _Slots(MutableMapping[str, int]):
         self.put(self._add(name) if place is None else place, value)
 
     def __delitem__(self, name: str) -> None:
-        raise TypeError(f"counters stay: {name}")
+        raise TypeError(f"counters cannot be deleted: {name}")
 
     def __iter__(self) -> Iterator[str]:
         self._learn()
@@ -189,7 +189,7 @@ class _Slots(MutableMapping[str, int]):
         return len(self._index)
 
     def _copy(self) -> int:
-        """Where the copy begins that is being written, else the one that holds."""
+        """Start of the copy that is being written, else of the valid one."""
         return _HEAD + _COPY * self._numbers[_HOLDS] if self._written is None else self._written
 
     def _learn(self) -> None:
@@ -210,7 +210,7 @@ class _Slots(MutableMapping[str, int]):
 
 
 class _SharedPosition(Position):
-    """A position that is moved in one step with the counters around it."""
+    """A position that is updated in one step with the counters around it."""
 
     def __init__(self, slots: _Slots) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class _SharedPosition(Position):
         self._slots.put(_FRAME_ID, frame_id)
 
     def _digest_of(self, stream: str) -> int:
-        """63 bits that are never 0."""
+        """A 63-bit digest that is never 0."""
         if stream != self._name:
             self._name = stream
             digest = blake2b(stream.encode(), digest_size=8).digest()

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 
 from rtelasto.telemetry.prometheus import BUCKETS_S, StageTimes, bucket_of
 
-# More than any pipeline has.
+# More stages than any pipeline has.
 _STAGES = 32
 _NAME_BYTES = 32
 _BUCKETS = len(BUCKETS_S) + 1
 
 
 class SharedStageTimes:
-    """The histograms; goes to a process of the spawn context as an argument of its start.
+    """The histograms; pass the object to a process of the spawn context as an argument.
 
-    One process adds at a time, others may read. A process that is killed while it adds leaves at most
-    one time half counted.
+    One process adds at a time; others may read. A process that is killed while it adds leaves at most
+    one time partly counted.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class SharedStageTimes:
         self._used = context.RawValue(ctypes.c_int64)
 
     def add(self, stage_ns: Mapping[str, int]) -> None:
-        """Count one frame's times, by stage."""
+        """Add one frame's times, by stage."""
         places = {name: place for place, name in enumerate(self._stages())}
         for stage, time_ns in stage_ns.items():
             place = places.get(stage)
@@ -39,7 +39,7 @@ class SharedStageTimes:
             self._sums_s[place] += time_ns / 1e9
 
     def read(self) -> dict[str, StageTimes]:
-        """All of them so far, by stage."""
+        """The histograms so far, by stage."""
         return {
             name: StageTimes(
                 tuple(self._counts[place * _BUCKETS : (place + 1) * _BUCKETS]), self._sums_s[place]

@@ -1,8 +1,7 @@
 """Parts of a live run that work in processes of their own: viewer, recorder, output to other programs.
 
-Each takes its data off the streams, as it would if somebody had started its command beside the run. So
-none of them can hold up the pipeline, by its work, by a slow disk or by Python's lock, and one that
-fails takes nothing else with it.
+Each reads its data from the streams, as if its command had been started beside the run. So none of them can
+delay the pipeline by its work, by a slow disk or by Python's lock, and a failure of one affects nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.live.child_process import Child
 
-# Compiling and importing on a slow machine included.
+# Includes compiling and importing on a slow machine.
 _START_S = 60.0
 _STOP_S = 5.0
 _LOOK_S = 0.5
@@ -27,9 +26,9 @@ log = logging.getLogger(__name__)
 
 
 class Part(Protocol):
-    """What works in a sidecar from the moment it is made until it is closed.
+    """The object in a sidecar; it works from its creation until it is closed.
 
-    ``ready`` is a line for the user; ``report()`` counts what it did, asked for after `close`.
+    ``ready`` is a line for the user; ``report()`` returns its counts after `close`.
     """
 
     ready: str
@@ -40,28 +39,28 @@ class Part(Protocol):
 
 
 class Sidecar(Closing):
-    """A process that makes a `Part` and keeps it until this side closes or dies.
+    """A process that creates a `Part` and keeps it until this side closes or dies.
 
-    It is started and not waited for: several start side by side, and what they stand beside goes on
-    meanwhile. `look` takes notice of what became of it.
+    The constructor does not wait: several sidecars start in parallel, and the run continues meanwhile.
+    `look` reads the result of the start.
 
     Parameters
     ----------
     name
-        What to call it in messages.
+        Name of the part in messages.
     make
-        Makes the part: a function that can be imported, not a lambda.
+        Creates the part: a function that can be imported, not a lambda.
     settings
         Its one argument; must be picklable.
 
     Attributes
     ----------
     ready
-        The part's line for the user; empty before it works.
+        The part's line for the user; empty before it is ready.
     failure
-        Why it could not be made; empty where it could.
+        Why it could not be created; empty where it could.
     report
-        What it counted; empty until it is closed, and where it had failed.
+        Its counts; empty until it is closed, and where it had failed.
     """
 
     def __init__(self, name: str, make: Callable[[Any], Part], settings: object) -> None:
@@ -74,13 +73,13 @@ class Sidecar(Closing):
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process still runs."""
+        """Whether its process is running."""
         return self._child.is_alive
 
     def look(self, timeout_s: float = 0.0) -> bool:
-        """Take its answer, waiting up to ``timeout_s`` for it; True if it has come now.
+        """Read its answer, waiting up to ``timeout_s`` for it; True if it arrived in this call.
 
-        Then either ``ready`` or ``failure`` is set, and stays so.
+        Then either ``ready`` or ``failure`` is set, and remains set.
         """
         if self.ready or self.failure:
             return False
@@ -96,12 +95,12 @@ class Sidecar(Closing):
         return bool(self.ready or self.failure)
 
     def wait_until_ready(self) -> None:
-        """Wait until the part works.
+        """Wait until the part is ready.
 
         Raises
         ------
         RtelastoError
-            If it could not be made; the message is its own.
+            If it could not be created; the message is its own.
         """
         while not (self.ready or self.failure):
             self.look(_LOOK_S)
@@ -109,7 +108,7 @@ class Sidecar(Closing):
             raise RtelastoError(f"the {self.name} could not start: {self.failure}")
 
     def ask_to_stop(self) -> None:
-        """Let it begin to stop, without waiting for it."""
+        """Ask it to stop, without waiting for it."""
         self._child.send("stop")
 
     def close(self) -> None:
@@ -117,7 +116,7 @@ class Sidecar(Closing):
         self.ask_to_stop()
         deadline = time.monotonic() + _STOP_S
         while (answer := self._child.receive(deadline - time.monotonic())) is not None:
-            # One that was still starting says first that it is ready.
+            # A part that was still starting first reports that it is ready.
             if answer[0] == "report":
                 self.report = answer[1]
                 break
@@ -126,13 +125,13 @@ class Sidecar(Closing):
 
 
 def _work(pipe: Connection, make: Callable[[Any], Part], settings: object) -> None:
-    """What runs in the process."""
+    """The main function of the process."""
     try:
         part = make(settings)
     except RtelastoError as error:
         pipe.send(("failed", str(error)))
         return
-    # Ends with the message, or when the other end is gone: its process was killed.
+    # Returns at a message, or when the other end is closed because its process was killed.
     with suppress(EOFError, OSError):
         pipe.send(("ready", part.ready))
         pipe.recv()

@@ -1,8 +1,7 @@
-"""Keeps a live run going: its pipeline works in a process that is watched, and replaced where it fails.
+"""Supervises a live run: its pipeline works in a child process that is watched, and replaced when it fails.
 
-A process is what can be replaced whatever happened in it: code that hangs, a lost GPU, a crash in a
-library, the kernel out of memory. The counters go on over it, exact to the frame
-(`rtelasto.live.shared_counters`).
+A process can be replaced after any failure: code that hangs, a lost GPU, a crash in a library, a system
+out of memory. The counters continue over the restart, exact to the frame (`rtelasto.live.shared_counters`).
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from rtelasto.telemetry.counters import unaccounted
 from rtelasto.telemetry.latency import LatencySummary
 from rtelasto.telemetry.prometheus import MetricsServer
 
-# How soon a request to stop, a death or news is noticed.
+# The longest delay until a stop request, an exit or a message is noticed.
 _LOOK_S = 0.05
-# Without a sign of life while something is loaded, compiled or built; what builds plans gives signs.
+# The longest time without a heartbeat while something is loaded, compiled or built; plan builds send them.
 _LOADING_S = 300.0
 _STOP_S = 5.0
-# After so many failures in a minute, waiting longer helps nobody.
+# After so many failures in a minute, give up.
 _MOST_FAILURES = 5
 _MINUTE_S = 60.0
 _FIRST_PAUSE_S = 0.5
@@ -42,24 +41,24 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor(Closing):
-    """Starts the pipeline in a process of its own, and again whenever it ends without being told to.
+    """Starts the pipeline in a process of its own, and restarts it whenever it exits without a request.
 
-    It serves the metrics itself, so that they can be read, and go on, while the pipeline is replaced.
+    It serves the metrics itself, so that they stay available and continue while the pipeline is replaced.
 
-    Counters, besides those of the run: ``worker.hung``, ``worker.crashed`` (ended by a signal: a library's
-    fault, or the kernel's for want of memory), ``worker.failed`` (ended by an exception),
-    ``worker.restarts``, and ``worker.lost``, the frames that died with it.
+    Counters, besides those of the run: ``worker.hung``, ``worker.crashed`` (ended by a signal, from a fault
+    in a library or from the kernel when memory runs out), ``worker.failed`` (ended by an exception),
+    ``worker.restarts``, and ``worker.lost``, the frames that were lost with it.
 
     Parameters
     ----------
     settings
-        What to run.
+        Settings of the run.
     stop
         Ends `wait_until_ready` and `run`.
     on_building
-        Called with what is being done while something is compiled, for a GPU or this processor.
+        Called with a description of the step while something is compiled, for a GPU or this processor.
     on_look
-        Called some ten times a second while it runs, with the counters and applied strain and quality of
+        Called about ten times a second while it runs, with the counters and applied strain and quality of
         the newest strain frame.
     """
 
@@ -73,7 +72,7 @@ class Supervisor(Closing):
     ) -> None:
         self.settings = settings
         self.addresses: Addresses | None = None
-        """Where it can be reached; None before it was ready for the first time."""
+        """Its addresses; None before it was ready for the first time."""
         self._stop = stop
         self._on_building = on_building
         self._on_look = on_look
@@ -83,7 +82,7 @@ class Supervisor(Closing):
         self._report: LiveReport | None = None
         self._failures: deque[float] = deque()
         self._ready = False
-        self._said: tuple[str, str] | None = None
+        self._failure: tuple[str, str] | None = None
         self._started_s = time.monotonic()
         self._child: Child | None = None
         self.metrics: MetricsServer | None = None
@@ -94,14 +93,14 @@ class Supervisor(Closing):
         self._start()
 
     def wait_until_ready(self) -> bool:
-        """Wait until `run` can begin at once; False if it was told to stop meanwhile.
+        """Wait until `run` can begin at once; False if it was stopped meanwhile.
 
         Raises
         ------
         RtelastoError
-            If it cannot run as the settings say.
+            If it cannot run with these settings.
         KeepsFailingError
-            If it failed again and again.
+            If it failed repeatedly.
         """
         while self.addresses is None and not self._stop.is_set():
             self._look()
@@ -112,12 +111,12 @@ class Supervisor(Closing):
         return True
 
     def run(self) -> None:
-        """Keep it going until it is told to stop or has made ``settings.frames`` strain frames.
+        """Keep it running until it is stopped or has published ``settings.frames`` strain frames.
 
         Raises
         ------
         KeepsFailingError
-            If it failed again and again.
+            If it failed repeatedly.
         """
         if self._child is not None:
             self._child.send("go")
@@ -129,13 +128,13 @@ class Supervisor(Closing):
                 )
 
     def report(self) -> LiveReport:
-        """What the run did so far, over all restarts; latencies are those since the last one."""
+        """The report of the run so far, over all restarts; latencies are those since the last restart."""
         newest = self._report or LiveReport({}, LatencySummary.of([]), "arrival", 0.0, 0.0)
         seconds = time.monotonic() - self._started_s
         return replace(newest, counters=self.counters.snapshot(), seconds=seconds)
 
     def close(self) -> None:
-        """Stop it and wait until it is gone. May be called twice."""
+        """Stop it and wait until it has exited. May be called twice."""
         if self.metrics is not None:
             self.metrics.close()
         child, self._child = self._child, None
@@ -156,21 +155,21 @@ class Supervisor(Closing):
     def _start(self) -> None:
         settings = self.settings
         if self.addresses is not None:
-            # The same again, also where any free port would have done the first time.
+            # The same addresses again, even where the first start took any free port.
             settings = replace(settings, strain=self.addresses.strain)
             self.counters.add("worker.restarts")
-        self._ready, self._said = False, None
+        self._ready, self._failure = False, None
         self._rounds, self._still_s, self._looked_s = self._pulse.rounds, 0.0, time.monotonic()
         self._pulse.loading = 1
         self._pulse.forget_pair()
         try:
             self._child = Child("pipeline", work, settings, self._shared)
         except OSError as error:
-            # No memory for one more process, say.
+            # For example, no memory for another process.
             self._failed("crashed", f"could not be started: {error.strerror or error}")
 
     def _look(self) -> None:
-        """Take what the process says; replace it if it has ended or stands still."""
+        """Read the process's messages; replace it if it has exited or hangs."""
         if self._child is None:
             self._restart_when_due()
             return
@@ -205,13 +204,13 @@ class Supervisor(Closing):
         elif word == "report":
             self._report = what
         else:
-            self._said = message
+            self._failure = message
 
     def _moves(self) -> bool:
-        """Whether it has moved in the time that the step it is at may take.
+        """Whether its last heartbeat is within the time that the current step may take.
 
-        Time in which this process did not look either, because both were stopped or the machine slept, is
-        not held against it.
+        Time in which this process did not check either, because both were stopped or the machine slept, does
+        not count.
         """
         now = time.monotonic()
         elapsed_s, self._looked_s = now - self._looked_s, now
@@ -222,8 +221,8 @@ class Supervisor(Closing):
         return self._still_s < (_LOADING_S if self._pulse.loading else self.settings.hang_s)
 
     def _cause_of_death(self, child: Child) -> tuple[str, str]:
-        if self._said is not None:
-            return "failed", f"failed: {self._said[1]}"
+        if self._failure is not None:
+            return "failed", f"failed: {self._failure[1]}"
         code = child.exit_code or 0
         if code < 0:
             name = (
@@ -233,12 +232,12 @@ class Supervisor(Closing):
         return "crashed", f"ended with exit code {code}"
 
     def _failed(self, cause: str, why: str) -> None:
-        """Count it, and let it be started again, or give up."""
+        """Count a failure, and schedule a restart or give up."""
         if self._child is not None:
             self._child.end(0.0)
             self._child = None
-        if self.addresses is None and self._said is not None and self._said[0] == "refused":
-            raise RtelastoError(self._said[1])
+        if self.addresses is None and self._failure is not None and self._failure[0] == "refused":
+            raise RtelastoError(self._failure[1])
         self.counters.add(f"worker.{cause}")
         lost = self._count_the_lost()
         now = time.monotonic()
@@ -249,7 +248,7 @@ class Supervisor(Closing):
         fields = {"fields": {"died": cause, "frames_lost": lost}, "cause": why}
         if count >= _MOST_FAILURES:
             raise KeepsFailingError(f"the pipeline {why}, for the {count}th time in a minute")
-        # At once, then more slowly from time to time: what is missing may come back.
+        # At once, then after ever longer pauses: a missing resource may come back.
         pause_s = 0.0 if count == 1 else _FIRST_PAUSE_S * 2 ** (count - 2)
         self._restart_s = now + pause_s
         after = f" in {pause_s:g} s" if pause_s else ""
@@ -258,7 +257,7 @@ class Supervisor(Closing):
         )
 
     def _count_the_lost(self) -> int:
-        """Count the frames that died with a process, and say how many."""
+        """Count the frames that were lost with a process, and return their number."""
         lost = max(unaccounted(self.counters.snapshot()), 0)
         if lost:
             self.counters.add("worker.lost", lost)

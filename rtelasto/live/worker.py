@@ -1,4 +1,4 @@
-"""The process that a live run works in, so that another can take its place."""
+"""The worker process of a live run, which the supervisor can replace."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a run that is ready can be reached, and what it works on."""
+    """The addresses of a run that is ready, and the device that it computes on."""
 
     strain: str
     device: str
 
 
 def work(pipe: Connection, settings: RunSettings, shared: SharedState) -> None:
-    """Run live from being told to ``go`` until told to ``stop``, as the process's last act.
+    """Run live from the message ``go`` until ``stop``, then end the process.
 
-    Sends ``building`` (what it is at), ``ready`` (`Addresses`) and in the end ``report``
-    (`LiveReport`), ``refused`` (why it cannot run as asked) or ``failed`` (the error's one line).
+    Sends ``building`` (the current step), ``ready`` (`Addresses`) and at the end ``report``
+    (`LiveReport`), ``refused`` (why it cannot run with the settings) or ``failed`` (the error in one line).
     """
     go, stop = threading.Event(), threading.Event()
     threading.Thread(target=_listen, args=(pipe, go, stop), name="listen", daemon=True).start()
@@ -43,16 +43,16 @@ def work(pipe: Connection, settings: RunSettings, shared: SharedState) -> None:
     try:
         _run(pipe, settings, shared, go, stop)
     except RtelastoError as error:
-        _tell(pipe, "refused", str(error))
+        _send(pipe, "refused", str(error))
         code = ExitCode.BAD_INPUT
     except Exception as error:
-        _tell(pipe, "failed", f"{type(error).__name__}: {error}")
-        # Where it comes from, once; that it comes again is for the other side to tell, in a line.
+        _send(pipe, "failed", f"{type(error).__name__}: {error}")
+        # The traceback once per cause; the supervisor reports repetitions in one line.
         level = logging.DEBUG if shared.open()[0]["worker.failed"] else logging.ERROR
         log.log(level, "the pipeline failed", exc_info=True)
         code = ExitCode.INTERNAL
-    # At once: taking compiled code apart costs a third of a second of processor time, and what has
-    # failed, a lost GPU say, may never come to its end.
+    # At once: releasing compiled code costs a third of a second of processor time, and the release of a
+    # resource that has failed, such as a lost GPU, may never return.
     logging.shutdown()
     sys.stderr.flush()
     os._exit(code)
@@ -65,7 +65,7 @@ def _run(
     go: threading.Event,
     stop: threading.Event,
 ) -> None:
-    # Here, not above: the process that starts this one has no need of it.
+    # Not at the top: the process that starts this one imports this module and does not need it.
     from rtelasto.host.compiled import on_compiling
     from rtelasto.live.run import LiveRun
 
@@ -76,12 +76,12 @@ def _run(
         shared.stage_times.add(strain.stage_ns)
 
     def on_build(done: float, phase: str) -> None:
-        pulse.beat(loading=True)
-        _tell(pipe, "building", f"compiling for the GPU, {100 * done:.0f} %: {phase}")
+        pulse.heartbeat(loading=True)
+        _send(pipe, "building", f"compiling for the GPU, {100 * done:.0f} %: {phase}")
 
     def on_kernel(n_kernels: int) -> None:
-        pulse.beat(loading=True)
-        _tell(pipe, "building", f"compiling for this processor, {n_kernels} kernels")
+        pulse.heartbeat(loading=True)
+        _send(pipe, "building", f"compiling for this processor, {n_kernels} kernels")
 
     with (
         on_compiling(on_kernel),
@@ -89,7 +89,7 @@ def _run(
             settings,
             on_strain,
             on_build,
-            on_round=lambda slow, queued: pulse.beat(loading=slow, queued=queued),
+            on_round=lambda slow, queued: pulse.heartbeat(loading=slow, queued=queued),
             counters=counters,
             position=position,
         ) as live,
@@ -97,16 +97,16 @@ def _run(
         pipe.send(("ready", Addresses(live.strain_endpoint, live.device)))
         go.wait()
         report = live.run(stop)
-    _tell(pipe, "report", report)
+    _send(pipe, "report", report)
 
 
-def _tell(pipe: Connection, word: str, what: object) -> None:
+def _send(pipe: Connection, word: str, what: object) -> None:
     with suppress(OSError):
         pipe.send((word, what))
 
 
 def _listen(pipe: Connection, go: threading.Event, stop: threading.Event) -> None:
-    """Do as told; end at once when nobody is left to tell us."""
+    """Follow the supervisor's messages; exit at once when it is gone."""
     with suppress(EOFError, OSError):
         while True:
             if pipe.recv() == "stop":

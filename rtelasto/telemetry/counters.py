@@ -67,7 +67,7 @@ class Counters:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Whatever is raised in the block is seen by everybody at once, at its end; not to be nested."""
+        """Make all changes in the block visible at once, at its end. Must not be nested."""
         with self._changed:
             yield
 
@@ -138,7 +138,7 @@ def _is_one_of(name: str, names: Iterable[str]) -> bool:
 def unaccounted(counters: Mapping[str, int]) -> int:
     """Frames that were received and of which no counter says what became of them.
 
-    Those that a live run is at work on, and 0 once it has stopped; the law is at the top of this module.
+    In a live run, those in progress; 0 once it has stopped. The law is at the top of this module.
     """
     known = sum(count for name, count in counters.items() if _is_one_of(name, _FATES))
     return counters.get("received", 0) - known

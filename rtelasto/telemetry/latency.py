@@ -1,4 +1,4 @@
-"""Latencies of the frames so far, and what to tell a user about them."""
+"""Latencies of the frames so far, and their summary for users."""
 
 from __future__ import annotations
 

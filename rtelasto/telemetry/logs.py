@@ -3,9 +3,9 @@
 Every process calls `set_up` once. A cause is what a call site gives as ``extra={"cause": …}``, or else its
 logger and its whole message, so that different events are never merged; a call site that logs numbers or
 names that others choose gives a cause without them. What else it gives in ``extra={"fields": {…}}`` are the
-event's fields in JSON. Lines beyond one for each cause are held back and their number is told.
+event's fields in JSON. Lines beyond one for each cause are held back, and their number is logged.
 
-Nobody logs samples, contents of files or what could name a patient.
+Samples, contents of files and anything that could identify a patient are never logged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rtelasto.errors import RtelastoError
 FORMAT_VARIABLE = "RTELASTO_LOG_FORMAT"
 FORMATS = ("text", "json")
 PERIOD_S = 10.0
-# So many causes are told apart; with more, all are forgotten, and told once more than they should.
+# The most causes to remember; beyond it, all are forgotten, and each may be logged once more than it should.
 _MOST_CAUSES = 10_000
 
 
@@ -40,7 +40,7 @@ def set_up() -> None:
         raise RtelastoError(f"{FORMAT_VARIABLE} must be text or json, got {name!r}")
     handler = LimitedHandler()
     handler.setFormatter(JsonLines() if as_json() else TextLines())
-    # What libraries tell of their work is not for users; their warnings are.
+    # Users need the warnings of libraries, not their reports of progress.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("rtelasto", "rtelasto_engines"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -52,20 +52,20 @@ def as_json() -> bool:
 
 
 class RateLimit:
-    """Says which events to tell: the first of a cause, then at most one in ``period_s``.
+    """Decides which events to log: the first of a cause, then at most one in ``period_s``.
 
-    May be used from any thread; costs a fraction of what making a log record does.
+    May be used from any thread; costs a fraction of the time to create a log record.
     """
 
     def __init__(self, period_s: float = PERIOD_S, clock: Callable[[], float] = time.monotonic):
         self._period_s = period_s
         self._clock = clock
         self._lock = threading.Lock()
-        # When a cause may next be told, and how often it came since it last was.
+        # When a cause may be logged next, and how often it occurred since it was last logged.
         self._causes: dict[object, tuple[float, int]] = {}
 
     def take(self, cause: object) -> int | None:
-        """How many events of this cause went untold before this one; None if this one does too."""
+        """Return how many events of this cause were held back before this one; None to hold it back too."""
         now = self._clock()
         with self._lock:
             due, held = self._causes.get(cause, (0.0, 0))
@@ -78,7 +78,7 @@ class RateLimit:
             return held
 
     def rest(self, *, everything: bool = False) -> dict[object, int]:
-        """Causes with events untold whose time has come (or all), with their number; told hereby."""
+        """Return the held-back events by cause where they are due (or all), and count them as logged."""
         now = self._clock()
         with self._lock:
             rest = {c: h for c, (d, h) in self._causes.items() if h and (everything or now >= d)}
@@ -88,7 +88,7 @@ class RateLimit:
 
 
 def more(held: int) -> str:
-    """The end of a line that stands for more events than itself."""
+    """The end of a log line that represents further events."""
     return f" … and {held} more" if held else ""
 
 
@@ -102,14 +102,14 @@ class LimitedHandler(logging.StreamHandler):
         self._timer: threading.Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it, or hold it back. Called with the handler's lock held."""
+        """Write a record, or hold it back. Called with the handler's lock held."""
         cause = getattr(record, "cause", None) or (record.name, record.getMessage())
         held = self._limit.take(cause)
         if held is None:
             if len(self._last) < _MOST_CAUSES:
                 self._last[cause] = record
             if self._timer is None:
-                self._timer = threading.Timer(PERIOD_S, self._tell_rest)
+                self._timer = threading.Timer(PERIOD_S, self._log_rest)
                 self._timer.daemon = True
                 self._timer.start()
             return
@@ -118,11 +118,11 @@ class LimitedHandler(logging.StreamHandler):
         super().emit(record)
 
     def close(self) -> None:
-        """Tell what was held back, and end."""
-        self._tell_rest(everything=True)
+        """Log the number of records that were held back, and close."""
+        self._log_rest(everything=True)
         super().close()
 
-    def _tell_rest(self, *, everything: bool = False) -> None:
+    def _log_rest(self, *, everything: bool = False) -> None:
         self.acquire()
         try:
             self._timer = None
@@ -133,7 +133,7 @@ class LimitedHandler(logging.StreamHandler):
                     record.repeats = held - 1
                     super().emit(record)
             if self._last and not everything:
-                self._timer = threading.Timer(PERIOD_S, self._tell_rest)
+                self._timer = threading.Timer(PERIOD_S, self._log_rest)
                 self._timer.daemon = True
                 self._timer.start()
         finally:
@@ -175,5 +175,5 @@ class JsonLines(logging.Formatter):
 
 
 def _one_line(text: str) -> str:
-    """Nobody who sends us a name with a line break in it writes lines of our log."""
+    """Escape line breaks, so that a name from elsewhere cannot forge lines of the log."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
