@@ -49,7 +49,7 @@ log = logging.getLogger("rtelasto")
 
 
 def say(text: str) -> None:
-    """Tell whoever reads stderr: people, or a program that takes its lines as JSON."""
+    """Write a message to stderr, as text for people or as a JSON line for programs."""
     if logs.as_json():
         log.info("%s", text, extra={"cause": text})
     else:

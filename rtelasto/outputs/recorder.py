@@ -1,4 +1,4 @@
-"""The recorder: RF and strain streams to disk, on its own thread, whatever the disk does."""
+"""The recorder: RF and strain streams to disk, on its own thread, even if the disk is slow or full."""
 
 from __future__ import annotations
 

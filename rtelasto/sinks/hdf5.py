@@ -204,7 +204,7 @@ class StrainWriter(ZeaFile):
     path
         The file to write; replaced if it is there.
     rf_format
-        Format of the RF frames that the strain was made from, None where nobody knows it.
+        Format of the RF frames that the strain was made from, None where it is unknown.
     provenance
         Version, engine, command, source file …
     packing

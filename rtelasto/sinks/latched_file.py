@@ -13,8 +13,8 @@ class LatchedFile(io.RawIOBase):
 
     HDF5 writes much of a file when it lets objects go, where h5py cannot raise: a disk that fills up
     then goes unnoticed for many frames, and ends in a crash of the process when the file is closed.
-    Here a failed write is swallowed, later ones are dropped, and whoever writes asks `error` after
-    every step. The file is worthless from then on; HDF5 can still be closed in peace.
+    Here a failed write raises nothing and later ones are dropped; the writer checks `error` after
+    every step. The file is corrupt from then on, but HDF5 can still close it without a crash.
     """
 
     def __init__(self, path: Path) -> None:

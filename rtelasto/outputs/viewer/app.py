@@ -128,7 +128,7 @@ class Page:
                 except WebSocketDisconnect:
                     pass
                 except RuntimeError:
-                    # Of two that send to a page that is gone, the second is told off for it in other words.
+                    # Of two tasks that send to a closed page, the second gets another exception.
                     if self._socket.application_state is not WebSocketState.DISCONNECTED:
                         raise
         finally:
