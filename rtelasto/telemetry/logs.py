@@ -1,8 +1,8 @@
 """What rtelasto logs: one line for each event, text or JSON, and one for each cause in ten seconds.
 
 Every process calls `set_up` once. A cause is what a call site gives as ``extra={"cause": …}``, or else its
-logger and its whole message, so that different events are never merged; a call site that logs numbers or
-names that others choose gives a cause without them. What else it gives in ``extra={"fields": {…}}`` are the
+logger and its message with all arguments but numbers, so that different events are not merged; a call site
+that logs names that others choose gives a cause without them. What else it gives in ``extra={"fields": {…}}`` are the
 event's fields in JSON. Lines beyond one for each cause are held back, and their number is logged.
 
 Samples, contents of files and anything that could identify a patient are never logged.
@@ -103,7 +103,7 @@ class LimitedHandler(logging.StreamHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or hold it back. Called with the handler's lock held."""
-        cause = getattr(record, "cause", None) or (record.name, record.getMessage())
+        cause = getattr(record, "cause", None) or (record.name, record.msg, _words(record.args))
         held = self._limit.take(cause)
         if held is None:
             if len(self._last) < _MOST_CAUSES:
@@ -177,3 +177,9 @@ class JsonLines(logging.Formatter):
 def _one_line(text: str) -> str:
     """Escape line breaks, so that a name from elsewhere cannot forge lines of the log."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _words(arguments: object) -> tuple[str, ...]:
+    """The arguments of a message that are not numbers."""
+    given = arguments if isinstance(arguments, tuple) else ()
+    return tuple(str(argument) for argument in given if not isinstance(argument, int | float))

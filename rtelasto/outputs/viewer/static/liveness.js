@@ -1,6 +1,7 @@
 // Whether what is on the screen is live, said in words. An old image looks just like a live one, so that
 // this is for the page's own clock to say: it runs on when nothing comes any more.
 
+import { DWELL_MS } from "./steady.js";
 import { ageAtMostMs, ageNowMs } from "./wire.js";
 
 const byId = (id) => document.getElementById(id);
@@ -34,6 +35,7 @@ export class Liveness {
     this.arrivals = [];
     this.isOld = false;
     this.freshSinceMs = -Infinity;
+    this.changedMs = -Infinity;
   }
 
   /** Something came from the viewer. */
@@ -65,16 +67,19 @@ export class Liveness {
     return frame.stale || ageMs > this.limitMs;
   }
 
-  /** Stale at once, live again only after a while without a lapse: else the words would strobe. */
+  /**
+   * Stale at once, or a second after it was last called live; live again only after a while without a
+   * lapse: else the words would strobe.
+   */
   settle() {
     if (this.newest === null) return;
     const now = performance.now();
-    if (this.isStale(this.newest)) {
-      this.isOld = true;
-      this.freshSinceMs = Infinity;
-    } else {
-      this.freshSinceMs = Math.min(this.freshSinceMs, now);
-      if (now - this.freshSinceMs >= FRESH_MS) this.isOld = false;
+    const stale = this.isStale(this.newest);
+    this.freshSinceMs = stale ? Infinity : Math.min(this.freshSinceMs, now);
+    const due = stale ? now - this.changedMs >= DWELL_MS : now - this.freshSinceMs >= FRESH_MS;
+    if (due && stale !== this.isOld) {
+      this.isOld = stale;
+      this.changedMs = now;
     }
   }
 
