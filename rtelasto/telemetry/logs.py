@@ -2,8 +2,9 @@
 
 Every process calls `set_up` once. A cause is what a call site gives as ``extra={"cause": …}``, or else its
 logger and its message with all arguments but numbers, so that different events are not merged; a call site
-that logs names that others choose gives a cause without them. What else it gives in ``extra={"fields": {…}}`` are the
-event's fields in JSON. Lines beyond one for each cause are held back, and their number is logged.
+that logs names that others choose gives a cause without them. What else it gives in
+``extra={"fields": {…}}`` are the event's fields in JSON. Lines beyond one for each cause are held back, and
+their number is logged.
 
 Samples, contents of files and anything that could identify a patient are never logged.
 """
