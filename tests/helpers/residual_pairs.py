@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 from speckle import LocalDisplacement, speckle_pair
@@ -36,9 +38,8 @@ def stretched(
 
 def recorded_pair(pre: NDArray[np.generic], post: NDArray[np.generic]) -> StretchedPair:
     """The echoes of two frames, any size, as an engine gets them."""
-    rf_format = RfFormat(
-        *pre.shape, FORMAT.sampling_freq_hz, FORMAT.center_freq_hz, FORMAT.line_pitch_m
-    )
+    n_lines, n_samples = pre.shape
+    rf_format = dataclasses.replace(FORMAT, n_lines=n_lines, n_samples=n_samples)
     return stretched(echoes(pre, rf_format), echoes(post, rf_format))
 
 
