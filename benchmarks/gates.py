@@ -336,7 +336,10 @@ def main() -> None:
             console.print(f"  {name}: left out ({error})")
     console.print(table)
     if options.json_file:
-        document = [{"row": t, "values": v, "to_reach": limit} for t, v, limit in rows]
+        document = [
+            {"row": title, "values": {n: float(v) for n, v in values.items()}, "to_reach": limit}
+            for title, values, limit in rows
+        ]
         options.json_file.write_text(json.dumps(document, indent=1, ensure_ascii=False))
 
 

@@ -72,7 +72,10 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
         If ONNX Runtime and PyTorch differ by more than 1e-4 of the output's size.
     """
     frame = _WholeFrame(network).eval()
-    example = torch.randn(64, 512, generator=torch.Generator().manual_seed(0))
+    # Sizes that nothing divides: where a size is a whole number of coarse pixels the exporter takes
+    # the cut to size for nothing, and holds every frame to that.
+    size = (67, 1003) if isinstance(network, Cnn2) else (64, 512)
+    example = torch.randn(size, generator=torch.Generator().manual_seed(0))
     _write(
         frame,
         {"pre": example, "post": example.roll(1, -1)},
@@ -91,7 +94,7 @@ def export_stages(network: Cnn2, path: Path, metadata: dict[str, str]) -> tuple[
     network. It gives two depths for each of the measurement, of which the whole network keeps
     ⌈samples/4⌉.
     """
-    frames = torch.randn(2, 64, 512, generator=torch.Generator().manual_seed(0))
+    frames = torch.randn(2, 67, 1003, generator=torch.Generator().manual_seed(0))
     tracking, strain = _TrackingFrame(network).eval(), _StrainFrame(network).eval()
     paths = path.with_suffix(".tracking.onnx"), path.with_suffix(".strain.onnx")
     known = {**_metadata(network), **metadata}
@@ -124,11 +127,9 @@ def _write(
     metadata: dict[str, str],
 ) -> None:
     """Export a module whose inputs end in lines and samples, or lines and depths; both dynamic."""
-    last = "samples" if "pre" in inputs else "depths"
-    lines, along = (
-        torch.export.Dim("lines", min=4, max=4096),
-        torch.export.Dim(last, min=8, max=65536),
-    )
+    last, least = ("samples", 64) if "pre" in inputs else ("depths", 8)
+    lines = torch.export.Dim("lines", min=4 if len(outputs) == 2 else 8, max=4096)
+    along = torch.export.Dim(last, min=least, max=65536)
     program = torch.onnx.export(
         module,
         tuple(inputs.values()),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,13 +128,16 @@ def test_noisy_pairs_are_held_out_and_alternate_between_noise_and_decorrelation(
     assert 0.05 <= second.simulated.metadata["replaced_share"] <= 0.10
 
 
-def test_the_table_names_every_engine_and_limit(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_table_names_every_engine_and_limit_and_the_file_holds_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = ["gates", "--engines", "cnn,ncc", "--rows", "time,faults", "--runs", "1"]
-    monkeypatch.setattr("sys.argv", argv)
+    monkeypatch.setattr("sys.argv", [*argv, "--json-file", str(tmp_path / "gates.json")])
     gates.main()
     out = capsys.readouterr().out
     assert "engine time over the first network's" in out
     assert "≤ 0.55" in out
     assert "pure noise: strain sd, %" in out
+    written = json.loads((tmp_path / "gates.json").read_text())
+    noise = next(row for row in written if row["row"].startswith("pure noise"))
+    assert set(noise["values"]) == {"cnn", "ncc"}
