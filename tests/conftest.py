@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rtelasto.gpu.probe import find_cupy_a_folder
 from rtelasto.telemetry.logs import LimitedHandler
+
+# What the processes of a test print is read as UTF-8, whatever this terminal's code page; tests of others say
+# which. And some tests import CuPy, which a home that cannot be written ends.
+os.environ["PYTHONIOENCODING"] = "utf-8"
+find_cupy_a_folder()
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

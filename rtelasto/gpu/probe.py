@@ -47,7 +47,7 @@ def installed(module: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _find_cupy_a_folder() -> None:
+def find_cupy_a_folder() -> None:
     """Give CuPy, which cannot do without, a folder for compiled code where the user's cannot be written."""
     if "CUPY_CACHE_DIR" in os.environ:
         return
@@ -71,7 +71,7 @@ def find_gpu() -> Gpu:
     if not installed("cupy"):
         raise MissingExtraError("a GPU", "gpu")
     try:
-        _find_cupy_a_folder()
+        find_cupy_a_folder()
         import cupy
         from cupy.cuda import runtime
 
