@@ -142,7 +142,7 @@ def test_an_output_that_cannot_be_written(recording: Path, tmp_path: Path) -> No
 
 def test_the_recording_is_not_replaced_by_its_strain(recording: Path) -> None:
     before = recording.read_bytes()
-    assert "itself" in refused("process", str(recording), "-o", str(recording))
+    assert "is a file of the input" in refused("process", str(recording), "-o", str(recording))
     assert recording.read_bytes() == before
 
 

@@ -260,11 +260,5 @@ def test_a_home_that_cannot_be_written_is_not_what_stands_between_us_and_the_gpu
 
 def test_frames_are_described_by_name_only() -> None:
     with pytest.raises(TypeError):
-        RfFormat(
-            n_lines=48,
-            n_samples=1024,
-            sampling_freq_hz=40e6,
-            center_freq_hz=6.25e6,
-            line_pitch_m=2e-4,
-        )  # type: ignore[misc]
+        RfFormat(48, 1024, 40e6, 6.25e6, 2e-4)  # type: ignore[misc]
     assert np.shape(timing_frames(FORMAT)[0].samples) == (48, 1024)

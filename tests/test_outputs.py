@@ -302,5 +302,7 @@ def test_processing_again_replaces_the_strain_of_before(tmp_path: Path):
     path, out = write_recording(tmp_path / "rec.h5", n_frames=3), tmp_path / "strain.h5"
     for _ in range(2):
         with open_recording(path) as recording:
-            summary = process_recording(recording, out, EstimateSettings(engine="ncc"))
+            summary = process_recording(
+                recording, out, EstimateSettings(engine="ncc", pair="consecutive")
+            )
     assert summary.pairs == 2

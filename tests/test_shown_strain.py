@@ -114,8 +114,11 @@ def test_the_applied_strain_of_press_and_release_is_not_averaged():
 def test_process_says_what_the_hand_did(tmp_path: Path):
     path = tmp_path / "still.h5"
     with RecordingWriter(path, FORMAT, frame_rate_hz=20.0) as writer:
-        for _ in range(3):
-            writer.write(rf_frame(1))
+        still = rf_frame(1).samples
+        for number in range(3):
+            noise = np.random.default_rng(number).normal(0.0, 9.0, still.shape)
+            samples = (still + noise).astype(np.int16)
+            writer.write(RfFrame(samples, FORMAT, FrameStamp(frame_id=number)))
     done = processes.finish("process", str(path), "-o", str(tmp_path / "s.h5"), "--engine", "ncc")
     assert done.returncode == 0, done.stderr
     table = processes.table(done.stdout)

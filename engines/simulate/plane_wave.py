@@ -17,10 +17,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from rtelasto.frames.rf import RfFormat
+from rtelasto.host.compiled import kernel
 from rtelasto_engines.simulate.acoustics import Acoustics, pulse_tables
 from rtelasto_engines.simulate.echo import Scatterers
 
@@ -163,7 +163,7 @@ class PlaneWaveModel:
         return out
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel(fastmath=True)
 def _add(
     x_lines: Float64Array,
     z_samples: Float64Array,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.frames.rf import Float32Image
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.host.compiled import kernel
 
 # Nodes of the coarse images, in pixels: motion and compression are smooth.
 NODE_LINES, NODE_ROWS = 8, 16
@@ -100,7 +100,7 @@ def _smooth(coarse: Float32Image, trust: Float32Image, applied: float) -> Float3
     return (abs(applied) * relative).reshape(coarse.shape).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _block_means(displacement, strain, correlation, motion, coarse, trust):  # type: ignore[no-untyped-def]
     """Means over blocks around each node, weighted by the correlation to the fourth power.
 

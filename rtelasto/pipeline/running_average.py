@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from rtelasto.cpu.resample import FASTMATH
+from rtelasto.host.compiled import kernel
 
 # Differences of a pixel from its average up to this fraction of it, and of 1, are no outliers: not all that
 # differs between pairs is noise.
@@ -35,7 +35,7 @@ _LARGEST = np.float32(1e3)
 _WHOLE = np.float32(0.01)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-untyped-def]
     """A coarse image along one line, linear between its nodes."""
     beside = min(node + 1, image.shape[0] - 1)
@@ -49,7 +49,7 @@ def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-u
         out[j] = nodes[k] + row_shares[j] * (nodes[k + 1] - nodes[k])
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _moved_line(pattern, correlation, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
     """A pattern read where the tissue of one line was, and its least correlation there; 0 outside."""
     n_lines, n_rows = pattern.shape
@@ -72,7 +72,7 @@ def _moved_line(pattern, correlation, left, side, moved, value, trust):  # type:
         trust[j] = c if ok else _ZERO
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def add_pattern(  # type: ignore[no-untyped-def]
     pattern,
     correlation,
@@ -160,7 +160,7 @@ def add_pattern(  # type: ignore[no-untyped-def]
             apart[i, 0] = -1.0
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def read_pattern(  # type: ignore[no-untyped-def]
     sums,
     motion,
@@ -221,7 +221,7 @@ def read_pattern(  # type: ignore[no-untyped-def]
                 std[i, j] = np.float32(np.nan)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def move_sums(  # type: ignore[no-untyped-def]
     sums, motion, shift, lines, line_shares, rows, row_shares, out, begin, end
 ):
