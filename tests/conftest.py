@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,12 +35,15 @@ def shared_data():
 
 
 @pytest.fixture(autouse=True)
-def _logging_ends_with_the_test() -> Iterator[None]:
-    """Take down the log handler of a command that was run within the test's process.
+def _a_command_ends_with_its_test() -> Iterator[None]:
+    """Take down what a command that was run within the test's process leaves behind.
 
-    It writes to what was stderr in that test, which is closed by the time that a later test logs.
+    Its log handler writes to what was stderr in that test, which is closed by the time that a later test
+    logs; and its hook would end the process of the tests with the first thread that fails.
     """
+    hook = threading.excepthook
     yield
+    threading.excepthook = hook
     root = logging.getLogger()
     for handler in [found for found in root.handlers if isinstance(found, LimitedHandler)]:
         root.removeHandler(handler)
