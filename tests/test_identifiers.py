@@ -69,6 +69,11 @@ def test_what_a_sender_adds_to_its_headers_goes_no_further(tmp_path: Path):
     ):
         assert socket.subscribed(TOPIC_RF, WAIT_S)
         scraped, came, seq, said = "", [], 0, ""
+        # The recorder starts beside the run, and is to have all of it.
+        while "recording into" not in said:
+            line = run.stderr.readline()
+            assert line, said
+            said += line
         while run.poll() is None:
             topic, header, samples = encode_rf(
                 RfFrame(frames[(0, 1, 2, 1)[seq % 4]].samples, FORMAT, FrameStamp(seq, seq)),
