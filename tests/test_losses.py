@@ -1,4 +1,4 @@
-"""Each lost frame has one cause in whatever people read: the run's line, the viewer, Prometheus."""
+"""Each lost frame has one cause in all that people read: the run's line, the viewer, Prometheus."""
 
 from __future__ import annotations
 

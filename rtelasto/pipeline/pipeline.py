@@ -81,7 +81,7 @@ class Pipeline:
     lines) and ``strain.out``. Only frames that are used are looked at and turned into RF lines, and once.
 
     With ``drop_copies``, a frame whose samples are those of the frame before counts as ``repeated`` and is
-    dropped: recordings number their frames anew, so that one which was stored twice cannot be told by
+    dropped: recordings number their frames anew, so that one which was stored twice cannot be found by
     its id, as it is on the wire.
 
     With ``bmode``, strain frames carry the B-mode of their pre-compression frame; with ``persistence_s``
