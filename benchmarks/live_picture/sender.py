@@ -22,7 +22,7 @@ _SUBSCRIBER_S = 120.0
 
 def main() -> None:
     # In memory, so that no disk is waited for.
-    frames = np.load(sys.argv[1])
+    frames = np.load(sys.argv[1], allow_pickle=False)
     rf_format, frames_per_s = RfFormat(**json.loads(sys.argv[2])), float(sys.argv[3])
     with RfSender("tcp://127.0.0.1:0") as sender:
         print(json.dumps({"endpoint": sender.endpoint}), flush=True)
