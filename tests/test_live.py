@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.bench.stages import timing_frames
+from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.live.run import LiveReport, LiveRun
 from rtelasto.settings import RunSettings
@@ -177,3 +179,12 @@ def test_it_stops_after_so_many_frames(frames: list[RfFrame]) -> None:
         live.sender.send(frame.samples, frame.format)
     live._thread.join(WAIT_S)
     assert live.finish().counters["strain.out"] == 2
+
+
+def test_a_wrong_endpoint_is_named_before_the_engine_loads(tmp_path: Path) -> None:
+    missing = str(tmp_path / "no_such_engine.onnx")
+    settings = RunSettings(engine=missing, rf="nowhere", strain="tcp://127.0.0.1:0")
+    with pytest.raises(RtelastoError, match="'nowhere' is no endpoint"):
+        LiveRun(settings)
+    with pytest.raises(RtelastoError, match="no_such_engine"):
+        LiveRun(dataclasses.replace(settings, rf="tcp://127.0.0.1:5998"))

@@ -20,6 +20,7 @@ from rtelasto.telemetry.latency import Latencies
 from rtelasto.transport.clock_offset import MAX_AGE_NS, ClockOffset
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.sequence import Position
+from rtelasto.transport.sockets import check_subscription
 from rtelasto.transport.strain_publisher import StrainPublisher
 
 STATUS_PERIOD_NS = 1_000_000_000
@@ -74,29 +75,31 @@ class LiveRun(Closing):
         self._first_ns = self._last_ns = self._strain_frames = 0
         self._offset = ClockOffset(settings.rf, self.counters)
         policy = settings.policy()
-        # The engine first: it is what may be wrong in the settings, and no frame waits while it loads.
-        estimator = open_estimator(
-            settings.engine,
-            device=settings.device,
-            threads=settings.threads,
-            cpu_runtime=settings.cpu_runtime,
-            history=policy.history,
-            progress=on_build,
-        )
-        estimator.warm_up()
-        self._pipeline = Pipeline(
-            estimator,
-            policy,
-            self.counters,
-            settings.beamform(),
-            bmode=settings.wants_bmode,
-            persistence_s=settings.persistence_s,
-        )
-        self._pipeline.warm_up()
+        # Endpoints first: what is wrong with them shows at once, not after the engine has loaded. The
+        # receiver last: frames that arrive while the engine loads would only age.
+        check_subscription(settings.rf, settings.keys)
         self._publisher = StrainPublisher(
             settings.strain, counters=self.counters, keys=settings.keys
         )
         try:
+            estimator = open_estimator(
+                settings.engine,
+                device=settings.device,
+                threads=settings.threads,
+                cpu_runtime=settings.cpu_runtime,
+                history=policy.history,
+                progress=on_build,
+            )
+            estimator.warm_up()
+            self._pipeline = Pipeline(
+                estimator,
+                policy,
+                self.counters,
+                settings.beamform(),
+                bmode=settings.wants_bmode,
+                persistence_s=settings.persistence_s,
+            )
+            self._pipeline.warm_up()
             self._receiver = Receiver(
                 settings.rf,
                 policy="every" if settings.every else "latest",

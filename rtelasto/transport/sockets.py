@@ -176,6 +176,14 @@ class SubscribingSocket:
             self.messages.close(0)
 
 
+def check_subscription(endpoint: str, keys: Path | None = None) -> None:
+    """Raise RtelastoError if no `SubscribingSocket` can be made for ``endpoint`` with the key folder."""
+    with zmq.Context() as context:
+        SubscribingSocket(
+            context, endpoint, (), receive_hwm=1, max_message_bytes=1, keys=keys
+        ).close()
+
+
 class PublishingSocket:
     """A bound socket that sends to all subscribers, never blocks, and knows whether there are any.
 
