@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.signal import hilbert
 
 SAMPLES_PER_LINE_COUNT = 3
 """By its shape alone, an RF frame has at least this many times more samples than lines."""
@@ -158,6 +157,9 @@ def _alike(array: Any, shape: tuple[int, ...], kept: list[int], axis: int, sampl
     if shape[sample] < _PIECE + 2 * _SHIFT:
         return 0.0
     best: list[NDArray[np.float64]] = []
+    # Here, because it takes a second to import, and few recordings leave their axes open.
+    from scipy.signal import hilbert
+
     for block in _blocks(array, shape, kept, {sample: _PIECE + 2 * _SHIFT, axis: 3}):
         lines = np.moveaxis(block, (kept.index(axis), kept.index(sample)), (0, -1))
         # The analytic signal: its correlation does not care for the part of a sample in a shift.
