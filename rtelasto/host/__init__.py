@@ -1,1 +1,1 @@
-"""What the machine brings along: signals, threads, terminals' encodings, code compiled for its processor."""
+"""Services around the host machine: signals, threads, terminal encodings, compiled code."""

@@ -1,10 +1,10 @@
-"""Ctrl-C: a command ends with exit code 130 and nothing else, wherever it is.
+"""Ctrl-C: a command ends with exit code 130 and prints nothing, wherever it is.
 
-Python answers SIGINT by raising KeyboardInterrupt, which is right where there is work to clean up after. It
-prints a traceback where there is none (while modules are loaded, at the end), and is lost in code that may
-not raise, or turned into another exception. So there are two ways here, and a command says which holds.
+Python raises KeyboardInterrupt on SIGINT. That is right where there is work to clean up. Where there is none
+(while modules are imported, at exit) it prints a traceback. It is lost in code that must not raise, and
+other code turns it into another exception. So this module has two modes, and a command chooses between them.
 
-Imports next to nothing: what comes before it is loaded cannot be answered so.
+It imports almost nothing: an interrupt that arrives before it is loaded is not handled this way.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-# ExitCode.INTERRUPTED, whose module takes a while to load.
+# The value of ExitCode.INTERRUPTED, whose module is slow to import.
 _EXIT_CODE = 130
 
-_ours = False
+_handles_sigint = False
 _interrupted = False
 
 
 def take_over() -> None:
-    """Answer Ctrl-C in this process, as its main program; at first as `leave_at_once` does."""
-    global _ours
-    # Ignored by what started it (nohup, or a shell that put it in the background): it stays so.
-    _ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    """Handle Ctrl-C in this process, as its main program; at first as `leave_at_once` does."""
+    global _handles_sigint
+    # If the parent ignores SIGINT (nohup, or a shell that runs this in the background), keep ignoring it.
+    _handles_sigint = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     leave_at_once()
 
 
 def leave_at_once() -> None:
-    """From here on end the process on Ctrl-C without a word: nothing is begun yet, or all is done."""
-    if _ours:
+    """From now on, end the process silently on Ctrl-C: there is nothing to clean up."""
+    if _handles_sigint:
         signal.signal(signal.SIGINT, _leave)
 
 
 def raise_interrupt() -> None:
-    """From here on raise KeyboardInterrupt on Ctrl-C: there may be something to clean up."""
-    if _ours:
+    """From now on, raise KeyboardInterrupt on Ctrl-C: there may be something to clean up."""
+    if _handles_sigint:
         sys.unraisablehook = _on_unraisable
         signal.signal(signal.SIGINT, _raise)
 
 
 def was_interrupted() -> bool:
-    """Whether KeyboardInterrupt was raised, whatever exception has become of it."""
+    """Whether KeyboardInterrupt was raised, even if another exception has replaced it."""
     return _interrupted
 
 
@@ -62,7 +62,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """An interrupt that came where nothing may be raised, as in a callback, comes again."""
+    """Repeat an interrupt that arrived where nothing can be raised, as in a callback."""
     if unraisable.exc_type is not None and issubclass(unraisable.exc_type, KeyboardInterrupt):
         _thread.interrupt_main()
     else:

@@ -1,4 +1,4 @@
-"""Names of files as text that every output can hold."""
+"""File names as text that every output can hold."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def printable_name(name: object) -> str:
-    """A path or other text with what UTF-8 cannot hold written out: a byte as ``\\xe9``.
+    """Return a path or other text with escapes for what UTF-8 cannot hold, such as ``\\xe9`` for a byte.
 
-    Names of files are bytes on Linux and need not be UTF-8; Python keeps such a byte as a lone surrogate,
-    which no terminal, HDF5 file, page or JSON takes.
+    File names are bytes on Linux and need not be UTF-8. Python keeps such a byte as a lone surrogate, which
+    terminals, HDF5, web pages and JSON reject.
     """
-    return _SURROGATE.sub(_written_out, str(name))
+    return _SURROGATE.sub(_escaped, str(name))
 
 
-def _written_out(match: re.Match[str]) -> str:
+def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

@@ -1,4 +1,4 @@
-"""Processes that a Ctrl-C in their terminal does not reach: when they end is for their parent to say."""
+"""Processes that a Ctrl-C in their terminal does not reach: their parent decides when they end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Processes that are started in the block are not ended by a Ctrl-C in their terminal.
+    """Start processes in this block that a Ctrl-C in their terminal does not end.
 
-    They inherit a signal mask, which Windows lacks. A Ctrl-C that comes meanwhile is answered after the
-    block.
+    They inherit a signal mask, which Windows does not have. A Ctrl-C during the block is handled after it.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

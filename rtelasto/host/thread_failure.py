@@ -1,4 +1,4 @@
-"""A thread that fails ends its process: nothing works on with a part of it missing."""
+"""A thread that fails ends its process: no process goes on with a part of it missing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ log = logging.getLogger("rtelasto")
 
 
 def end_process_on_thread_failure() -> None:
-    """From now on an exception that ends a thread ends the process, with exit code 70.
+    """From now on, an exception that ends a thread also ends the process, with exit code 70.
 
-    Every command and every process that a command starts calls this once. Python's own
-    `threading.excepthook` prints the exception and lets the other threads go on, so that a recorder
-    whose writer has failed would look alive.
+    Every command, and every process that a command starts, calls this once. Python's own
+    `threading.excepthook` prints the exception and lets the other threads go on. A recorder whose writer has
+    failed would still appear to work.
     """
     threading.excepthook = _end_process
 
@@ -27,7 +27,7 @@ def _end_process(failure: threading.ExceptHookArgs) -> None:
         return
     name = failure.thread.name if failure.thread is not None else "unknown"
     log.critical(
-        "the thread %r failed, this process ends: %s: %s",
+        "the thread %r failed, so this process ends: %s: %s",
         name,
         failure.exc_type.__name__,
         failure.exc_value,
@@ -36,5 +36,5 @@ def _end_process(failure: threading.ExceptHookArgs) -> None:
     )
     logging.shutdown()
     sys.stderr.flush()
-    # The main thread may wait for ever for something that the failed thread held.
+    # The main thread may wait forever for something that the failed thread held.
     os._exit(ExitCode.INTERNAL)

@@ -1,6 +1,6 @@
-"""How many cores a process works on: one number for its kernels and for the runtime of its network.
+"""How many cores a process uses: one number for its kernels and for the runtime of its network.
 
-BLAS is left alone: the pipeline multiplies no matrix that is large enough for it to share out.
+BLAS is not limited: the pipeline multiplies no matrix that is large enough for BLAS to use several threads.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _limit: int | None = None
 
 
 def check_threads(threads: int | None) -> None:
-    """Raise RtelastoError unless ``threads`` is None or a number of threads."""
+    """Raise RtelastoError unless ``threads`` is None or a valid number of threads."""
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise RtelastoError(f"threads must lie in 1…{MAX_THREADS}, got {threads}")
 
 
 def limit_threads(threads: int | None) -> None:
-    """Let kernels of this process use so many cores from now on; None leaves it as it is.
+    """Limit the kernels of this process to this many cores from now on; None changes nothing.
 
     Raises
     ------
     RtelastoError
-        If it is no number of threads.
+        If ``threads`` is not a valid number of threads.
     """
     global _limit
     check_threads(threads)
@@ -35,12 +35,12 @@ def limit_threads(threads: int | None) -> None:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def kernel_threads() -> int:
-    """How many cores a kernel is shared out to."""
+    """Number of threads that a kernel runs on."""
     return _limit or available_cores()

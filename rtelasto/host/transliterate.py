@@ -1,7 +1,7 @@
-"""Text for terminals and files whose encoding lacks some of our signs, such as cp1252 or ASCII.
+"""Text for terminals and files whose encoding lacks some of our characters, such as cp1252 or ASCII.
 
-What an encoding lacks is written as the nearest that it has: ``->`` for →, ``x`` for ×, letters without their
-accents, and else ``?``. Nothing that rtelasto prints may end it.
+A character that the encoding lacks is replaced by the nearest one that it has: ``->`` for →, ``x`` for ×,
+letters without their accents, and ``?`` otherwise. Printing must never end a command.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _NEAREST = {
 
 
 def use_for_output() -> None:
-    """Have stdout and stderr of this process transliterate what their encoding lacks."""
+    """Make stdout and stderr of this process transliterate characters that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
-        # What a test or an embedding program has put there may be anything, and None on Windows.
+        # A test or an embedding program may have replaced the stream; on Windows it may be None.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
 
@@ -61,11 +61,11 @@ def _handle(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]
-    return "".join(_fit(character) for character in characters), error.end
+    return "".join(_nearest_ascii(character) for character in characters), error.end
 
 
-def _fit(character: str) -> str:
-    """The nearest in ASCII, which every code page has."""
+def _nearest_ascii(character: str) -> str:
+    """Return the nearest text in ASCII, which every code page has."""
     if character in _NEAREST:
         return _NEAREST[character]
     decomposed = unicodedata.normalize("NFKD", character)
