@@ -170,7 +170,7 @@ def test_doctor_warm_leaves_nothing_to_compile_for_process(recording: Path, tmp_
     environment = dict(os.environ)
     done = run(environment, "-m", "rtelasto", "doctor", "--warm")
     assert done.returncode == 0, done.stderr
-    assert "kept in" in done.stdout
+    assert "cached in" in done.stdout
     code = (
         "import sys; from rtelasto.cli import main; from rtelasto.host.compiled import n_compiled\n"
         "main(sys.argv[1:]); print('compiled', n_compiled())"

@@ -107,7 +107,7 @@ def test_doctor_can_be_redirected_and_its_rows_are_lines() -> None:
     rows = processes.table(done.stdout)
     assert rows["compiled code"]
     assert rows["TensorRT"].endswith("'rtelasto[tensorrt]'") or rows["TensorRT"][0].isdigit()
-    assert rows["ncc"].endswith("ms a pair of 2608 x 128")
+    assert rows["ncc"].endswith("ms per pair of 2608 x 128")
 
 
 needs_groups = pytest.mark.skipif(
@@ -200,8 +200,8 @@ def test_a_byte_order_mark_in_the_settings_file_is_no_fault(tmp_path: Path, cont
         (b"[run]\nengine = cnn\n", "not TOML"),
         (b"\x89HDF\r\n\x1a\n\0\0", "not UTF-8"),
         (b"a = " + b"[" * 100_000, "not TOML"),
-        (b"[rnu]\nengine = 'cnn'\n", "[rnu] is no command's table"),
-        (b"engine = 'cnn'\n", "engine stands outside a table"),
+        (b"[rnu]\nengine = 'cnn'\n", "[rnu] is not the name of a command"),
+        (b"engine = 'cnn'\n", "engine is outside a table"),
         (b"[run]\nengin = 'cnn'\n", "engin"),
         (b"[run]\nthreads = 'many'\n", "many"),
         (b"run = 3\n", "run"),

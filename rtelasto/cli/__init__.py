@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit as `ExitCode` says; bad input is one line on stderr.
+    """Run a command and exit with an `ExitCode`; bad input is reported in one line on stderr.
 
-    Without ``arguments`` it takes those of the process, and its signals too.
+    Without ``arguments``, use those of the process and install the signal handlers.
     """
     if arguments is None:
-        # Before anything is loaded that takes time.
+        # Before any slow import.
         from rtelasto.host import interrupt
 
         interrupt.take_over()

@@ -1,4 +1,4 @@
-"""``rtelasto bench accuracy``: how near the engines come to the truth of simulated tissue."""
+"""``rtelasto bench accuracy``: compare the engines with the truth of simulated tissue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtelasto.host.threads import check_threads
 from rtelasto.sinks.output_check import FIGURES, PICTURE, check_outputs
 from rtelasto.sources import open_recording
 
-# Columns of text that the tables need with quartiles.
+# Columns whose quartiles the text tables show.
 _WITH_QUARTILES = 110
 
 
@@ -36,10 +36,10 @@ def accuracy(
     """Score the engines on held-out simulated tissue whose motion is known.
 
     Published-style tissues (3 × 5 cm, one inclusion, noise only), randomised ones (any probe, motion
-    and fault) and, on demand, tissues whose echoes a second simulator makes element by element. The
-    classical engines are also scored with the strain window whose edges come nearest to the first other
-    engine's without being wider; that column is named ENGINE/WINDOW. docs/accuracy.md defines every
-    figure.
+    and fault) and, on request, tissues whose echoes a second simulator computes element by element. The
+    classical engines are also scored with the strain window that matches the edge width of the first
+    other engine most closely without being wider. That column is named ENGINE/WINDOW. docs/accuracy.md
+    defines every figure.
 
     Examples:
 
@@ -50,27 +50,27 @@ def accuracy(
     Parameters
     ----------
     engines
-        Engines to compare, with commas between; all that `rtelasto engines` lists by default. The
-        first network is what the edges of the classical ones are matched to.
+        Engines to compare, separated by commas; by default all that `rtelasto engines` lists. The
+        edges of the classical ones are matched to those of the first network.
     published
-        How many published-style tissues.
+        Number of published-style tissues.
     random
-        How many randomised tissues.
+        Number of randomised tissues.
     channel
-        How many tissues by the second simulator (PyMUST, half a minute each).
+        Number of tissues from the second simulator (PyMUST, half a minute each).
     recordings
-        Real recordings to run the engines on as well; the option may be given several times. They have
+        Real recordings to run the engines on as well; the option can be repeated. They have
         no truth: post-warp correlation, SNRe in uniform windows, agreement of neighbouring pairs.
     seed
-        Seed of the first tissue, at least 9000000: those below are for training.
+        Seed of the first tissue, at least 9000000; lower seeds are for training.
     threads
-        Cores to use; by default all that this process may.
+        Cores to use; by default all that are available to this process.
     json_file
-        Also write every figure of every pair here.
+        Also write every figure of every pair to this file.
     png
-        Also draw an example and the agreement with the truth here.
+        Also draw an example and the agreement with the truth into this file.
     force
-        Replace what is there even if rtelasto did not write it; never a file of a recording.
+        Replace existing files even if rtelasto did not write them; never a file of a recording.
     """
     from rtelasto.accuracy.compare import Competitor, compare
     from rtelasto.accuracy.recordings import (

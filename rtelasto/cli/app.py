@@ -30,7 +30,7 @@ app = App(
     help_epilogue=NOT_A_MEDICAL_DEVICE,
 )
 
-# What a command is for, and how it is called.
+# The summary of each command, then examples.
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "run": (
         "Live: RF frames in over ZeroMQ, strain frames out.",
@@ -65,9 +65,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "keys": (
         "Make keys for streams that leave this machine.",
-        "rtelasto keys ~/rtelasto-keys  — makes them, and says what to carry where",
-        "rtelasto keys ~/rtelasto-keys --allow tablet.key  — who may connect to this machine",
-        "rtelasto keys ~/rtelasto-keys --server 10.0.0.5 scanner.key  — whom this machine connects to",
+        "rtelasto keys ~/rtelasto-keys  — makes them, and prints what to copy where",
+        "rtelasto keys ~/rtelasto-keys --allow tablet.key  — lets that machine connect to this one",
+        "rtelasto keys ~/rtelasto-keys --server 10.0.0.5 scanner.key  — lets this machine connect to it",
     ),
     "process": (
         "Estimate strain of a whole recording into a file.",
@@ -86,11 +86,11 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto simulate long.h5 --frames 600 --frame-rate-hz 100 --strain 0.02 --seed 7",
     ),
     "demo": (
-        "Simulate, replay, run and draw: the main job from end to end.",
+        "Simulate, replay, run and draw: the whole path in one command.",
         "rtelasto demo --out /tmp/demo",
     ),
     "doctor": (
-        "Say what this machine can run, and how fast.",
+        "Show what this machine can run, and how fast.",
         "rtelasto doctor",
     ),
 }
@@ -111,21 +111,21 @@ def with_config(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Annotated[
         Path | None,
-        Parameter(help="TOML file with a table per command, e.g. [run]; flags win over it."),
+        Parameter(help="TOML file with a table per command, e.g. [run]; flags override it."),
     ] = None,
     log_format: Annotated[
         Literal["text", "json"] | None,
-        Parameter(help="How messages are logged on stderr; json is an object a line."),
+        Parameter(help="Format of the log on stderr; json is one object per line."),
     ] = None,
 ) -> object:
     if log_format is not None:
-        # Where the processes that a command starts find it too.
+        # In the environment, so that the processes that a command starts inherit it.
         os.environ[logs.FORMAT_VARIABLE] = log_format
     logs.set_up()
     end_process_on_thread_failure()
     if config is not None:
         app.config = (Dict(read_settings(config, app), source=str(config)),)
-    # Loads what the command needs.
+    # Imports the module of the command.
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     interrupt.raise_interrupt()
     return command(*bound.args, **bound.kwargs)

@@ -1,4 +1,4 @@
-"""``rtelasto bench``: where the time of a pair goes on this machine, and below it the longer measurements."""
+"""``rtelasto bench``: time each stage of a pair on this machine; its subcommands measure more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ app = App(
         "rtelasto bench accuracy --published 2 --random 0",
     ),
 )
-# By import path and without a help of its own here: the function's, with its examples, is shown.
+# By import path and without help text here: the help is the function's own, with its examples.
 app.command("rtelasto.cli.accuracy:accuracy", name="accuracy")
 app.command("rtelasto.cli.bench_live:latency", name="latency")
 app.command("rtelasto.cli.bench_live:throughput", name="throughput")
@@ -49,26 +49,26 @@ def bench(
 ) -> None:
     """Time the stages of the pipeline on simulated 2608 × 128 int16 frames.
 
-    Two pairs warm up and are left out, as is the wire itself.
+    Two warm-up pairs and the wire itself are not timed.
 
     Parameters
     ----------
     engine
         Engine to time.
     pairs
-        How many pairs.
+        Number of pairs.
     threads
-        Cores to use; by default all that this process may.
+        Cores to use; by default all that are available to this process.
     cpu_runtime
-        What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
+        Runtime of a network on the CPU: onnxruntime, openvino, openvino-bf16.
     device
-        Where it runs, as `rtelasto run` takes it: cpu, gpu, auto, …
+        Where the network runs, as for `rtelasto run`: cpu, gpu, auto, …
     json_file
-        Also write the figures here.
+        Also write the figures to this file.
     force
-        Replace what is there even if rtelasto did not write it.
+        Replace an existing file even if rtelasto did not write it.
     """
-    # Not at the top: the list of commands imports this module.
+    # Not at the top: this module is imported for the list of commands.
     from rtelasto.bench.stages import time_stages
 
     check_threads(threads)
@@ -86,7 +86,7 @@ def bench(
 
 
 def print_stages(title: str, stages: Mapping[str, LatencySummary]) -> None:
-    """A table of times in ms, a row a stage."""
+    """Print a table of times in ms, one row per stage."""
     table = Table("stage, ms", title=title, title_justify="left", box=None)
     for column in ("p50", "p90", "p99", "p99.9", "max"):
         table.add_column(column, justify="right")
@@ -97,7 +97,7 @@ def print_stages(title: str, stages: Mapping[str, LatencySummary]) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write figures to a file, with ``written_by`` in front; raises RtelastoError if it cannot be written."""
+    """Write figures to a file, ``written_by`` first; raise RtelastoError if it cannot be written."""
     output = OutputFile(path)
     try:
         text = json.dumps({"written_by": WRITTEN_BY, **content}, indent=1)

@@ -30,9 +30,9 @@ def latency(
 ) -> None:
     """Latency of a live run: 2608 × 128 int16 frames sent → strain received, end to end and by stage.
 
-    A sender, `rtelasto run` and a subscriber, each a process of its own, on loopback. Left out: the
-    warm-up frames, and whatever a scanner does before it sends. At a rate that the machine cannot hold,
-    frames are dropped and counted, the newest are worked on, and latency stays bounded.
+    A sender, `rtelasto run` and a subscriber, each in its own process, on loopback. Warm-up frames are
+    not timed, nor is the time that a scanner takes before it sends. At a rate that the machine cannot
+    sustain, frames are dropped and counted, the newest are processed, and latency stays bounded.
 
     Examples:
 
@@ -47,25 +47,25 @@ def latency(
     fps
         RF frames sent per second.
     frames
-        How many frames are timed.
+        Number of frames to time.
     warm_up_frames
-        How many go before them and are left out.
+        Number of frames sent before them, which are not timed.
     pair
-        Pairing, as `rtelasto run` takes it.
+        Pairing, as for `rtelasto run`.
     every
-        Work on every frame, however late, instead of dropping the oldest when behind.
+        Process every frame, however late, instead of dropping the oldest when behind.
     threads
-        Cores to use; by default all that this process may.
+        Cores to use; by default all that are available to this process.
     cpu_runtime
-        What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
+        Runtime of a network on the CPU: onnxruntime, openvino, openvino-bf16.
     device
-        Where it runs, as `rtelasto run` takes it: auto, cpu, gpu, …
+        Where the network runs, as for `rtelasto run`: auto, cpu, gpu, …
     json_file
-        Also write the figures here.
+        Also write the figures to this file.
     png
-        Also draw a histogram of the end-to-end latency here.
+        Also draw a histogram of the end-to-end latency into this file.
     force
-        Replace what is there even if rtelasto did not write it.
+        Replace an existing file even if rtelasto did not write it.
     """
     from rtelasto.bench.latency import draw_histogram, measure_latency
 
@@ -118,11 +118,11 @@ def throughput(
     json_file: Path | None = None,
     force: bool = False,
 ) -> None:
-    """The highest rate of 2608 × 128 int16 frames turned into strain with none dropped, and the floor.
+    """The highest rate of 2608 × 128 int16 frames that becomes strain without drops, and the floor.
 
-    The same processes as `rtelasto bench latency`. The rate is bisected on one running pipeline and
-    confirmed over twice the time. The floor is what a pair must take on this machine: the larger of the
-    bytes that have to move and the operations that have to be done, over copy and multiply rates
+    It uses the same processes as `rtelasto bench latency`. The rate is bisected on one running pipeline
+    and confirmed over twice the time. The floor is the least time that a pair can take on this machine:
+    the larger of bytes moved over the copy rate and operations done over the multiply rate, both rates
     measured right after (`rtelasto/bench/floor.py`).
 
     Examples:
@@ -136,19 +136,19 @@ def throughput(
     engine
         Engine of the run.
     seconds
-        How long each rate is held.
+        How long each rate is sent.
     tolerance
-        How near to each other the last rate sustained and the first one dropped have to be.
+        Largest relative gap between the last sustained rate and the first one with drops.
     threads
-        Cores to use; by default all that this process may.
+        Cores to use; by default all that are available to this process.
     cpu_runtime
-        What runs a network on the CPU: onnxruntime, openvino, openvino-bf16.
+        Runtime of a network on the CPU: onnxruntime, openvino, openvino-bf16.
     device
-        Where it runs, as `rtelasto run` takes it: auto, cpu, gpu, …
+        Where the network runs, as for `rtelasto run`: auto, cpu, gpu, …
     json_file
-        Also write the figures here.
+        Also write the figures to this file.
     force
-        Replace what is there even if rtelasto did not write it.
+        Replace an existing file even if rtelasto did not write it.
     """
     from rtelasto.bench.floor import describe_floor, engine_floor, rates_of
     from rtelasto.bench.throughput import Trial, measure_throughput
@@ -175,7 +175,7 @@ def throughput(
     with notes.status("measuring the floor"):
         floor = engine_floor(engine, rates_of(engine, device, threads))
     if floor is None:
-        rows["floor"] = f"defined for networks only, {engine} is none"
+        rows["floor"] = f"defined for networks only, {engine} is not one"
     else:
         rows |= describe_floor(floor)
         rows["time per frame / floor"] = f"{1.0 / (report.fps * floor.floor_s):.2f}"
@@ -199,12 +199,12 @@ def _run_options(
 
 def _jitter(jitter: LatencySummary) -> str:
     if math.isnan(jitter.p50_ms):
-        return "no two neighbouring frames came"
+        return "no two neighbouring frames arrived"
     return f"p50 {jitter.p50_ms:.2f} ms, p99 {jitter.p99_ms:.2f} ms"
 
 
 def _drops(counters: dict[str, int], missing: int) -> str:
-    """How many frames are missing, with the counters that say why."""
+    """Number of missing frames, with the counters that explain it."""
     causes = {
         name: count
         for name, count in counters.items()

@@ -1,4 +1,4 @@
-"""``rtelasto demo``: the main job from end to end, in real processes on this machine."""
+"""``rtelasto demo``: the whole path of a frame, in real processes on this machine."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from rtelasto.telemetry.latency import Latencies
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
-# Compilation on a first run takes the most of it, on a busy machine or where nothing can be kept minutes.
+# Most of it is compilation on a first run: minutes on a busy machine, or where nothing can be cached.
 _START_S = 600.0
-# Nothing arrived for so long: one of the processes hangs.
+# Without a frame for this long, one of the processes hangs.
 _SILENCE_S = 60.0
 
 
@@ -57,11 +57,11 @@ def demo(
     fps
         Rate at which they are replayed.
     threads
-        Cores that each of the processes uses; by default all that they may.
+        Cores that each process uses; by default all that are available to it.
     rf, strain
         Loopback endpoints to use.
     force
-        Replace files of these names in the folder even if no demo wrote them.
+        Replace files of these names in the folder even if the demo did not write them.
     """
     limit_threads(threads)
     if frames < 2:
@@ -70,7 +70,7 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RtelastoError(f"{out}: cannot be made ({error.strerror})") from None
+        raise RtelastoError(f"{out}: cannot be created ({error.strerror})") from None
     recording, picture = out / "press.h5", out / "strain.png"
     check_outputs(("recording", recording, SIMULATION), ("picture", picture, PICTURE), force=force)
     messages: list[StrainMessage] = []
@@ -79,7 +79,7 @@ def demo(
         run += ["--threads", str(threads)]
     with (
         StrainReceiver(strain, policy="every") as receiver,
-        # The pipeline first: it compiles and loads its engine while the press is simulated.
+        # Start the pipeline first: it compiles and loads its engine while the press is simulated.
         _Child(*run) as runner,
         Progress(console=notes) as bar,
     ):
@@ -92,7 +92,7 @@ def demo(
             progress=lambda done, _: bar.update(simulating, completed=done),
         )
         receiving = bar.add_task("waiting for the pipeline to load", total=frames - 1)
-        _wait_until_heard(receiver, runner)
+        _wait_until_ready(receiver, runner)
         bar.update(receiving, description="live strain")
         replay = ("replay", str(recording), "--rf", rf, "--fps", str(fps), "--wait-s", "60")
         with _Child(*replay) as sender:
@@ -111,13 +111,13 @@ def demo(
 
 
 class _Child:
-    """A command of this program as a process, stopped at the end of its ``with`` block."""
+    """A command of this program as a process, ended when its ``with`` block ends."""
 
     def __init__(self, *arguments: str) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with kept_from_children():
             self.process = subprocess.Popen(
-                # Not what happens to lie in the current folder.
+                # Not a module of the same name in the current folder.
                 [sys.executable, "-P", "-m", "rtelasto", *arguments],
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
@@ -138,18 +138,18 @@ class _Child:
         self._log.close()
 
     def check(self) -> None:
-        """Raise if the process has ended with an error; the message is the last line it printed."""
+        """Raise if the process has failed; the message is the last line that it printed."""
         if self.process.poll() in (None, 0):
             return
         self._log.seek(0)
-        # Written by another process, in whatever encoding it was asked for.
+        # Another process wrote it, in the encoding that its environment asks for.
         text = self._log.read().decode("utf-8", "replace")
         lines = text.strip().splitlines() or ["no output"]
         raise RtelastoError(f"a process of the demo failed: {lines[-1]}")
 
 
-def _wait_until_heard(receiver: StrainReceiver, runner: _Child) -> None:
-    """Wait for a status message: the engine is then loaded, and we hear the pipeline."""
+def _wait_until_ready(receiver: StrainReceiver, runner: _Child) -> None:
+    """Wait for a status message, which means that the engine is loaded and the subscription works."""
     give_up = time.monotonic() + _START_S
     while not receiver.counters.wait_for("statuses", 1, 1.0):
         runner.check()
@@ -158,7 +158,7 @@ def _wait_until_heard(receiver: StrainReceiver, runner: _Child) -> None:
 
 
 def _strain(receiver: StrainReceiver, runner: _Child, sender: _Child) -> Iterator[StrainMessage]:
-    """Strain messages until the sender is done and a second passes without one."""
+    """Yield strain messages until the sender is done and a second passes without one."""
     heard = time.monotonic()
     while time.monotonic() - heard < _SILENCE_S:
         message = receiver.get(1.0)

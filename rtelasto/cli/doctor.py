@@ -14,16 +14,16 @@ from rtelasto.pipeline.devices import Choice, choose
 
 
 def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) -> None:
-    """Say what this machine can run: libraries, GPU, threads, and the time a pair takes on each engine.
+    """Show what this machine can run: libraries, GPU, threads, and the time per pair of each engine.
 
     Parameters
     ----------
     pairs
-        Pairs of 2608 × 128 to time on each engine.
+        Number of pairs of 2608 × 128 to time on each engine.
     warm
-        Time nothing; compile ahead all that commands compile for this processor when they first need it.
+        Time nothing; compile everything that commands would compile on first use on this processor.
     threads
-        Cores to use; by default all that this process may.
+        Cores to use; by default all that are available to this process.
     """
     check_threads(threads)
     if warm:
@@ -45,7 +45,7 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
                 stages = time_stages(
                     name, pairs=pairs, threads=threads, cpu_runtime=runtime or "onnxruntime"
                 )
-            rows[label] = f"{stages['total'].p50_ms:.0f} ms a pair of 2608 × 128"
+            rows[label] = f"{stages['total'].p50_ms:.0f} ms per pair of 2608 × 128"
     print_table("Engines on the CPU (a network's runtime: --cpu-runtime)", rows)
     console.print()
     choice = choose("cnn")
@@ -53,7 +53,7 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
     if choice.device == "gpu":
         with busy("getting the GPU ready"):
             stages = time_stages("cnn", pairs=max(pairs, 50), device="gpu")
-        console.print(f"  cnn  {stages['total'].p50_ms:.2f} ms a pair of 2608 × 128")
+        console.print(f"  cnn  {stages['total'].p50_ms:.2f} ms per pair of 2608 × 128")
 
 
 def _warm(threads: int | None) -> None:
@@ -66,11 +66,11 @@ def _warm(threads: int | None) -> None:
     done = (
         f"{compiled} kernels compiled in {seconds:.0f} s" if compiled else "nothing left to compile"
     )
-    console.print(f"{done}; kept in {where_kept()}")
+    console.print(f"{done}; cached in {where_kept()}")
 
 
 def enumerate_reasons(choice: Choice) -> Iterator[tuple[str, str]]:
-    """What was tried in order, and what came of it."""
+    """Yield what was tried, in order, and the result of each."""
     for reason in choice.reasons:
         name, separator, finding = reason.partition(": ")
         yield (name, finding) if separator else ("because", reason)

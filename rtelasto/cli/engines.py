@@ -1,4 +1,4 @@
-"""``rtelasto engines``: which engines there are, and below it ``build`` for GPUs."""
+"""``rtelasto engines``: list the engines; its subcommand ``build`` compiles one for a GPU."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def build(
 ) -> None:
     """Compile a network for this machine's GPU, ahead of the first run.
 
-    `run` does the same when it needs a plan that is not there, and frames wait for it. Plans are kept
-    under the user's cache folder, one for each network, library version, GPU, driver, precision and
-    size; building one that is there does nothing.
+    `run` does the same when it needs a plan that does not exist, and frames wait meanwhile. Plans are
+    stored in the user's cache folder, one for each network, library version, GPU, driver, precision and
+    size. Building an existing plan does nothing.
 
     Parameters
     ----------
     engine
         The network: a shipped one, or an .onnx file.
     lines, samples
-        Size of the frames on the engine's grid, which has 6.4 samples per wavelength.
+        Size of the frames on the engine's grid, 6.4 samples per wavelength.
     library
-        tensorrt or tensorrt_rtx; by default the first of them that is installed.
+        tensorrt or tensorrt_rtx; by default the first one that is installed.
     fp32
         Compile the single-precision network instead of its half-precision variant.
     rebuild
-        Compile it even where there is a plan already, as after a damaged one.
+        Compile it even if the plan exists, for example because it is damaged.
     """
     from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES
     from rtelasto.gpu.probe import find_gpu

@@ -1,4 +1,4 @@
-"""A command from its arguments to its exit code."""
+"""Runs a command, from its arguments to its exit code."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rtelasto.telemetry import logs
 
 log = logging.getLogger("rtelasto")
 
-# A full disk, quota or file size limit behind ``> file``, or a disk that fails.
+# A full disk, quota or file size limit behind ``> file``, or a failing disk.
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def run_command(arguments: Sequence[str] | None) -> None:
-    """Run a command and exit as `ExitCode` says; bad input is one line on stderr."""
+    """Run a command and exit with an `ExitCode`; bad input is reported in one line on stderr."""
     use_for_output()
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
     finally:
-        # What comes now is the end of the interpreter, with nothing to clean up.
+        # From here on the interpreter shuts down, with nothing to clean up.
         interrupt.leave_at_once()
 
 
@@ -39,7 +39,7 @@ def _run(tokens: list[str]) -> None:
 
     try:
         app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        # Here, where a full disk is still an error that can be reported.
+        # Flush here, where a full disk is still an error that can be reported.
         sys.stdout.flush()
     except CycloptsError as error:
         _fail(" ".join(str(error).split()), ExitCode.BAD_INPUT)
@@ -50,14 +50,14 @@ def _run(tokens: list[str]) -> None:
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # Somebody read the first lines of our output and left, as `head` does.
+        # The reader of our output has closed it, as `head` does after the first lines.
         sys.stderr.close()
         sys.exit(ExitCode.DONE)
     except Exception as error:
         if interrupt.was_interrupted():
             sys.exit(ExitCode.INTERRUPTED)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            _let_output_go()
+            _discard_output()
             _fail(f"the output cannot be written: {error.strerror}", ExitCode.BAD_INPUT)
         if logs.as_json():
             log.critical("%s: %s", type(error).__name__, error, exc_info=True)
@@ -66,8 +66,8 @@ def _run(tokens: list[str]) -> None:
         sys.exit(ExitCode.INTERNAL)
 
 
-def _let_output_go() -> None:
-    """Send the rest of the output nowhere: Python writes it once more when it ends, and would fail again."""
+def _discard_output() -> None:
+    """Discard the rest of the output: Python writes it again when it exits, and would fail again."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -80,7 +80,7 @@ def _fail(message: str, code: ExitCode) -> NoReturn:
     if logs.as_json():
         log.critical("%s", message, extra={"fields": {"exit_code": int(code)}})
     else:
-        # Where stderr cannot be written either, the exit code still says it.
+        # If stderr cannot be written either, the exit code still reports the failure.
         with contextlib.suppress(OSError):
             print(f"rtelasto: {message}", file=sys.stderr)
     sys.exit(code)

@@ -19,14 +19,14 @@ def keys(
     allow: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     server: tuple[str, Path] | None = None,
 ) -> None:
-    """Make a folder of keys for --keys, or add other machines' public keys to it.
+    """Make a folder of keys for --keys, or add the public keys of other machines to it.
 
     Parameters
     ----------
     folder
-        The folder; made, with a pair of keys, if there is none in it yet.
+        The folder; created, with a pair of keys, if it holds none yet.
     allow
-        The own.key of a machine that may connect to what this one binds.
+        The own.key of a machine that may connect to sockets bound on this one.
     server
         HOST (or HOST:PORT) that this machine connects to, and the file with its own.key.
     """
@@ -44,14 +44,14 @@ def _explain(made: KeyFolder) -> None:
     for line in (
         f"public key of this machine: {made.public.decode()}",
         "",
-        "Carry it to the other machine; own.key_secret stays here:",
+        "Copy it to the other machine; own.key_secret stays here:",
         f"    scp {own} OTHER:{name}.key",
-        "There, to let this machine connect to what is bound there:",
+        "There, to let this machine connect to sockets bound on that one:",
         f"    rtelasto keys FOLDER --allow {name}.key",
-        "There, to connect to what is bound on this machine (by the name or address in the endpoint):",
+        "There, to connect to sockets bound on this machine (by the name or address in the endpoint):",
         f"    rtelasto keys FOLDER --server {name} {name}.key",
         "",
-        "The same the other way round with its own.key, then --keys on both sides, here:",
+        "Do the same in the other direction with its own.key, then use --keys on both sides, here:",
         f"    rtelasto run --keys {made.path}",
     ):
         console.print(printable_name(line), soft_wrap=True)

@@ -33,11 +33,11 @@ def process(
     out
         HDF5 file to write, in zea's layout: strain in %, displacement, correlation.
     png
-        Also draw the pair that strains most as a picture.
+        Also draw the pair with the largest strain as a picture.
     mp4
         Also draw all pairs as a video.
     force
-        Replace what is there even if it is not such a file of rtelasto's; never a file of the recording.
+        Replace an existing file even if rtelasto did not write it; never a file of the recording.
     """
     settings = settings or EstimateSettings()
     with (recording or RecordingFlags()).open(file) as opened:

@@ -1,4 +1,4 @@
-"""The flags that say what a recording does not say of itself, shared by the commands that read one."""
+"""Flags that add to or override what a recording states, shared by the commands that read one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rtelasto.sources.recording import Recording
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingFlags:
-    """What the recording is; each flag wins over what the file says.
+    """Properties of the recording; each flag overrides the file.
 
     Parameters
     ----------
     sampling_freq_hz
         Axial sampling frequency, e.g. 40e6.
     center_freq_hz
-        Centre frequency of the echo; estimated from the spectrum where nobody says it.
+        Centre frequency of the echo; if neither flag nor file gives it, estimated from the spectrum.
     line_pitch_m
         Distance between neighbouring RF lines, e.g. 0.0002.
     start_depth_m
@@ -29,7 +29,7 @@ class RecordingFlags:
     sound_speed_m_s
         Sound speed assumed by the beamformer.
     frame_rate_hz
-        Frames per second; replaces the file's own times.
+        Frames per second; replaces the times in the file.
     dataset
         HDF5 path, MATLAB variable or .npz array to read.
     axes
@@ -46,7 +46,7 @@ class RecordingFlags:
     axes: str | None = None
 
     def open(self, path: Path) -> Recording:
-        """Open a recording and print what was assumed about it."""
+        """Open a recording and print the assumptions made about it."""
         recording = open_recording(path, **asdict(self))
         for note in recording.notes:
             notes.print(f"{printable_name(path.name)}: {note}", style="dim")
@@ -54,7 +54,7 @@ class RecordingFlags:
 
 
 def describe(recording: Recording) -> str:
-    """One line on what a recording is."""
+    """Describe a recording in one line."""
     f = recording.format
     depth_mm = 1e3 * f.axial_step_m * f.n_samples
     width_mm = 1e3 * f.line_pitch_m * f.n_lines

@@ -1,4 +1,4 @@
-"""``rtelasto replay``: a recording as if a scanner sent it."""
+"""``rtelasto replay``: send a recording as a scanner would."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def replay(
     rf
         Endpoint to bind; `rtelasto run --rf` connects there.
     keys
-        Folder of keys (rtelasto keys); without it only this machine may connect.
+        Folder of keys (rtelasto keys); without it only this machine can connect.
     speed
         2 replays twice as fast.
     loop
         Replay until SIGINT or SIGTERM.
     repeat
-        Replay so many times.
+        Number of times to replay.
     fps
-        Frames per second instead of the recording's own times.
+        Frames per second, instead of the recording's own times.
     max_pause_s
-        The longest pause in the recording that is waited out; longer ones are shortened to it. inf
-        waits all of them out.
+        The longest pause in the recording to wait out; longer ones are shortened to it. inf waits out
+        all of them.
     stamp
-        Clock of the acquisition times sent: monotonic, unix, or the recording's own.
+        Clock of the acquisition times that are sent: monotonic, unix, or the recording's own.
     wait_s
         How long to wait for a subscriber before starting.
     """
@@ -87,7 +87,7 @@ def replay(
         try:
             report = replayer.run(stop, progress)
         except RtelastoError:
-            # What went out before a recording turned out to be damaged is somebody's data.
+            # Someone may use the frames that were sent before the recording proved damaged.
             print_table("rtelasto replay", {"frames sent": replayer.sent})
             raise
     print_table(
@@ -96,7 +96,7 @@ def replay(
             "frames sent": report.sent,
             "late (over 2 ms)": report.late,
             "worst lateness": f"{1e3 * report.worst_lateness_s:.1f} ms",
-            "nobody listening": report.unheard,
+            "sent without a subscriber": report.unheard,
             "duration": f"{report.duration_s:.2f} s",
         },
     )

@@ -1,4 +1,4 @@
-"""``rtelasto report``: a recording as one HTML page."""
+"""``rtelasto report``: describe a recording in one HTML page."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def report(
     settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
 ) -> None:
-    """Estimate strain of a recording and write a self-contained HTML page on it.
+    """Estimate strain of a recording and write a self-contained HTML page about it.
 
     Parameters
     ----------
     file
-        HDF5 (zea), MetaImage, MATLAB or NumPy recording, or a folder of `rtelasto record`.
+        HDF5 (zea), MetaImage, MATLAB or NumPy recording, or a folder written by `rtelasto record`.
     out
         The page; by default the recording's name with .html, in the current folder.
     force
-        Replace what is there even if it is not a report of rtelasto's; never a file of the recording.
+        Replace an existing file even if it is not a report by rtelasto; never a file of the recording.
     """
     settings = settings or EstimateSettings()
     out = out or Path(f"{file.stem}.html")

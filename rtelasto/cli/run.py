@@ -67,7 +67,7 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
                 pipeline.run()
             except KeepsFailingError as error:
                 failure = error
-        # All of it stops at once, not one after the other.
+        # Stop all parts at once, not one after another.
         for part in parts:
             part.ask_to_stop()
         pipeline.close()

@@ -1,4 +1,4 @@
-"""The file that fills in what a command's flags leave out: TOML with a table for each command."""
+"""The settings file: TOML with a table for each command, for flags that are not on the command line."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_settings(path: Path, app: App) -> dict[str, Any]:
-    """The tables of a settings file, each of them a command's (or, inside it, a subcommand's).
+    """Read the tables of a settings file, each for a command (or, inside it, a subcommand).
 
-    UTF-8 with or without the byte order mark that some editors put in front, or UTF-16 with one.
+    The file is UTF-8, with or without the byte order mark that some editors add, or UTF-16 with one.
 
     Raises
     ------
     RtelastoError
-        If the file cannot be read, is no TOML, or has a table that no command reads.
+        If the file cannot be read, is not TOML, or has a table that is not named after a command.
     """
     try:
         if path.is_dir():
             raise RtelastoError(f"{path}: is a folder, not a settings file")
-        # No more than could be meant: it might be a recording.
+        # Read no more than a settings file can hold: it might be a recording.
         with path.open("rb") as file:
             content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise RtelastoError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > _LARGEST_BYTES:
-        raise RtelastoError(f"{path}: is larger than a settings file can be (1 MiB)")
+        raise RtelastoError(f"{path}: is too large for a settings file (over 1 MiB)")
     try:
         text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
         settings = tomllib.loads(text)
@@ -55,7 +55,7 @@ def _check_tables(path: Path, settings: Mapping[str, Any], app: App) -> None:
     for name, value in settings.items():
         if name not in commands:
             raise RtelastoError(
-                f"{path}: [{name}] is no command's table; use one of {', '.join(commands)}"
+                f"{path}: [{name}] is not the name of a command; use one of {', '.join(commands)}"
                 if isinstance(value, dict)
-                else f"{path}: {name} stands outside a table; put it below a command's, such as [run]"
+                else f"{path}: {name} is outside a table; put it below that of a command, such as [run]"
             )

@@ -1,4 +1,4 @@
-"""``rtelasto simulate``: a recording with exact truth."""
+"""``rtelasto simulate``: write a recording with exact truth."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def simulate(
     motion
         fem (finite elements) or ideal (closed-form motion; needs no scikit-fem).
     truth
-        Write displacement and strain truth too.
+        Also write the true displacement and strain.
     seed
         The same seed gives the same recording.
     force
-        Replace what is there even if it is not a simulated recording.
+        Replace an existing file even if it is not a simulated recording.
     threads
-        Cores to use; by default all that this process may.
+        Cores to use; by default all that are available to this process.
     """
     limit_threads(threads)
     if not 1e-4 <= strain <= 0.1:

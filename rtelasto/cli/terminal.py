@@ -1,4 +1,4 @@
-"""What commands share: stop signals, tables, progress."""
+"""What the commands share: stop signals, tables, progress."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rich.table import Table
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.telemetry import logs
 
-# Of a pipe or a file, which have none: rich would assume 80 columns and break lines in mid-sentence.
-_NO_WIDTH = 10_000
+# Pipes and files have no width: rich would assume 80 columns and break lines in the middle of a sentence.
+_PIPE_WIDTH = 10_000
 
 
 class _PlainConsole(Console):
-    """Prints no spaces at the ends of lines, where rich fills them up to the width."""
+    """Prints no spaces at the ends of lines; rich pads lines to the full width."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         with self.capture() as captured:
@@ -34,11 +34,11 @@ class _PlainConsole(Console):
 
 
 def _console(*, stderr: bool = False) -> Console:
-    # No markup: what is printed holds names of files and extras, such as rtelasto[gpu].
+    # No markup: the output holds names of files and extras, such as rtelasto[gpu].
     made = Console(stderr=stderr, highlight=False, markup=False)
     if made.is_terminal:
         return made
-    width = None if "COLUMNS" in os.environ else _NO_WIDTH
+    width = None if "COLUMNS" in os.environ else _PIPE_WIDTH
     return _PlainConsole(stderr=stderr, highlight=False, markup=False, width=width)
 
 
@@ -58,10 +58,10 @@ def say(text: str) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM (on Windows also Ctrl-Break) set, instead of what they do else.
+    """Yield an event that SIGINT and SIGTERM (on Windows also Ctrl-Break) set, in place of their default.
 
-    The event is set from a thread of its own: a handler that takes a lock could run while the same
-    thread holds it.
+    A separate thread sets the event: a handler that takes a lock could run in the thread that already
+    holds it.
     """
     stop = threading.Event()
 
@@ -81,9 +81,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 @contextmanager
 def frame_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr; the function that it gives moves it on by a frame.
+    """Show a bar on stderr; yield the function that advances it by one frame.
 
-    While kernels are compiled, which comes before the first frame, it says so.
+    While kernels are compiled, which happens before the first frame, the bar says so.
     """
     from rtelasto.host.compiled import on_compiling
 
@@ -99,9 +99,9 @@ def frame_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def busy(text: str) -> Iterator[Callable[[str], None]]:
-    """A line on stderr, on a terminal only; the function that it gives replaces the text.
+    """Show a line on stderr, on a terminal only; yield the function that replaces its text.
 
-    While kernels are compiled, it says so.
+    While kernels are compiled, the line says so.
     """
     from rtelasto.host.compiled import on_compiling
 
@@ -121,13 +121,13 @@ def busy(text: str) -> Iterator[Callable[[str], None]]:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help, as markdown."""
+    """The end of a command's help, as Markdown."""
     quoted = (f"`{line}`" for line in lines)
     return "\n\n".join(["Examples:", *quoted, NOT_A_MEDICAL_DEVICE])
 
 
 def print_table(title: str, rows: Mapping[str, object]) -> None:
-    """A two-column table, names left."""
+    """Print a two-column table, names on the left."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
     for name, value in rows.items():
         table.add_row(name, str(value))

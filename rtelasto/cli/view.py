@@ -1,4 +1,4 @@
-"""``rtelasto view``: the strain stream in a browser."""
+"""``rtelasto view``: show the strain stream in a browser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def view(
     settings = settings or ViewSettings()
     notes.print(NOT_A_MEDICAL_DEVICE)
     with stop_on_signals() as stop, open_viewer(settings) as server:
-        # The address ends its line, so that a terminal opens it, and a mouse copies it, without more.
+        # The address ends its line, so that a terminal links, and a mouse selects, the address alone.
         notes.print(f"strain from {settings.strain}; Ctrl-C stops; viewer at {server.address}")
         if browser:
             webbrowser.open(server.address)
