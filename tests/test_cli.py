@@ -82,7 +82,7 @@ def test_bad_arguments_are_one_line_that_names_them(arguments: tuple[str, ...], 
     ("contents", "named"),
     [
         (b"", "empty"),
-        (b"not a recording at all", "no recording"),
+        (b"not a recording at all", "not a recording"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "broken.h5"),
     ],
 )

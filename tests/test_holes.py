@@ -126,7 +126,7 @@ def test_pictures_video_and_report_of_a_recording_with_holes(
 def test_ids_that_start_anew_go_on_rising_and_make_no_pair(write: Callable[..., Path]):
     with open_recording(write(50, 51, 0, 1)) as recording:
         assert recording.frame_ids.tolist() == [50, 51, 53, 54]
-        assert any("start anew at frame 2" in note for note in recording.notes)
+        assert any("restart at frame 2" in note for note in recording.notes)
 
 
 def test_a_given_frame_rate_leaves_time_for_missing_frames(write: Callable[..., Path]):

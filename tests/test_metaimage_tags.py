@@ -85,7 +85,7 @@ def test_iq_that_the_tags_describe_becomes_rf_lines(tmp_path, frames, kind, orie
         np.testing.assert_array_equal(recording.read(3), remodulate(pixels))
         assert any("IQ at 5 MHz" in note for note in recording.notes)
     with pytest.raises(
-        RtelastoError, match=r"IQ and does not say at what frequency.*--center-freq"
+        RtelastoError, match=r"IQ and does not state its demodulation frequency.*--center-freq"
     ):
         open_recording(path)
 
@@ -128,7 +128,7 @@ def test_frames_that_are_not_valid_are_left_out_with_their_times(tmp_path, frame
     with open_recording(path, **CENTER) as recording:
         assert recording.timestamps_ns.tolist() == [500_000_000, 2_500_000_000, 3_500_000_000]
     path = write(tmp_path / "b.mha", tags.replace("= OK", "= INVALID"), elements(stored))
-    refused(path, "of every frame that it is not OK")
+    refused(path, "is not OK for any frame")
 
 
 def test_offset_along_the_depth_is_where_the_lines_start(tmp_path, frames):

@@ -214,6 +214,6 @@ def test_a_clarius_file_is_recognised(tmp_path, kind, dtype, per_sample, says):
 def test_raw_samples_name_the_header_beside_them_or_say_that_there_is_none(tmp_path):
     path = tmp_path / "a.raw"
     path.write_bytes(RF.tobytes())
-    refused(path, r"samples alone do not say what they are")
+    refused(path, r"samples alone do not describe themselves")
     (tmp_path / "a.mhd").write_text("NDims = 3\n")
     refused(path, r"open a\.mhd beside it")

@@ -87,7 +87,7 @@ def test_what_is_no_strain_file(tmp_path: Path):
     path = tmp_path / "recording.h5"
     with RecordingWriter(path, FORMAT, frame_rate_hz=20.0) as writer:
         writer.write(rf_frame(0))
-    with pytest.raises(RtelastoError, match=r"recording\.h5: is no strain file"):
+    with pytest.raises(RtelastoError, match=r"recording\.h5: is not a strain file"):
         StrainFile(path)
     (tmp_path / "text.h5").write_text("nothing")
     with pytest.raises(RtelastoError, match=r"text\.h5: cannot be read"):

@@ -41,7 +41,7 @@ def refused(path, match, **overrides):
 def test_wrong_magic(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
-    refused(path, "is empty" if not content else "no recording")
+    refused(path, "is empty" if not content else "not a recording")
 
 
 def test_no_such_file_and_folder(tmp_path):
@@ -91,7 +91,7 @@ def test_truncated(tmp_path, save, name, share):
     save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: max(16, int(len(whole) * share))])
-    refused(path, "truncated|damaged|holds|no recording|not a zip|header|signature|bytes")
+    refused(path, "truncated|damaged|holds|not a recording|not a zip|header|signature|bytes")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_pickles_are_never_loaded(tmp_path):
     np.savez(tmp_path / "a.npz", rf=np.array([Trap()], dtype=object))
     refused(tmp_path / "a.npz", "pickle")
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Trap()))
-    refused(tmp_path / "b.npy", "no recording")
+    refused(tmp_path / "b.npy", "not a recording")
     assert not Trap.sprung
 
 

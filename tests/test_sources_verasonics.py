@@ -270,7 +270,7 @@ def for_all_receives(name: str, value: Any) -> Any:
         (for_all_receives("startSample", np.zeros((0, 0))), "does not say Receive.startSample"),
         (for_all_receives("framenum", 2), "no acquisition of frame 1"),
         (change("Receive", 0, "endSample", value=100), "must have the same length"),
-        (for_all_receives("endSample", 5000), "Receive and Trans ask for|same length"),
+        (for_all_receives("endSample", 5000), "Receive and Trans need|same length"),
         (change("TX", 0, "Delay", value=np.arange(N_CHANNELS) ** 2.0), "plane wave"),
         (change("TX", 0, "Apod", value=np.zeros(N_CHANNELS)), "fires no element"),
         (change("RcvData", value=(np.zeros((4, 4)),)), "RcvData must hold int16"),
@@ -347,5 +347,5 @@ def test_uff_channel_data_are_read_as_rf_lines(tmp_path: Path) -> None:
         assert recording.n_frames == 3
         assert recording.timestamps_ns.tolist() == [0, 2_000_000, 4_000_000]
         np.testing.assert_allclose(recording.read(2), expected, atol=1e-3 * np.abs(expected).max())
-    with pytest.raises(RtelastoError, match="leave --axes out"):
+    with pytest.raises(RtelastoError, match="omit --axes"):
         open_recording(tmp_path / "press.uff", axes="frame,line,sample")

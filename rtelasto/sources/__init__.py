@@ -1,4 +1,4 @@
-"""Where frames come from: recordings on disk.
+"""Recordings on disk, read frame by frame.
 
 `open_recording` reads HDF5 (zea's layout or plain), MetaImage, MATLAB and NumPy files
 (docs/formats.md).

@@ -1,4 +1,4 @@
-"""Which axis of a stored array is frame, line and sample, and reading one frame out of it."""
+"""Which axis of a stored array is frame, line and sample, and how one frame is read from it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 
 MAX_AXES = 8
-"""Of an array; MATLAB and NumPy users leave some of length 1."""
+"""Most axes of an array; MATLAB and NumPy users leave some of length 1."""
 
 _NAMES = ("frame", "line", "sample")
 
 
 def parse_axes(text: str, shape: tuple[int, ...], *, reverse: bool = False) -> tuple[str, ...]:
-    """Axis names from what a user wrote, one for each axis of an array of this shape.
+    """Parse the axis names that a user gives, one for each axis of an array of this shape.
 
     Parameters
     ----------
     text
         Names from "frame", "line", "sample" and "1" (an axis of length 1 to leave out), separated
-        by commas, in the order in which the program that wrote the file shows them.
+        by commas, in the order that the program that wrote the file uses.
     shape
         Shape of the array as it is read.
     reverse
-        Whether that program (MATLAB) shows the axes in the opposite order.
+        Whether that program (MATLAB) uses the opposite order.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def parse_axes(text: str, shape: tuple[int, ...], *, reverse: bool = False) -> t
     if any(name not in (*_NAMES, "1") for name in names):
         raise RtelastoError(
             f"axes must be names from frame, line, sample and 1, got {text!r}: "
-            "give for instance 'frame,line,sample'"
+            "give for example 'frame,line,sample'"
         )
     if any(names.count(name) > 1 for name in _NAMES) or not {"line", "sample"} <= set(names):
         raise RtelastoError(f"axes must name line and sample once each, got {text!r}")
@@ -54,12 +54,12 @@ def parse_axes(text: str, shape: tuple[int, ...], *, reverse: bool = False) -> t
 
 
 def holds_lines(shape: tuple[int, ...]) -> bool:
-    """Whether an array of this shape can hold RF lines: two or three axes, and more of length 1."""
+    """Whether an array of this shape can hold RF lines: two or three axes, plus any of length 1."""
     return 2 <= sum(length != 1 for length in shape) <= 3 and len(shape) <= MAX_AXES
 
 
 def check_real(dtype: np.dtype[Any]) -> None:
-    """Raise `RtelastoError` unless values of this type can be RF lines."""
+    """Raise `RtelastoError` if values of this type cannot be RF lines."""
     if dtype.kind == "c":
         raise RtelastoError(
             f"holds complex (IQ) data, dtype {dtype}: RF lines are real; "
@@ -80,14 +80,14 @@ class FrameStack:
     axes
         The name of each axis: "frame", "line", "sample", or "1" for an axis of length 1.
     flipped
-        Names of the axes that are stored backwards (deepest sample first, last line first).
+        Names of the axes that are stored in reverse (deepest sample first, last line first).
     dtype
-        Real type of the frames handed out; that of the array unless given.
+        Real type of the frames that `read` returns; by default that of the array.
 
     Raises
     ------
     RtelastoError
-        If the array does not hold real numbers or holds no frame.
+        If the array does not hold real numbers or has no frames.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class FrameStack:
         return self._dtype
 
     def read(self, i: int) -> NDArray[np.generic]:
-        """A copy of frame ``i``, (n_lines, n_samples), C order, native byte order."""
+        """Return a copy of frame ``i``, (n_lines, n_samples), C order, native byte order."""
         place = {"frame": i, "1": 0}
         stored = self._array[tuple(place.get(name, slice(None)) for name in self._axes)]
         frame = np.asarray(stored)

@@ -1,9 +1,9 @@
-"""Which axis of a bare array is which, by what its values do along each axis.
+"""Guesses which axis of a bare array is which, from how its values vary along each axis.
 
 Along a line an echo oscillates: its power lies around the centre frequency and not at zero. Across lines and
-from frame to frame it does not. Of these two, neighbouring frames are the more alike, once the tissue's
-motion along the line is allowed for. Where the values do not settle it (noise, constants), only an array of
-the usual order and of a shape that leaves no doubt is taken; the rest is asked for.
+from frame to frame it does not. Neighbouring frames are more alike than neighbouring lines, once the tissue's
+motion along the line is compensated. If the values do not decide (noise, constants), only an array in the
+usual order with an unambiguous shape is accepted. In all other cases the user must give the axes.
 """
 
 from __future__ import annotations
@@ -15,29 +15,28 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 SAMPLES_PER_LINE_COUNT = 3
-"""By its shape alone, an RF frame has at least this many times more samples than lines."""
+"""Judged by shape alone, an RF frame has at least this many times more samples than lines."""
 
-_ALONG, _ACROSS = 128, 8  # values of a block along the axis that is looked at, and along the others
-_BLOCKS = 3  # a block may lie where there is no echo
-_MIN_ALONG = 24  # a shorter axis shows no spectrum
-_NOTCH = (
-    0.2  # power density near zero frequency, of that at the peak, below which a signal oscillates
-)
-_PIECE, _SHIFT = 48, 24  # samples of a line that are found again in the next, this far up or down
-_SAME = 0.995  # neighbours this alike, on both axes, are no speckle
-_FLOOR = 0.6  # what unrelated pieces of noise reach over all shifts
-_CERTAIN = 0.95  # how alike frames must be, unless they come first and are so many
-_FEW = 4  # times fewer than the lines
-_SURE, _CLEAR = 0.5, 0.8  # how much less than the others' the difference between frames must be
+_ALONG, _ACROSS = 128, 8  # size of a block along the axis under test, and along the others
+_BLOCKS = 3  # several, because a block may lie where there is no echo
+_MIN_ALONG = 24  # a shorter axis gives no usable spectrum
+# A signal oscillates if its power density near zero frequency is below this share of the peak.
+_NOTCH = 0.2
+_PIECE, _SHIFT = 48, 24  # samples of a line to find in the next line, and the largest shift
+_SAME = 0.995  # neighbours this alike on both axes are not speckle
+_FLOOR = 0.6  # correlation that unrelated pieces of noise reach over all shifts
+_CERTAIN = 0.95  # least correlation of frames, unless they are the first axis and number at least …
+_FEW = 4  # … the lines over this
+_SURE, _CLEAR = 0.5, 0.8  # largest ratio of the difference between frames to that between lines
 
 
 def guess_axes(array: Any) -> tuple[str, ...] | None:
-    """The axes of a bare array in C order, or None where neither its values nor its shape settle them.
+    """Guess the axes of a bare array in C order; None if neither values nor shape decide.
 
     Parameters
     ----------
     array
-        Anything with ``shape``, ``dtype`` and basic indexing. A few small blocks of it are read.
+        Anything with ``shape``, ``dtype`` and basic indexing. Only a few small blocks are read.
 
     Returns
     -------
@@ -52,7 +51,7 @@ def guess_axes(array: Any) -> tuple[str, ...] | None:
     if len(shape) == 3 and len(kept) == 2 and shape[1] != 1:
         names[0 if shape[0] == 1 else 2] = "frame"
     elif len(shape) == 3 and len(kept) == 2:
-        return None  # frames of one line, or a frame with an axis too many
+        return None  # frames of one line, or a frame with an extra axis
     lengths = [shape[axis] for axis in kept]
     sample = _oscillating(array, shape, kept)
     if len(kept) == 2:
@@ -75,7 +74,7 @@ def guess_axes(array: Any) -> tuple[str, ...] | None:
 
 def oscillates(array: Any) -> bool:
     """Whether the values oscillate about zero along an axis, as RF does and the brightness of a B-mode
-    does not; true also of values that show nothing (constants, noise of both signs)."""
+    does not. Also true of values that decide nothing (constants, noise of both signs)."""
     shape = tuple(array.shape)
     kept = [axis for axis, length in enumerate(shape) if length != 1]
     if any(_notch(array, shape, kept, axis) < _NOTCH for axis in kept):
@@ -91,9 +90,9 @@ def _others(kept: list[int], *axes: int) -> list[int]:
 def _frame(
     array: Any, shape: tuple[int, ...], kept: list[int], sample: int | None
 ) -> tuple[int, int] | None:
-    """The axes of frames and of samples of an array of three."""
+    """Return the frame axis and the sample axis of an array with three axes."""
     first, *rest = kept
-    if sample is None:  # nothing in the values: the usual order, if the shape leaves no doubt
+    if sample is None:  # no evidence in the values: the usual order, if the shape is unambiguous
         a, b = rest
         sample, line = (a, b) if shape[a] > shape[b] else (b, a)
         longest = max(shape[axis] for axis in kept)
@@ -109,17 +108,17 @@ def _frame(
         return None
     few = frame == first and _FEW * shape[frame] <= shape[line]
     if alike[frame] < _CERTAIN and not few:
-        return None  # frames may be unrelated: then lines are the more alike
+        return None  # frames may be unrelated, and lines more alike than they are
     if frame != first and shape[frame] >= shape[line]:
-        return None  # lines of a finer grid than the beam are as alike as frames
+        return None  # lines on a grid finer than the beam are as alike as frames
     return frame, sample
 
 
 def _oscillating(array: Any, shape: tuple[int, ...], kept: list[int]) -> int | None:
-    """The one axis along which the values oscillate about zero."""
+    """Return the one axis along which the values oscillate about zero."""
     depth = {axis: _notch(array, shape, kept, axis) for axis in kept}
     found = [axis for axis in kept if depth[axis] < _NOTCH]
-    if len(found) > 1:  # tissue that moves, or steered beams, turn the phase on other axes too
+    if len(found) > 1:  # tissue that moves, or steered beams, shift the phase along other axes too
         longest = max(found, key=lambda axis: shape[axis])
         if any(
             shape[longest] < SAMPLES_PER_LINE_COUNT * shape[axis]
@@ -132,7 +131,7 @@ def _oscillating(array: Any, shape: tuple[int, ...], kept: list[int]) -> int | N
 
 
 def _notch(array: Any, shape: tuple[int, ...], kept: list[int], axis: int) -> float:
-    """Power density near zero frequency along an axis, of that at its peak; 1 where there is no echo."""
+    """Power density near zero frequency along an axis, relative to the peak; 1 if there is no echo."""
     if shape[axis] < _MIN_ALONG:
         return 1.0
     power: NDArray[np.float64] | None = None
@@ -153,7 +152,7 @@ def _notch(array: Any, shape: tuple[int, ...], kept: list[int], axis: int) -> fl
 
 
 def _alike(array: Any, shape: tuple[int, ...], kept: list[int], axis: int, sample: int) -> float:
-    """Median correlation of pieces of a line with the neighbour's along an axis, at the best shift."""
+    """Median correlation of pieces of a line with its neighbour along an axis, at the best shift."""
     if shape[sample] < _PIECE + 2 * _SHIFT:
         return 0.0
     best: list[NDArray[np.float64]] = []
@@ -162,7 +161,7 @@ def _alike(array: Any, shape: tuple[int, ...], kept: list[int], axis: int, sampl
 
     for block in _blocks(array, shape, kept, {sample: _PIECE + 2 * _SHIFT, axis: 3}):
         lines = np.moveaxis(block, (kept.index(axis), kept.index(sample)), (0, -1))
-        # The analytic signal: its correlation does not care for the part of a sample in a shift.
+        # Analytic signals: the fraction of a sample in a shift does not lower their correlation.
         lines = hilbert(lines - lines.mean(axis=-1, keepdims=True), axis=-1)
         pre, post = lines[:-1, ..., _SHIFT : _SHIFT + _PIECE], lines[1:]
         moved = sliding_window_view(post, _PIECE, axis=-1)
@@ -176,7 +175,7 @@ def _alike(array: Any, shape: tuple[int, ...], kept: list[int], axis: int, sampl
 def _blocks(
     array: Any, shape: tuple[int, ...], kept: list[int], along: dict[int, int]
 ) -> list[NDArray[np.float64]]:
-    """Blocks of the array from three places, with the kept axes only; those that are not finite left out."""
+    """Return blocks from three places of the array, kept axes only, without blocks that are not finite."""
     blocks = []
     for k in range(_BLOCKS):
         place: list[Any] = [0] * len(shape)

@@ -1,4 +1,4 @@
-"""Recordings of channel data, handed out as RF lines: a frame is beamformed when it is read."""
+"""Recordings of channel data as RF lines: each frame is beamformed when it is read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ChannelFrames(Protocol):
 
 
 class BeamformedFrames:
-    """An array (n_frames, n_lines, n_samples) of RF lines whose frames are made on indexing."""
+    """An array (n_frames, n_lines, n_samples) of RF lines whose frames are computed on indexing."""
 
     dtype = np.dtype(np.float32)
 
@@ -40,7 +40,7 @@ class BeamformedFrames:
 
 
 def beamformed_contents(frames: ChannelFrames, **more: Any) -> Contents:
-    """What a reader of channel data found: RF lines, with the physics of the beamformer."""
+    """Return RF lines for a reader of channel data, with the physics of the beamformer."""
     array = BeamformedFrames(frames)
     channels = frames.format
     return Contents(
@@ -56,20 +56,20 @@ def beamformed_contents(frames: ChannelFrames, **more: Any) -> Contents:
 
 
 def refuse_overrides(overrides: Overrides) -> None:
-    """Raise for what a user cannot say of channel data: it follows from the beamforming.
+    """Raise if the user overrides what follows from the beamforming of channel data.
 
-    Centre frequency and sound speed go into the beamformer.
+    Only centre frequency and sound speed can be given, because they are inputs of the beamformer.
 
     Raises
     ------
     RtelastoError
-        If one of the others is given.
+        If any other override is given.
     """
     for name in ("sampling_freq_hz", "line_pitch_m", "start_depth_m", "axes", "dataset"):
         if getattr(overrides, name) is not None:
             raise RtelastoError(
-                f"holds channel data, whose {name} the file says: leave "
-                f"--{name.replace('_', '-')} out (--center-freq-hz and --sound-speed-m-s may be given)"
+                f"holds channel data, whose {name} comes from the file: omit "
+                f"--{name.replace('_', '-')} (--center-freq-hz and --sound-speed-m-s may be given)"
             )
     if overrides.center_freq_hz == "estimate":
         raise RtelastoError(

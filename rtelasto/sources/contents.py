@@ -1,4 +1,4 @@
-"""What a reader found in a file, and how that and the user's word together become a `Recording`."""
+"""What a reader found in a file, and how it is combined with the user's values into a `Recording`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rtelasto.sources.truth import RecordedTruth
 
 BESIDE = (*PHYSICS, *TIMES)
-"""What a file may hold beside the array of RF lines, under these names."""
+"""Names of what a file may hold beside the array of RF lines."""
 
 _ASSUMED = {"start_depth_m": 0.0, "sound_speed_m_s": 1540.0}
 _FRAME_RATE_LIMITS_HZ = (1e-3, 1e5)
@@ -36,7 +36,7 @@ _CENTER_FREQ_LIMITS_HZ = (1e5, 1e8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the user says about a file; it wins over what the file says."""
+    """What the user states about a file; it takes precedence over the file."""
 
     sampling_freq_hz: float | None = None
     center_freq_hz: float | Literal["estimate"] | None = None
@@ -66,12 +66,12 @@ class Overrides:
 class Contents:
     """What a reader found in a file.
 
-    ``array`` is anything that `FrameStack` reads; ``axes`` its axes where the file or its format
-    says them. ``matlab_order`` tells that the writer showed the axes in reverse. ``values`` holds
-    what the file says of `PHYSICS`, and ``axial_step_m`` where it says that instead of a sampling
-    frequency. ``files`` are those that belong to it beside the one that was opened.
-    ``made`` tells that the lines are made on reading and ``values`` are theirs: what the
-    user said has gone into them.
+    ``array`` is anything that `FrameStack` reads, ``axes`` its axes if the file or its format gives them.
+    ``matlab_order`` is true if the writer uses the reverse order of axes. ``values`` holds the values of
+    `PHYSICS` in the file, and ``axial_step_m`` is set if the file gives it in place of a sampling
+    frequency. ``files`` are the other files of the recording, beside the one that was opened. ``made`` is
+    true if the lines are computed on reading. ``values`` are then those of the lines, and the user's
+    overrides are already part of them.
     """
 
     array: Any
@@ -92,12 +92,12 @@ class Contents:
 
 
 def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
-    """Join what the file says with what the user says.
+    """Combine what the file states with what the user states.
 
     Raises
     ------
     RtelastoError
-        If something is still missing, all of it in one line, or does not fit an RF recording.
+        If something is still missing (one line lists all of it), or does not fit an RF recording.
     """
     notes = contents.notes
     check_real(np.dtype(contents.array.dtype))
@@ -109,7 +109,7 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
         raise RtelastoError(_ask_for(missing, contents))
     assert axes is not None
     stack = FrameStack(contents.array, axes, flipped=contents.flipped, dtype=contents.dtype)
-    # Before the first frame is read: RfFormat bounds its sides, the limits its size.
+    # Check before the first frame is read: RfFormat bounds its sides, the limits its size.
     low, high = _CENTER_FREQ_LIMITS_HZ
     guess = {"center_freq_hz": min(max(0.25 * values["sampling_freq_hz"], low), high)}
     _rf_format(stack, guess | values)
@@ -154,8 +154,8 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
 
 
 def fingerprint(path: Path, *, prefix: str = "source") -> dict[str, str | int | float]:
-    """Name, size in bytes and SHA-256 of the first MiB of a file, as provenance entries; of a folder, those
-    of all its files and of the first."""
+    """Return name, size in bytes and SHA-256 of the first MiB of a file, as provenance entries; for a folder,
+    the size is that of all its files and the SHA-256 that of the first."""
     files = sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]
     with files[0].open("rb") as file:
         digest = hashlib.sha256(file.read(1 << 20)).hexdigest()
@@ -167,7 +167,7 @@ def fingerprint(path: Path, *, prefix: str = "source") -> dict[str, str | int | 
 
 
 def scalar_values(found: Mapping[str, Any]) -> dict[str, float]:
-    """The entries of a mapping that are named like `PHYSICS` and hold one real number."""
+    """Return the entries of a mapping that have a name from `PHYSICS` and hold one real number."""
     values = {}
     for name in PHYSICS:
         if name not in found:
@@ -220,7 +220,7 @@ def _physics(contents: Contents, overrides: Overrides) -> tuple[dict[str, float]
 
 
 def _frame_ids(contents: Contents, n_frames: int, notes: list[str]) -> NDArray[np.int64] | None:
-    """The frame ids of the file, made to rise where the scanner counted anew; None if it has none."""
+    """Return the frame ids of the file, made to rise where the scanner restarted its count; else None."""
     ids = contents.frame_ids
     if ids is None:
         return None
@@ -231,15 +231,15 @@ def _frame_ids(contents: Contents, n_frames: int, notes: list[str]) -> NDArray[n
     if not falls.size:
         return ids
     rises = np.zeros(n_frames, np.int64)
-    # A step of 2: the frames on both sides are no neighbours.
+    # A step of 2: the frames on both sides are not neighbours.
     rises[falls + 1] = ids[falls] - ids[falls + 1] + 2
     if float(ids.max()) + rises.sum(dtype=np.float64) >= _MAX_FRAME_ID:
-        notes.append("frame ids left out: they fall too often")
+        notes.append("frame ids left out: they go back too often")
         return None
     notes.append(
-        f"frame ids start anew at frame {falls[0] + 1}"
+        f"frame ids restart at frame {falls[0] + 1}"
         + (f" and {falls.size - 1} more times" if falls.size > 1 else "")
-        + ": raised from there on, so that they go on rising"
+        + ": increased from there on, so that they keep rising"
     )
     return ids + np.cumsum(rises)
 
@@ -255,7 +255,7 @@ def _timestamps(
         places = np.arange(n_frames, dtype=np.float64)
         steps = np.diff(frame_ids) if frame_ids is not None else np.zeros(0)
         if frame_ids is not None and steps.size and steps.min() > 0:
-            # Time passes where frames are missing, too.
+            # Time also passes where frames are missing.
             places = (frame_ids - frame_ids[0]) / np.median(steps)
         return np.rint(places * (1e9 / overrides.frame_rate_hz)).astype(np.int64)
     times = contents.timestamps_ns
@@ -284,5 +284,5 @@ def _rf_format(stack: FrameStack, values: dict[str, float]) -> RfFormat:
 
 
 def _spread(n_frames: int, at_most: int) -> list[int]:
-    """Up to ``at_most`` frame numbers, first and last among them."""
+    """Return up to ``at_most`` frame numbers, first and last among them."""
     return sorted({round(i) for i in np.linspace(0, n_frames - 1, min(at_most, n_frames))})

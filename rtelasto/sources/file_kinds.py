@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes."""
+"""Recognises the kind of a file by its first bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _BOM = b"\xef\xbb\xbf"
-# Any tag may come first; these are MetaIO's own and those that PlusLib adds.
+# Any tag may come first; these are MetaIO's own tags and those that PlusLib adds.
 _METAIMAGE_TAGS = (
     b"ObjectType", b"ObjectSubType", b"NDims", b"Comment", b"Name", b"ID", b"ParentID", b"BinaryData",
     b"BinaryDataByteOrderMSB", b"ElementByteOrderMSB", b"CompressedData", b"CompressedDataSize",
@@ -15,23 +15,23 @@ _METAIMAGE_TAGS = (
     b"ElementNumberOfChannels", b"DimSize", b"HeaderSize", b"Modality", b"Kinds", b"Color",
     b"DistanceUnits", b"AcquisitionDate", b"UltrasoundImageOrientation", b"UltrasoundImageType",
 )  # fmt: skip
-_CLARIUS_BYTES = {0: 4, 1: 1, 2: 2, 3: 4}  # a sample of IQ, envelope, RF and pulsed-wave IQ takes
+_CLARIUS_BYTES = {0: 4, 1: 1, 2: 2, 3: 4}  # bytes of a sample of IQ, envelope, RF, pulsed-wave IQ
 
 
 def is_hdf5(head: bytes) -> bool:
-    """HDF5 puts its signature at 0, 512, 1024 …; MATLAB v7.3 at 512, behind its own header."""
+    """Whether a file starts as HDF5 does: signature at 0, 512, 1024 …; MATLAB v7.3 has it at 512."""
     if any(head.startswith(_HDF5_MAGIC, offset) for offset in (0, 512, 1024, 2048)):
         return True
     return head.startswith(b"MATLAB 7.3")
 
 
 def is_mat5(head: bytes) -> bool:
-    """Whether a file that starts so is of version 5: text of any kind, then 0x0100 and MI, swapped or not."""
+    """Whether a file starts as version 5 does: text of any kind, then 0x0100 and MI, swapped or not."""
     return head[124:128] in (b"\x00\x01IM", b"\x01\x00MI") or head.startswith(b"MATLAB 5.0")
 
 
 def is_mat4(head: bytes) -> bool:
-    """Whether a file that starts so is of version 4, which says so only by sound numbers in its header."""
+    """Whether a file starts as version 4 does, which only plausible numbers in its header can show."""
     for order in "<>":
         if len(head) < 20:
             return False
@@ -53,17 +53,17 @@ def is_mat4(head: bytes) -> bool:
 
 
 def is_metaimage(head: bytes) -> bool:
-    """Whether the first line that holds anything gives a MetaImage tag a value."""
+    """Whether the first non-empty line assigns a value to a MetaImage tag."""
     first = head.removeprefix(_BOM).lstrip().split(b"\n", 1)[0]
     name, equals, _ = first.partition(b"=")
     return bool(equals) and (name.strip() in _METAIMAGE_TAGS or name.startswith(b"Seq_Frame"))
 
 
 def clarius_kind(head: bytes, size: int) -> str | None:
-    """What a ``.raw`` file of a Clarius scanner holds: "RF", "IQ", "envelope"; None for other files.
+    """Return what a ``.raw`` file of a Clarius scanner holds: "RF", "IQ", "envelope"; None for other files.
 
-    Its header is five int32 (kind, frames, lines, samples, bytes of a sample), and an int64 time comes
-    before every frame, so its size follows from them.
+    Its header is five int32 (kind, frames, lines, samples, bytes of a sample), and an int64 time precedes
+    each frame, so the size of the file follows from them.
     """
     if len(head) < 20:
         return None

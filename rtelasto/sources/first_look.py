@@ -1,15 +1,15 @@
-"""Files opened by another process first, because damage in them can end the process that opens them.
+"""Opens files in another process first, because a damaged file can crash the process that opens it.
 
-libhdf5 is not hardened: a few changed bytes or an unexpected type can make it read where it must not, or
-loop for ever, and no check of ours comes before its own parsing (tests/corpus/files/hdf5 holds such files).
-So a small process opens the file before we do: every object, every attribute, the first and
-the last values of every dataset. If it ends, or takes longer or more memory than it may, the file is
-refused with a line that says so, and the asking process goes on. SciPy's reader of MATLAB files is no more
-hardened, so it runs in that process alone, which hands over what was asked for (`matlab_elements`).
+libhdf5 is not hardened: a few changed bytes or an unexpected type can make it read out of bounds or loop
+forever, and none of our checks can run before its own parsing (tests/corpus/files/hdf5 holds such files). So
+a small process opens the file first: every object, every attribute, the first and the last values of every
+dataset. If that process crashes, or exceeds its time or memory, the file is refused with an error that says
+so, and the asking process continues. SciPy's reader of MATLAB files is not hardened either, so it runs in
+that process only, which returns what was asked for (`matlab_elements`).
 
-The process is started with the first file (about 0.3 s), serves the next ones, and ends by itself when it
-has had nothing to do for a while or the process that started it has ended. A question is a line of JSON; so
-is an answer, which the bytes of an array may follow.
+The process starts with the first file (about 0.3 s), serves the following ones, and exits when it has been
+idle for a while or when the process that started it has exited. A request is a line of JSON. So is the
+reply, which the bytes of an array may follow.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from rtelasto.sources.limits import (
 )
 from rtelasto.sources.spool import spool
 
-_LINGER_S = 10.0
-_WHOLE_BYTES = 1 << 20  # datasets up to here are read whole
+_IDLE_S = 10.0
+_WHOLE_BYTES = 1 << 20  # datasets up to this size are read whole
 _PIECE_BYTES = 1 << 20
 
 _lock = threading.Lock()
@@ -55,33 +55,32 @@ _owner = 0
 
 
 def look_first(path: Path) -> None:
-    """Have an HDF5 file opened elsewhere before it is opened here.
+    """Have the other process open an HDF5 file before this one does.
 
-    What is wrong with the file but does no harm to the process that opens it is for the reader to find.
+    Faults that do not harm the process that opens the file are left to the reader.
 
     Raises
     ------
     RtelastoError
-        If the HDF5 library does not survive the file, or does not come to an end with it, or the other
-        process does not start.
+        If the HDF5 library crashes on the file or does not finish, or the other process does not start.
     """
     _ask(path, "the HDF5 library", {"kind": "hdf5"})
 
 
 def list_matlab(path: Path) -> list[dict[str, Any]]:
-    """The variables of a MATLAB file of version 4 or 5, as `matlab_elements.listed` describes them.
+    """List the variables of a MATLAB file of version 4 or 5, as `matlab_elements.listed` describes them.
 
     Raises
     ------
     RtelastoError
-        If it is no such file, or SciPy does not survive it.
+        If it is not such a file, or SciPy crashes on it.
     """
     answer = _ask(path, "SciPy", {"kind": "matlab_list"})[0]
     return list(answer["variables"])
 
 
 def load_matlab(path: Path, variable: dict[str, Any]) -> tuple[NDArray[Any], Callable[[], None]]:
-    """A numeric variable with its axes reversed (C order), in a temporary file; and what gives that back.
+    """Load a numeric variable, axes reversed (C order), into a temporary file; and return how to release it.
 
     Parameters
     ----------
@@ -104,14 +103,14 @@ def load_matlab(path: Path, variable: dict[str, Any]) -> tuple[NDArray[Any], Cal
 def _ask(
     path: Path, library: str, question: dict[str, Any], *, wall_s: float = 0.0
 ) -> tuple[dict[str, Any], tuple[NDArray[np.uint8], Callable[[], None]]]:
-    """What the other process answers, and the bytes that follow the answer."""
+    """Return the reply of the other process, and the bytes that follow it."""
     question = question | {"path": str(path.absolute())}
     wall_s += LOOK_WALL_S
     with _lock:
         started = time.monotonic()
-        answer, ended = _answer(question, wall_s)
-        if answer is None and ended == 0:  # it had just ended by itself, having had nothing to do
-            answer, ended = _answer(question, wall_s)
+        answer, ended = _reply(question, wall_s)
+        if answer is None and ended == 0:  # it had just exited because it was idle
+            answer, ended = _reply(question, wall_s)
         took_s = time.monotonic() - started
         if answer is not None and "n_bytes" in answer:
             assert _process is not None
@@ -120,13 +119,13 @@ def _ask(
             try:
                 return answer, spool(_pieces(_process.stdout, n_bytes), n_bytes)
             except BaseException:
-                _process.kill()  # what it still has to say is of no use
-                _end()
+                _process.kill()  # the rest of its reply is of no use
+                _reap()
                 raise
     if answer is None:
-        how = f"ended with {_ending(ended)}"
-        if -ended in (_number("SIGPROF"), _number("SIGXCPU")) or took_s > wall_s:
-            how = "did not come to an end"
+        how = f"ended with {_exit_reason(ended)}"
+        if -ended in (_signal_number("SIGPROF"), _signal_number("SIGXCPU")) or took_s > wall_s:
+            how = "did not finish"
         raise RtelastoError(f"is damaged or hostile: {library} {how} on opening it")
     if "error" in answer:
         raise RtelastoError(answer["error"])
@@ -143,18 +142,18 @@ def _pieces(stream: IO[bytes], n_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _number(name: str) -> int:
+def _signal_number(name: str) -> int:
     return int(getattr(signal, name, 0)) or sys.maxsize
 
 
-def _ending(code: int) -> str:
+def _exit_reason(code: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(-code).name
     return f"exit code {code}"
 
 
-def _answer(question: dict[str, Any], wall_s: float) -> tuple[dict[str, Any] | None, int]:
-    """What the other process says of the file; None, and its exit code, if it has ended."""
+def _reply(question: dict[str, Any], wall_s: float) -> tuple[dict[str, Any] | None, int]:
+    """Return the reply of the other process; None, and its exit code, if it has exited."""
     process = _running()
     assert process.stdin is not None
     assert process.stdout is not None
@@ -171,34 +170,34 @@ def _answer(question: dict[str, Any], wall_s: float) -> tuple[dict[str, Any] | N
         deadline.cancel()
     if line.endswith(b"\n"):
         return json.loads(line), 0
-    return None, _end()
+    return None, _reap()
 
 
 def _running() -> subprocess.Popen[bytes]:
     global _process, _owner
-    if _owner != os.getpid():  # after a fork it is the parent's
+    if _owner != os.getpid():  # after a fork, the process belongs to the parent
         _process = None
     if _process is None:
         _owner = os.getpid()
         with kept_from_children():
             _process = subprocess.Popen(
-                # Warnings that the user wants as errors are not the file's fault.
+                # Warnings that the user turns into errors are not the file's fault.
                 [sys.executable, "-W", "ignore", "-m", "rtelasto.sources.first_look"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
         assert _process.stdout is not None
-        # It says that it is ready, so that neither its start nor a failure of it counts for a file.
+        # Wait until it reports ready, so that a slow or failed start is not blamed on a file.
         if not _process.stdout.readline():
             raise RtelastoError(
-                "cannot be looked at: the process that opens HDF5 files first does not start (exit code "
-                f"{_end()}); `python -m rtelasto.sources.first_look` says why"
+                "cannot be checked: the process that opens HDF5 files first does not start (exit code "
+                f"{_reap()}); run `python -m rtelasto.sources.first_look` to see why"
             )
     return _process
 
 
-def _end() -> int:
+def _reap() -> int:
     global _process
     process, _process = _process, None
     if process is None:
@@ -212,7 +211,7 @@ def _end() -> int:
 
 
 def _open_everything(path: str) -> None:
-    """Touch all that a reader could touch; damage that is only an exception is for the reader to find."""
+    """Touch all that a reader could touch; exceptions are ignored, because the reader will meet them too."""
     with contextlib.suppress(Exception), h5py.File(path, "r", locking=False) as file:
         names = ["/"]
         file.visit_links(names.append)
@@ -241,7 +240,7 @@ def _touch(file: h5py.File, name: str) -> None:
 
 
 def _bound_memory(n_bytes: int = 0) -> int:
-    """Bound what this process may take, beside what was asked of it twice over; the bound in bytes."""
+    """Limit this process's memory to the fixed bound plus twice the requested size; return it in bytes."""
     bound = LOOK_MEMORY_BYTES + 2 * n_bytes
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
@@ -259,7 +258,7 @@ def _no_core_dumps() -> None:
 
 
 def _bound_time(path: str | None) -> None:
-    """Let the system end this process when a file has taken its processor time; None: no limit."""
+    """Let the system kill this process when a file exceeds its processor time; None removes the limit."""
     if hasattr(signal, "setitimer"):
         size = os.path.getsize(path) if path is not None and os.path.isfile(path) else 0
         budget_s = 0.0 if path is None else LOOK_CPU_S + size * LOOK_CPU_S_PER_BYTE
@@ -267,13 +266,13 @@ def _bound_time(path: str | None) -> None:
 
 
 def _work(question: dict[str, Any]) -> tuple[dict[str, Any], NDArray[Any] | None]:
-    """The answer to a question, and the array that follows it."""
+    """Return the reply to a request, and the array that follows it."""
     path = question["path"]
     if question["kind"] == "hdf5":
         _bound_time(path)
         _open_everything(path)
         return {}, None
-    from rtelasto.sources import matlab_elements  # before the clock runs: it brings SciPy
+    from rtelasto.sources import matlab_elements  # imports SciPy: before the timer starts
 
     _bound_time(path)
     if question["kind"] == "matlab_list":
@@ -283,13 +282,13 @@ def _work(question: dict[str, Any]) -> tuple[dict[str, Any], NDArray[Any] | None
 
 
 def _serve() -> None:
-    """Answer one line for each line with a question, until there are no more."""
+    """Reply to each line that holds a request, until there are no more."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # the asking process gets it too and closes the pipe
     _no_core_dumps()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # text that a library prints must not mix with replies
     answer: dict[str, Any] = {"ready": True}
     array: NDArray[Any] | None = None
     while True:
@@ -298,7 +297,7 @@ def _serve() -> None:
             answers.write(array.reshape(-1).view(np.uint8).data)
             array = None
         answers.flush()
-        if os.name == "posix" and not select.select([sys.stdin], [], [], _LINGER_S)[0]:
+        if os.name == "posix" and not select.select([sys.stdin], [], [], _IDLE_S)[0]:
             return
         line = sys.stdin.readline()
         if not line:

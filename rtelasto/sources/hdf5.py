@@ -40,7 +40,7 @@ def read_hdf5(path: Path, overrides: Overrides) -> Contents:
     except RtelastoError:
         file.close()
         raise
-    except Exception as error:  # damage in a file ends in almost any exception of the library
+    except Exception as error:  # damage in a file can raise almost any exception of the library
         file.close()
         raise RtelastoError(f"is damaged: {error}") from error
     contents.close = file.close
@@ -93,7 +93,7 @@ def _matlab_class(item: Any) -> str:
 
 
 def _arrays(file: h5py.File) -> list[h5py.Dataset]:
-    """All datasets with axes, without MATLAB's internal ones, each object once."""
+    """Return all datasets with axes except MATLAB's internal ones, each object once."""
     arrays: list[h5py.Dataset] = []
 
     def visit(name: str, item: Any) -> None:
@@ -110,9 +110,9 @@ def _listing(arrays: list[h5py.Dataset]) -> str:
 
 
 def _notes_beside(dataset: h5py.Dataset) -> dict[str, Any]:
-    """Physics and timestamps from attributes and datasets beside the dataset and at the root."""
+    """Return physics and timestamps from attributes and datasets, beside the dataset and at the root."""
     found: dict[str, Any] = {}
-    longest = min(max(dataset.shape, default=1), MAX_FRAMES)  # a time for each frame
+    longest = min(max(dataset.shape, default=1), MAX_FRAMES)  # one time per frame
     for place in (dataset.file, dataset.parent):
         for name in (*PHYSICS, "timestamps_ns", "timestamps_s"):
             item = place.get(name)

@@ -1,4 +1,4 @@
-"""Whether an HDF5 object can be read here and safely, asked before anything of it is read."""
+"""Checks that an HDF5 object can be read here, and safely, before any of its data are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rtelasto.sources.limits import (
 
 
 def check_links(file: h5py.File) -> None:
-    """Refuse a file that leads into other files, which need not be of the user's choice.
+    """Refuse a file that links to other files, which the user may not have chosen.
 
     Raises
     ------
@@ -36,54 +36,56 @@ def check_links(file: h5py.File) -> None:
 
     outside = file.id.links.visit(visit, info=True)
     if outside is not None:
-        raise RtelastoError(f"its {outside!r} is a link into another file: copy what it means")
+        raise RtelastoError(
+            f"its {outside!r} is a link to another file: copy the data into this one"
+        )
 
 
 def check_storage(dataset: h5py.Dataset) -> None:
-    """Load the package that brings the dataset's compression, if any is needed.
+    """Check how a dataset is stored, and load the package for its compression filter if one is needed.
 
     Raises
     ------
     MissingExtraError
-        If that package is not installed (zea compresses with Blosc, which hdf5plugin brings).
+        If that package is not installed (zea compresses with Blosc, which hdf5plugin provides).
     RtelastoError
-        If it is no dataset or an empty one, its values lie in another file, or its chunks are too
+        If it is not a dataset, is empty, has its values in another file, or has chunks that are too
         large or too small.
     """
     if not isinstance(dataset, h5py.Dataset):
-        raise RtelastoError(f"{getattr(dataset, 'name', dataset)!r} is no dataset")
+        raise RtelastoError(f"{getattr(dataset, 'name', dataset)!r} is not a dataset")
     if dataset.shape is None:
         raise RtelastoError(f"{dataset.name} is empty")
     plist = dataset.id.get_create_plist()
     if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
         raise RtelastoError(
-            f"the values of {dataset.name} lie in another file: copy them into this"
+            f"the values of {dataset.name} lie in another file: copy them into this file"
         )
     if dataset.chunks is not None:
         size = math.prod(dataset.chunks) * dataset.dtype.itemsize
         if size > MAX_CHUNK_BYTES:
             raise RtelastoError(
                 f"stores {dataset.name} in chunks of {size} bytes, more than {MAX_CHUNK_BYTES}: "
-                "rewrite it with one frame a chunk"
+                "rewrite it with one frame per chunk"
             )
         if size < MIN_CHUNK_BYTES and dataset.size * dataset.dtype.itemsize > MAX_SCATTERED_BYTES:
             raise RtelastoError(
-                f"stores {dataset.name} in chunks of {size} bytes, which takes for ever to read: "
-                "rewrite it with one frame a chunk"
+                f"stores {dataset.name} in chunks of {size} bytes, which takes too long to read: "
+                "rewrite it with one frame per chunk"
             )
     for n in range(plist.get_nfilters()):
         code, _, _, name = plist.get_filter(n)
         if h5py.h5z.filter_avail(code):
             continue
         with contextlib.suppress(ImportError):
-            importlib.import_module("hdf5plugin")  # registers the filters that it brings
+            importlib.import_module("hdf5plugin")  # registers its filters with the HDF5 library
         if not h5py.h5z.filter_avail(code):
             shown = name.decode(errors="replace") or f"HDF5 filter {code}"
             raise MissingExtraError(f"{dataset.file.filename}: its {shown} compression", "zea")
 
 
 def numbers(dataset: Any, at_most: int = MAX_VALUES) -> np.ndarray:
-    """All of a dataset of at most so many real numbers.
+    """Read all of a dataset that holds at most this many real numbers.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def numbers(dataset: Any, at_most: int = MAX_VALUES) -> np.ndarray:
 
 
 def scalar(dataset: Any) -> Any:
-    """The one number or text in a dataset, text as str.
+    """Return the one number or text in a dataset, text as str.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Recordings of IQ pixels, handed out as RF lines: a frame is modulated back when it is read."""
+"""Recordings of IQ pixels as RF lines: each frame is modulated back when it is read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rtelasto.sources.contents import Contents, Overrides
 
 
 class RemodulatedFrames:
-    """An array (n_frames, n_lines, n_samples) of RF lines whose frames are made on indexing.
+    """An array (n_frames, n_lines, n_samples) of RF lines whose frames are computed on indexing.
 
     Parameters
     ----------
     read
-        Gives frame ``i`` as complex pixels (n_lines, n_samples) of ``iq_format``.
+        Returns frame ``i`` as complex pixels (n_lines, n_samples) of ``iq_format``.
     n_frames
-        How many there are.
+        Number of frames.
     iq_format
-        What the pixels are.
+        Format of the pixels.
     """
 
     dtype = np.dtype(np.float32)
@@ -47,7 +47,7 @@ class RemodulatedFrames:
 def iq_contents(
     read: Callable[[int], NDArray[np.generic]], n_frames: int, iq_format: IqFormat, **more: Any
 ) -> Contents:
-    """What a reader of IQ pixels found: RF lines, whose physics follow from those of the pixels."""
+    """Return RF lines for a reader of IQ pixels; their physics follow from those of the pixels."""
     array = RemodulatedFrames(read, n_frames, iq_format)
     made = Contents(
         array=array,
@@ -63,8 +63,8 @@ def iq_contents(
     return made
 
 
-def carrier_hz(overrides: Overrides, said_hz: float | None = None) -> float:
-    """The frequency that was brought to zero: what the file says, or the centre frequency that is given.
+def carrier_hz(overrides: Overrides, stated_hz: float | None = None) -> float:
+    """Return the demodulation frequency: that of the file, or else the centre frequency of the user.
 
     Raises
     ------
@@ -72,11 +72,11 @@ def carrier_hz(overrides: Overrides, said_hz: float | None = None) -> float:
         If neither is known.
     """
     given = overrides.center_freq_hz
-    if said_hz:
-        return said_hz
+    if stated_hz:
+        return stated_hz
     if given is None or given == "estimate":
         raise RtelastoError(
-            "holds IQ and does not say at what frequency: give it as center_freq_hz "
+            "holds IQ and does not state its demodulation frequency: give it as center_freq_hz "
             "(--center-freq-hz)"
         )
     return float(given)

@@ -1,6 +1,6 @@
-"""What a recording may ask of this machine before it is refused; the one place for these numbers.
+"""How large a recording may be before it is refused; the only place for these numbers.
 
-They are far above what any scanner writes and far below what a wrong or hostile file can ask for.
+They are far above what any scanner writes and far below what a wrong or hostile file can request.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ MAX_FRAMES = 1 << 24
 """Of a recording: 46 h at 100 frames/s."""
 
 MAX_VALUES = 1 << 20
-"""Numbers in what stands beside the samples (delays, positions); times are bounded by `MAX_FRAMES`."""
+"""Numbers in datasets beside the samples (delays, positions); `MAX_FRAMES` bounds times."""
 
 MAX_TEXT_BYTES = 1 << 16
 
 MAX_CHUNK_BYTES = 1 << 28
-"""Of an HDF5 chunk, which is decoded whole, whatever part of it is asked for."""
+"""Of an HDF5 chunk, which is always decoded whole."""
 
 MAX_MESSAGE_CHARS = 500
-"""Of what an error says about a file, which may quote the file."""
+"""Of an error message about a file, which may quote the file."""
 
 MIN_CHUNK_BYTES = 512
 MAX_SCATTERED_BYTES = 1 << 18
-"""A dataset of more than this must not lie in chunks of less than that: each is looked up by itself."""
+"""A dataset larger than this must not have chunks smaller than that: each chunk is looked up separately."""
 
 LOOK_CPU_S = 0.4
 LOOK_CPU_S_PER_BYTE = 1.0 / 5e6
-"""Processor time that opening all objects of an HDF5 file, or loading a MATLAB variable, may take, and more
-for a larger file: 70 s for a workspace of 350 MB in which each of 100 000 values is an object of its own."""
+"""Processor time to open all objects of an HDF5 file, or to load a MATLAB variable, plus an allowance by file
+size: a workspace of 350 MB with 100 000 values, each an object of its own, gets 70 s."""
 
 LOOK_WALL_S = 30.0
 LOOK_MEMORY_BYTES = 2 << 30
 LOAD_WALL_S_PER_BYTE = 1.0 / 20e6
-"""More time to load a MATLAB variable, for disks that are slow; its memory may grow by twice its size."""
+"""Extra time to load a MATLAB variable from a slow disk; memory may grow by twice the variable's size."""
 
 MAX_MATLAB_BYTES = 1 << 31
-"""Of a variable of MATLAB v5, which cannot be larger; larger ones are saved with -v7.3."""
+"""Of a variable of MATLAB v5, the most that this version can hold; MATLAB saves larger ones with -v7.3."""
 
 MAX_MATLAB_VARIABLES = 1 << 14
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks and control codes that a file may have put into it."""
+    """Return the text of an error, without line breaks and control codes that a file may have put into it."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = " ".join(text.split()) or type(error).__name__
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_MESSAGE_CHARS])

@@ -1,8 +1,8 @@
 """MATLAB recordings of versions 4 and 5; those of version 7.3 are HDF5 files.
 
-SciPy reads them, in the process that looks first: a damaged file can end the process in it (it is
-documented not to be hardened, and a type code out of range was used as a pointer until
-https://github.com/scipy/scipy/pull/25349). The variable that is wanted comes through a temporary file.
+SciPy reads them in another process (`rtelasto.sources.first_look`): a damaged file can crash SciPy, which is
+documented not to be hardened, and used a type code out of range as a pointer until
+https://github.com/scipy/scipy/pull/25349. The requested variable arrives through a temporary file.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SHOWN = 8
 
 
 def read_matlab(path: Path, overrides: Overrides) -> Contents:
-    """Lay out a numeric variable of a MATLAB file of version 4 or 5.
+    """Read a numeric variable of a MATLAB file of version 4 or 5 through a temporary file.
 
     Raises
     ------
     RtelastoError
-        If it holds none that can be RF lines, or several, or the one named is none.
+        If no variable can be RF lines, several can, or the one that was named cannot.
     """
     entries = list_matlab(path)
     variables = {entry["name"]: entry for entry in entries if "odd" not in entry}
@@ -64,7 +64,7 @@ def read_matlab(path: Path, overrides: Overrides) -> Contents:
 
 
 def structured(name: str, kind: str) -> str:
-    """What to do about a variable that is no array of numbers."""
+    """Describe a variable that is not an array of numbers, and what to do about it."""
     if kind == "struct":
         return (
             f"variable {name!r} is a struct: save the array in it, in MATLAB "
@@ -79,10 +79,10 @@ def structured(name: str, kind: str) -> str:
 
 
 def _small(path: Path, variable: dict[str, Any]) -> NDArray[Any]:
-    """A small variable in memory."""
+    """Load a small variable into memory."""
     if variable["n_bytes"] > _MAX_SMALL_BYTES:
         raise RtelastoError(
-            f"{variable['name']} is {variable['n_bytes']} bytes: too long for one value"
+            f"{variable['name']} has {variable['n_bytes']} bytes: too long for one value"
         )
     array, close = load_matlab(path, variable)
     values = np.array(array)

@@ -1,8 +1,8 @@
-"""The variables of MATLAB files of versions 4 and 5, through SciPy; runs in the process that looks first.
+"""The variables of MATLAB files of versions 4 and 5, read with SciPy in the process that opens files first.
 
-A file of version 5 is a header and a row of elements, one a variable. SciPy is shown each of them as a file
-of its own, so a variable that it cannot read (a newer class, damage) leaves the others readable, and the
-bytes that a variable takes in the file are known before it is unpacked.
+A file of version 5 is a header and a series of elements, one per variable. SciPy gets each of them as a file
+of its own. So a variable that it cannot read (a newer class, damage) leaves the others readable, and the
+size of a variable in the file is known before it is unpacked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NUMERIC = {
         for size in (1, 2, 4, 8)
     },
 }
-# What SciPy raises for a variable that it does not read; MemoryError is for the asking process.
+# What SciPy raises for a variable that it cannot read; the asking process handles MemoryError.
 _ODD = (ValueError, TypeError, KeyError, IndexError, OSError, ArithmeticError, NotImplementedError)
 _UNREADABLE = (
     *_ODD,
@@ -87,14 +87,14 @@ class _Part(io.RawIOBase):
 
 
 def listed(path: str | Path) -> list[dict[str, Any]]:
-    """Every variable: ``name``, ``shape``, ``kind``; ``dtype`` where numeric, its size and its place.
+    """List every variable: ``name``, ``shape``, ``kind``; if numeric, also ``dtype``, size and place.
 
-    A variable that SciPy does not read has ``odd`` in place of all but its name: why, in one line.
+    A variable that SciPy cannot read has only ``name`` and ``odd``, which gives the reason in one line.
 
     Raises
     ------
     RtelastoError
-        If not even one variable can be listed, or there are too many.
+        If no variable at all can be listed, or there are too many.
     """
     found: list[dict[str, Any]] = []
     size = os.path.getsize(path)
@@ -120,7 +120,7 @@ def listed(path: str | Path) -> list[dict[str, Any]]:
 
 
 def loaded(path: str | Path, entry: dict[str, Any]) -> NDArray[Any]:
-    """The values of a numeric variable with its axes reversed, which puts MATLAB's order in C order.
+    """Load the values of a numeric variable, axes reversed, which turns MATLAB's order into C order.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def loaded(path: str | Path, entry: dict[str, Any]) -> NDArray[Any]:
     name = entry["name"]
     n_values, held = math.prod(entry["shape"]), entry["stop"] - entry["start"]
     if entry["packed"]:
-        check_deflate_size(n_values, held)  # a value takes a byte at least
+        check_deflate_size(n_values, held)  # a value takes at least one byte
     elif n_values > held:
         raise RtelastoError(f"is damaged: variable {name!r} has {n_values} values in {held} bytes")
     if entry["n_bytes"] > MAX_MATLAB_BYTES:
@@ -152,7 +152,7 @@ def loaded(path: str | Path, entry: dict[str, Any]) -> NDArray[Any]:
 
 
 def _places(file: IO[bytes], size: int) -> Iterator[tuple[int, int, bool]]:
-    """Where each element of a file of version 5 starts and stops; of version 4, the whole file."""
+    """Yield where each element of a file of version 5 starts and stops; for version 4, the whole file."""
     head = file.read(_HEADER_BYTES)
     if not is_mat5(head):
         yield 0, size, False
@@ -165,7 +165,7 @@ def _places(file: IO[bytes], size: int) -> Iterator[tuple[int, int, bool]]:
         file.seek(start)
         kind, length = struct.unpack(order + "II", file.read(8))
         stop = start + 8 + length
-        if length:  # libmatio and MATLAB write nothing for a variable that they could not save
+        if length:  # empty where libmatio or MATLAB could not save a variable
             yield start, stop, kind == _COMPRESSED
         start = stop
 

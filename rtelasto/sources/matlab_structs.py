@@ -1,8 +1,8 @@
 """Structs and cells as MATLAB 7.3 writes them into HDF5.
 
 A struct is a group with a dataset for each field. An array of structs is a group whose fields are
-datasets of references, one an element; a cell array is such a dataset itself. Text is stored as
-UTF-16 codes, and what is empty as its size, with an attribute that says so.
+datasets of references, one per element; a cell array is a dataset of references itself. Text is stored as
+UTF-16 codes. An empty array is stored as its size, with an attribute that marks it as empty.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class MatStruct:
     def __init__(self, file: h5py.File, name: str) -> None:
         group = file.get(name)
         if not isinstance(group, h5py.Group):
-            raise RtelastoError(f"holds no struct {name}: save it beside the data")
+            raise RtelastoError(f"holds no struct {name}: save it in the same file")
         self._group = group
         self._name = name
         self._references: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
-        """Elements of the array; 1 for a single struct."""
+        """Number of elements of the array; 1 for a single struct."""
         for item in self._group.values():
             if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:
                 return _references(item).size
@@ -39,7 +39,7 @@ class MatStruct:
         return 0
 
     def child(self, name: str) -> MatStruct | None:
-        """A field of a single struct that is a struct itself."""
+        """Return a field of a single struct that is a struct itself."""
         group = self._group.get(name)
         if not isinstance(group, h5py.Group):
             return None
@@ -48,12 +48,12 @@ class MatStruct:
         return inner
 
     def values(self, name: str, element: int = 0) -> np.ndarray | None:
-        """A field of an element as a flat array of doubles in MATLAB's order; None if not there."""
+        """Return a field of an element as a flat array of doubles in MATLAB's order; None if absent."""
         item = self._item(name, element)
         return None if item is None else np.ravel(numbers(item)).astype(np.float64)
 
     def number(self, name: str, element: int = 0) -> float | None:
-        """A field of an element that is one number; None if it is not there."""
+        """Return a field of an element that is one number; None if absent."""
         values = self.values(name, element)
         if values is None:
             return None
@@ -62,19 +62,19 @@ class MatStruct:
         return float(values[0])
 
     def matrix(self, name: str) -> np.ndarray | None:
-        """A field as MATLAB shows it, rows first."""
+        """Return a field as MATLAB shows it, rows first."""
         item = self._item(name, 0)
         return None if item is None else numbers(item).astype(np.float64).T
 
     def text(self, name: str, element: int = 0) -> str | None:
-        """A field of an element that is text; None if it is not there."""
+        """Return a field of an element that is text; None if absent."""
         values = self.values(name, element)
         return None if values is None else "".join(chr(int(code)) for code in values[:_MAX_TEXT])
 
     def _item(self, name: str, element: int) -> h5py.Dataset | None:
         item = self._group.get(name)
         if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:
-            if name not in self._references:  # reading them for each element anew takes the square
+            if name not in self._references:  # reading them again for each element is quadratic
                 self._references[name] = _references(item)
             item = self._group.file[self._references[name][element]]
         if not isinstance(item, h5py.Dataset) or "MATLAB_empty" in item.attrs:
@@ -83,7 +83,7 @@ class MatStruct:
 
 
 def _references(item: h5py.Dataset) -> np.ndarray:
-    """What an array of structs or a cell array refers to, in MATLAB's order."""
+    """Return what an array of structs or a cell array refers to, in MATLAB's order."""
     check_storage(item)
     if item.size > _MAX_ELEMENTS:
         raise RtelastoError(f"{item.name} has {item.size} elements, more than {_MAX_ELEMENTS}")
@@ -91,7 +91,7 @@ def _references(item: h5py.Dataset) -> np.ndarray:
 
 
 def cell(file: h5py.File, name: str, element: int) -> Any:
-    """An element of a cell array; the variable itself where it is no cell array."""
+    """Return an element of a cell array; the variable itself if it is not a cell array."""
     item = file.get(name)
     if isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype:
         references = _references(item)

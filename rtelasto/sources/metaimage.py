@@ -1,7 +1,7 @@
 """MetaImage sequences (``.mhd`` + ``.raw``, ``.mha``), with PlusLib's fields for each frame.
 
-An own reader because the libraries that read MetaImage (ITK, SimpleITK) are over 50 MB, load the
-whole sequence and know nothing of ``Seq_Frame…_Timestamp``. Tags after the MetaIO documentation
+This reader exists because the libraries that read MetaImage (ITK, SimpleITK) are over 50 MB, load the
+whole sequence and ignore ``Seq_Frame…_Timestamp``. The tags follow the MetaIO documentation
 (https://itk.org/Wiki/MetaIO/Documentation) and PlusLib's page on sequence files.
 """
 
@@ -41,7 +41,7 @@ _MAX_DIMS = 4
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The tags of a MetaImage header, and where it ends in its file."""
+    """The tags of a MetaImage header, and where the header ends in its file."""
 
     tags: dict[str, str]
     end: int
@@ -55,17 +55,17 @@ class Header:
 
 
 def read_metaimage(path: Path, overrides: Overrides) -> Contents:
-    """Map the RF lines of a MetaImage sequence; compressed ones through a temporary file.
+    """Map the RF lines of a MetaImage sequence; compressed data go through a temporary file.
 
     IQ that the tags describe is modulated back to RF lines as it is read.
 
     Raises
     ------
     RtelastoError
-        If the header is wrong, the data are not there as it says, or it says that they are no RF lines.
+        If the header is wrong, the data do not match it, or it states that they are not RF lines.
     """
     if overrides.dataset is not None:
-        raise RtelastoError(f"is one array without a name: leave out dataset {overrides.dataset!r}")
+        raise RtelastoError(f"is one array without a name: omit dataset {overrides.dataset!r}")
     header = read_header(path)
     shape = _shape(header)
     frame_axis = plus_tags.frame_axis(header.tags, list(reversed(shape)))
@@ -87,7 +87,7 @@ def read_metaimage(path: Path, overrides: Overrides) -> Contents:
 def _values(
     path: Path, header: Header, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[NDArray[Any], Path, Any, list[str]]:
-    """The array, the file it lies in, what closes it, and notes."""
+    """Return the array, the file that holds it, how to close it, and notes."""
     data_path, start = _data_place(path, header)
     n_bytes = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
     held = data_path.stat().st_size - start
@@ -119,7 +119,7 @@ def _values(
 
 
 def read_header(path: Path) -> Header:
-    """The tags up to ``ElementDataFile``, which is always the last."""
+    """Read the tags up to ``ElementDataFile``, which is always the last."""
     tags: dict[str, str] = {}
     data_file = b""
     with path.open("rb") as file:
@@ -135,7 +135,7 @@ def read_header(path: Path) -> Header:
 
 
 def _text(data: bytes) -> str:
-    """Text as UTF-8, or else Latin-1, which older programs write."""
+    """Decode text as UTF-8, or else as Latin-1, which older programs write."""
     try:
         return data.decode("utf-8").strip()
     except UnicodeDecodeError:
@@ -143,10 +143,10 @@ def _text(data: bytes) -> str:
 
 
 def _shape(header: Header) -> tuple[int, ...]:
-    """DimSize in C order."""
+    """Return DimSize in C order."""
     sizes = header.numbers("DimSize", int)
     if not 2 <= len(sizes) <= _MAX_DIMS or header.numbers("NDims", int) not in ([], [len(sizes)]):
-        raise RtelastoError(f"DimSize must be 2 to 4 sizes, as NDims says, got {sizes}")
+        raise RtelastoError(f"DimSize must be 2 to 4 sizes, as many as NDims, got {sizes}")
     if min(sizes) < 1:
         raise RtelastoError(f"DimSize {' '.join(map(str, sizes))} holds no RF lines")
     if sum(size != 1 for size in sizes) > 3:
@@ -169,7 +169,7 @@ def _dtype(header: Header) -> np.dtype[Any]:
 
 
 def _data_place(path: Path, header: Header) -> tuple[Path, int]:
-    """The file that holds the elements, and where in it they start."""
+    """Return the file that holds the elements, and where in it they start."""
     name = header.tags["ElementDataFile"]
     if name.upper() == "LOCAL":
         return path, header.end
@@ -177,14 +177,14 @@ def _data_place(path: Path, header: Header) -> tuple[Path, int]:
         raise RtelastoError(
             f"ElementDataFile is {name!r}: the data must lie beside or below the header"
         )
-    spellings = (name, os.fsdecode(header.data_file))  # a name in Latin-1 may be so on the disk too
+    spellings = (name, os.fsdecode(header.data_file))  # the name on the disk may be in Latin-1 too
     data_path = next(
         (path.parent / n for n in spellings if "\0" not in n and (path.parent / n).is_file()), None
     )
     if data_path is None:
-        if name.upper().split()[:1] == ["LIST"] or "%" in name:  # else it is the file's own name
+        if name.upper().split()[:1] == ["LIST"] or "%" in name:  # otherwise it is one file's name
             raise RtelastoError(f"ElementDataFile is {name!r}: a file for each frame is not read")
-        raise RtelastoError(f"its data file {path.parent / name} is not there")
+        raise RtelastoError(f"its data file {path.parent / name} does not exist")
     skip = header.numbers("HeaderSize", int)
     return data_path, skip[0] if skip and skip[0] > 0 else 0
 

@@ -1,4 +1,4 @@
-"""What the tags of a MetaImage say of its frames: axes, spacing, depth, which are valid, RF or IQ."""
+"""What MetaImage tags state about the frames: axes, spacing, depth, validity, RF or IQ."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.iq_frames import carrier_hz, iq_contents
 
 Tags = Mapping[str, str]
-_DEEPEST_MM = 300.0  # an Offset beyond it places the probe in a room
+_DEEPEST_MM = 300.0  # a larger Offset is the position of the probe in the room
 
 
 def numbers(tags: Tags, name: str, kind: type[int] | type[float]) -> list[Any]:
-    """The numbers in a tag; none where it is not there."""
+    """Return the numbers in a tag; empty if the tag is absent."""
     try:
         return [kind(word) for word in tags.get(name, "").split()]
     except ValueError:
@@ -29,11 +29,11 @@ def numbers(tags: Tags, name: str, kind: type[int] | type[float]) -> list[Any]:
 
 
 def orient(contents: Contents, tags: Tags, frame_axis: int | None) -> None:
-    """Axes, spacing and first depth, from PlusLib's orientation or else from the finer spacing.
+    """Set axes, spacing and first depth, from PlusLib's orientation or else from the finer spacing.
 
-    In ``UltrasoundImageOrientation`` a letter for each axis says where it points: M or U (marked,
-    unmarked side) is lateral, F or N (far, near) is axial. The axes are those of the image, without the
-    one that counts frames.
+    ``UltrasoundImageOrientation`` has a letter for the direction of each axis: M or U (marked, unmarked side)
+    is lateral, F or N (far, near) is axial. The axes are those of the image, without the one that counts
+    frames.
     """
     n_dims = contents.array.ndim
     image = [axis for axis in range(n_dims) if axis != frame_axis]
@@ -64,7 +64,7 @@ def orient(contents: Contents, tags: Tags, frame_axis: int | None) -> None:
 
 
 def _start_depth(contents: Contents, tags: Tags, axial: int) -> None:
-    """``Offset`` along the axial axis, in mm, is the depth of the first sample."""
+    """Take ``Offset`` along the axial axis, in mm, as the depth of the first sample."""
     tag = next((t for t in ("Offset", "Position", "Origin") if t in tags), "Offset")
     offset_mm = numbers(tags, tag, float)
     if len(offset_mm) <= axial or offset_mm[axial] == 0.0:
@@ -72,7 +72,7 @@ def _start_depth(contents: Contents, tags: Tags, axial: int) -> None:
     depth_mm = offset_mm[axial]
     if "sample" in contents.flipped or not 0.0 < depth_mm <= _DEEPEST_MM:
         contents.notes.append(
-            f"{tag} {depth_mm:g} mm along the depth left out: no depth of a first sample "
+            f"{tag} {depth_mm:g} mm along the depth ignored: not the depth of a first sample "
             "(--start-depth-m sets it)"
         )
     else:
@@ -80,14 +80,14 @@ def _start_depth(contents: Contents, tags: Tags, axial: int) -> None:
 
 
 def leave_out_invalid(contents: Contents, tags: Tags, frame_axis: int | None) -> None:
-    """Only the frames whose ``ImageStatus`` is OK, and their times."""
+    """Keep only the frames whose ``ImageStatus`` is OK, and their times."""
     axis = None if frame_axis is None else contents.array.ndim - 1 - frame_axis
     n_frames = 1 if axis is None else contents.array.shape[axis]
     valid, contents.timestamps_ns = plus_tags.frames(tags, n_frames)
     if len(valid) == n_frames:
         return
     if not valid:
-        raise RtelastoError("its ImageStatus says of every frame that it is not OK")
+        raise RtelastoError("its ImageStatus is not OK for any frame")
     assert axis is not None
     contents.array = _Selection(contents.array, axis, valid)
     contents.notes.append(
@@ -96,7 +96,7 @@ def leave_out_invalid(contents: Contents, tags: Tags, frame_axis: int | None) ->
 
 
 class _Selection:
-    """Some of an array along one axis, without a copy."""
+    """Part of an array along one axis, without a copy."""
 
     def __init__(self, array: Any, axis: int, chosen: list[int]) -> None:
         self._array, self._axis, self._chosen = array, axis, chosen
@@ -119,30 +119,35 @@ class _Selection:
 
 
 def by_signal(contents: Contents, tags: Tags, overrides: Overrides) -> Contents:
-    """RF as it is, IQ as RF lines; B-mode is refused.
+    """Return RF unchanged and IQ as RF lines; refuse B-mode.
 
-    The type BRIGHTNESS alone does not make B-mode: PlusLib writes it where it was given none.
+    The type BRIGHTNESS alone does not prove B-mode: PlusLib writes it when it was given no type.
     """
     kind = plus_tags.signal(tags)
     if kind == "B-mode":
-        said = tags["UltrasoundImageType"]
+        image_type = tags["UltrasoundImageType"]
         if not oscillates(contents.array):
             raise RtelastoError(
-                f"UltrasoundImageType is {said} and its values are brightness: record RF (RF_REAL), "
-                "strain cannot be found in B-mode"
+                f"UltrasoundImageType is {image_type} and its values are brightness: record RF (RF_REAL), "
+                "strain cannot be estimated from B-mode"
             )
-        contents.notes.append(f"UltrasoundImageType is {said}, but its values oscillate like RF")
+        contents.notes.append(
+            f"UltrasoundImageType is {image_type}, but its values oscillate like RF"
+        )
     if kind in ("IQ pairs", "I and Q lines"):
         return _remodulated(contents, tags, overrides, paired=kind == "IQ pairs")
     return contents
 
 
 def _remodulated(contents: Contents, tags: Tags, overrides: Overrides, *, paired: bool) -> Contents:
-    """IQ with I, Q, I, Q … along a line, or lines of I and of Q in turn; the spacing is that of pairs."""
-    said = tags["UltrasoundImageType"]
+    """Return RF lines for IQ with I, Q, I, Q … along a line, or alternating lines of I and Q.
+
+    The spacing in the tags is that of the pairs.
+    """
+    image_type = tags["UltrasoundImageType"]
     if contents.axes is None or plus_tags.orientation(tags)[:1] not in ("F", "N"):
         raise RtelastoError(
-            f"UltrasoundImageType is {said}: UltrasoundImageOrientation must be FM, FU, NM or NU, "
+            f"UltrasoundImageType is {image_type}: UltrasoundImageOrientation must be FM, FU, NM or NU, "
             "lines along the rows"
         )
     flipped, contents.flipped = contents.flipped, ()
@@ -150,7 +155,7 @@ def _remodulated(contents: Contents, tags: Tags, overrides: Overrides, *, paired
     name, count = ("samples", stack.n_samples) if paired else ("lines", stack.n_lines)
     if count % 2:
         raise RtelastoError(
-            f"UltrasoundImageType is {said}, but it has {count} {name}: an odd number"
+            f"UltrasoundImageType is {image_type}, but it has {count} {name}: an odd number"
         )
     carrier = carrier_hz(overrides)
     speed = overrides.sound_speed_m_s or 1540.0

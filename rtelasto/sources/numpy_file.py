@@ -22,7 +22,7 @@ from rtelasto.sources.times import take_times
 
 _SMALL_BYTES = 1 << 27
 _MAX_MEMBERS = 1024
-_MAX_HEADER_BYTES = 10_000  # what NumPy itself parses
+_MAX_HEADER_BYTES = 10_000  # NumPy's own limit
 _SHOWN = 8
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -30,7 +30,7 @@ _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """An array in an archive, and where in its member the first byte lies."""
+    """An array in an archive, and where its first byte lies in its member."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -45,7 +45,7 @@ class _Array:
 def read_npy(path: Path, overrides: Overrides) -> Contents:
     """Map a ``.npy`` file."""
     if overrides.dataset is not None:
-        raise RtelastoError(f"is one array without a name: leave out dataset {overrides.dataset!r}")
+        raise RtelastoError(f"is one array without a name: omit dataset {overrides.dataset!r}")
     with path.open("rb") as file:
         shape, _, dtype = _header(file)
         promised = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
@@ -58,9 +58,9 @@ def read_npy(path: Path, overrides: Overrides) -> Contents:
 
 
 def read_npz(path: Path, overrides: Overrides) -> Contents:
-    """Lay out the one array of a ``.npz`` file that can be RF lines.
+    """Read the one array of a ``.npz`` file that can be RF lines, through a temporary file.
 
-    Members that cannot be read (pickles, other packings) leave the others readable.
+    Members that cannot be read (pickles, other compression) leave the others readable.
     """
     with zipfile.ZipFile(path) as archive:
         members = _members(archive)
@@ -85,7 +85,7 @@ def read_npz(path: Path, overrides: Overrides) -> Contents:
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and dtype of an array; leaves the file at its first byte."""
+    """Read shape, Fortran order and dtype of an array; leave the file at its first byte."""
     try:
         version = np.lib.format.read_magic(file)
         read = {
@@ -99,7 +99,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         shape, fortran_order, dtype = read(_header_only(file, version))
     except RtelastoError:
         raise
-    except Exception as error:  # a damaged header ends in almost any exception of the parser
+    except Exception as error:  # a damaged header can raise almost any exception of the parser
         raise RtelastoError(f"has a damaged NumPy header: {error}") from error
     if dtype.hasobject:
         raise RtelastoError(
@@ -110,7 +110,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _header_only(file: IO[bytes], version: tuple[int, int]) -> IO[bytes]:
-    """Length and text of a header as a file; NumPy looks at how long it is only after reading it."""
+    """Return length and text of a header as a file; NumPy checks the length only after reading it all."""
     length = file.read(2 if version == (1, 0) else 4)
     n_bytes = int.from_bytes(length, "little")
     if n_bytes > _MAX_HEADER_BYTES:
@@ -121,7 +121,7 @@ def _header_only(file: IO[bytes], version: tuple[int, int]) -> IO[bytes]:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, _Array | str]:
-    """Every array in the archive, or in one line why it cannot be read."""
+    """Return every array in the archive, or one line on why it cannot be read."""
     infos = archive.infolist()
     if len(infos) > _MAX_MEMBERS:
         raise RtelastoError(f"holds {len(infos)} members, more than {_MAX_MEMBERS}")
@@ -139,7 +139,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, _Array | str]:
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Array:
     if info.flag_bits & 1 or info.compress_type not in _PACKINGS:
         raise RtelastoError(
-            f"{info.filename} is encrypted or not packed as NumPy packs: save it with np.savez"
+            f"{info.filename} is encrypted or not compressed as NumPy does: save it with np.savez"
         )
     with archive.open(info) as member:
         shape, fortran, dtype = _header(member)
@@ -180,7 +180,7 @@ def _load_small(archive: zipfile.ZipFile, name: str) -> Any:
     info = archive.getinfo(name + ".npy")
     if info.file_size > _SMALL_BYTES:
         raise RtelastoError(
-            f"{name} is {info.file_size} bytes long: too much for a value of the format"
+            f"{name} has {info.file_size} bytes: too many for a value of the format"
         )
     with archive.open(info) as member:
         return np.lib.format.read_array(member, allow_pickle=False)

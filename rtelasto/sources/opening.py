@@ -1,4 +1,4 @@
-"""Opening a recording: what the file is goes by its first bytes, not by its name."""
+"""Opening a recording: its first bytes, not its name, decide which reader is used."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rtelasto.sources.segment_folder import SEGMENTS, read_segments
 Reader = Callable[[Path, Overrides], Contents]
 
 FORMATS = "HDF5 (zea layout or plain), MetaImage (.mhd, .mha), MATLAB (.mat), NumPy (.npy, .npz)"
-# What the libraries say of a file that is not as it should be, and MemoryError of one that asks for more
-# than there is; anything else is a mistake of ours and keeps its traceback.
+# What the libraries raise for a damaged file, and MemoryError for one that needs more memory than there is;
+# any other exception is our mistake and keeps its traceback.
 _DAMAGE = (
     RtelastoError,
     OSError,
@@ -56,24 +56,24 @@ def open_recording(
     path
         The file; for a MetaImage pair the ``.mhd``.
     sampling_freq_hz, center_freq_hz, line_pitch_m, start_depth_m, sound_speed_m_s
-        Values of `RfFormat` that win over what the file says. Where nobody says them, the start
+        Values of `RfFormat` that take precedence over the file. If neither gives them, the start
         depth is 0, the sound speed 1540 m/s, and the centre frequency is estimated from the echo
-        spectrum (as ``center_freq_hz="estimate"`` asks for in any case).
+        spectrum (as ``center_freq_hz="estimate"`` requests in any case).
     frame_rate_hz
         Frames per second; replaces the timestamps in the file.
     dataset
-        HDF5 path, MATLAB variable or ``.npz`` array, where the file holds several.
+        HDF5 path, MATLAB variable or ``.npz`` array, if the file holds several.
     axes
-        Order of the axes as the program that wrote the file shows them, such as
-        "frame,line,sample", or "sample,line,frame" for MATLAB.
+        Order of the axes in the program that wrote the file, such as "frame,line,sample", or
+        "sample,line,frame" for MATLAB.
 
     Raises
     ------
     RtelastoError
-        If the file cannot be read, or is no recording, or does not say something that is needed;
-        the message names the file and all that is missing.
+        If the file cannot be read, is not a recording, or lacks something that is needed; the message
+        names the file and everything that is missing.
     MissingExtraError
-        If the data are compressed with a filter that an optional package brings.
+        If the data are compressed with a filter that an optional package provides.
     """
     path = Path(path)
     contents: Contents | None = None
@@ -103,7 +103,7 @@ def open_recording(
 
 @contextlib.contextmanager
 def _warnings_only() -> Iterator[None]:
-    """Warnings of libraries stay warnings: as errors (PYTHONWARNINGS=error) they would pass for damage."""
+    """Keep warnings of libraries as warnings: with PYTHONWARNINGS=error they would look like damage."""
     with warnings.catch_warnings():
         if any(action == "error" for action, *_ in warnings.filters):
             warnings.simplefilter("default")
@@ -111,13 +111,13 @@ def _warnings_only() -> Iterator[None]:
 
 
 def _reader(path: Path) -> Reader:
-    """The reader for a file, imported only now: nobody pays for formats they do not use."""
+    """Return the reader for a file, imported only now, so that unused formats cost nothing."""
     if path.is_dir():
         if not any(path.glob(SEGMENTS)):
             raise RtelastoError("is a folder without rf-*.h5 in it: name the file of a recording")
         return read_segments
     if not path.exists():
-        raise RtelastoError("there is no such file")
+        raise RtelastoError("no such file")
     if not path.is_file():
         raise RtelastoError("is a device or a pipe, not a file")
     with path.open("rb") as file:
@@ -151,18 +151,18 @@ def _reader(path: Path) -> Reader:
     if kind is not None:
         raise RtelastoError(_clarius(kind))
     raise RtelastoError(
-        f"is no recording that can be read, it starts with {head[:8]!r}: {_hint(path)}"
+        f"is not a recording that can be read, it starts with {head[:8]!r}: {_hint(path)}"
     )
 
 
 def _clarius(kind: str) -> str:
-    """What to do about a Clarius file, which does not say what is needed to read it."""
+    """Explain what to do with a Clarius file, which lacks what is needed to read it."""
     if kind != "RF":
         return f"is a Clarius file of {kind} data: export RF from the scanner"
     return (
-        "is a Clarius RF file, which is not read as it is: load it with rdataread.py of Clarius's raw "
+        "is a Clarius RF file, which cannot be read directly: load it with rdataread.py of Clarius's raw "
         "tools, save it with numpy.save, and open that with --axes, --sampling-freq-hz and --line-pitch-m "
-        "(they are in the .yml beside it)"
+        "(see the .yml file beside it)"
     )
 
 
@@ -173,5 +173,7 @@ def _hint(path: Path) -> str:
         )
         if header is not None:
             return f"open {header.name} beside it"
-        return "samples alone do not say what they are, open the header that goes with them (.mhd)"
+        return (
+            "samples alone do not describe themselves, open the header that belongs to them (.mhd)"
+        )
     return f"expected {FORMATS}"

@@ -1,7 +1,7 @@
-"""What PlusLib's tags say of the frames of a MetaImage sequence.
+"""What PlusLib's tags state about the frames of a MetaImage sequence.
 
-After PlusLib's own reader and writer (vtkPlusMetaImageSequenceIO, igsioVideoFrame): image type and
-orientation for all frames, status and time for each.
+This follows PlusLib's own reader and writer (vtkPlusMetaImageSequenceIO, igsioVideoFrame): image type and
+orientation for all frames, status and time for each frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Signal = Literal["RF", "IQ pairs", "I and Q lines", "B-mode", ""]
 
 _FRAME = re.compile(r"Seq_Frame(\d+)_(Timestamp|ImageStatus)")
 _LATEST_S = 10**10  # the year 2286
-_LATERAL, _AXIAL = "MU", "FN"  # marked/unmarked side and far/near end
+_LATERAL, _AXIAL = "MU", "FN"  # marked or unmarked side; far or near end
 _SIGNALS: dict[str, Signal] = {
     "RF": "RF",
     "RF_REAL": "RF",
@@ -33,12 +33,12 @@ _PLANES = ("domain", "space", "")
 
 
 def signal(tags: Mapping[str, str]) -> Signal:
-    """What ``UltrasoundImageType`` says the values are; empty where it is not there or not known."""
+    """Return the kind of values that ``UltrasoundImageType`` names; empty if it is absent or unknown."""
     return _SIGNALS.get(tags.get("UltrasoundImageType", "").upper(), "")
 
 
 def orientation(tags: Mapping[str, str]) -> str:
-    """Where the first two axes point, as two letters: one of M, U and one of F, N; empty if not said."""
+    """Return the directions of the first two axes, one of M, U and one of F, N; empty if not stated."""
     letters = tags.get("UltrasoundImageOrientation", "").upper()[:2]
     known = len(letters) == 2 and (
         (letters[0] in _LATERAL and letters[1] in _AXIAL)
@@ -48,17 +48,17 @@ def orientation(tags: Mapping[str, str]) -> str:
 
 
 def first_axis(letters: str) -> str:
-    """The name of the axis that a letter of the orientation stands for."""
+    """Return the name of the axis that a letter of the orientation stands for."""
     return "line" if letters[0] in _LATERAL else "sample"
 
 
 def frame_axis(tags: Mapping[str, str], sizes: list[int]) -> int | None:
-    """Which of ``DimSize`` counts frames: what ``Kinds`` says, or else the last after the first two.
+    """Return which of ``DimSize`` counts frames: the one in ``Kinds``, or else the last after the first two.
 
     Raises
     ------
     RtelastoError
-        If ``Kinds`` says that the values are not one frame of single numbers after the other.
+        If ``Kinds`` states that the values are not a sequence of frames with one number per sample.
     """
     kinds = tags.get("Kinds", "").lower().split()
     if kinds and len(kinds) != len(sizes):
@@ -84,11 +84,10 @@ def frame_axis(tags: Mapping[str, str], sizes: list[int]) -> int | None:
 
 
 def frames(tags: Mapping[str, str], n_frames: int) -> tuple[list[int], NDArray[np.int64] | None]:
-    """The frames that are valid, and their times in ns if all say one.
+    """Return the valid frames, and their times in ns if all have one.
 
-    PlusLib numbers frames from any number on. It writes those whose ``ImageStatus`` is not OK as zeros.
-    Times are read as decimals, because seconds since 1970 with nanoseconds need more digits than a double
-    has.
+    PlusLib may number frames from any start. It writes frames whose ``ImageStatus`` is not OK as zeros. Times
+    are parsed as decimals, because seconds since 1970 with nanoseconds need more digits than a double has.
     """
     stamps: dict[int, int] = {}
     invalid: set[int] = set()
@@ -107,7 +106,7 @@ def frames(tags: Mapping[str, str], n_frames: int) -> tuple[list[int], NDArray[n
     valid = [i for i in range(n_frames) if i >= len(order) or order[i] not in invalid]
     if not stamps or max(abs(ns) for ns in stamps.values()) >= 2**63:
         return valid, None
-    if len(order) != n_frames:  # frames without any tag: which ones cannot be known
+    if len(order) != n_frames:  # some frames have no tags, and which ones is unknown
         times = [stamps[number] for number in order if number in stamps]
     else:
         times = [stamps[order[i]] for i in valid if order[i] in stamps]
@@ -117,7 +116,7 @@ def frames(tags: Mapping[str, str], n_frames: int) -> tuple[list[int], NDArray[n
 def _ns(name: str, value: str) -> int:
     try:
         seconds = Decimal(value)
-        if not abs(seconds) < _LATEST_S:  # before the power of ten is written out
+        if not abs(seconds) < _LATEST_S:  # check before the power of ten is written out
             raise ValueError
         return int(seconds * 1_000_000_000)
     except (InvalidOperation, ValueError, OverflowError):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Recording(Closing):
     """RF frames in acquisition order: a sequence and a context manager.
 
-    Opened by `rtelasto.sources.open_recording`. Only the frame asked for is read from disk.
+    `rtelasto.sources.open_recording` opens one. Only the requested frame is read from disk.
 
     Attributes
     ----------
@@ -37,20 +37,20 @@ class Recording(Closing):
     dtype
         Type of the samples that `read` returns.
     timestamps_ns
-        int64 (n_frames,), strictly increasing, from any start; None where the file does not say.
+        int64 (n_frames,), strictly increasing, from any start; None if the file has no times.
     frame_ids
-        int64 (n_frames,): the scanner's acquisition count, never falling; where ids are missing, frames
-        are. 0, 1, 2 … where the file does not say.
+        int64 (n_frames,): the scanner's acquisition count, never decreasing; where ids are missing, frames
+        are missing. 0, 1, 2 … if the file has no ids.
     files
-        All files that the recording consists of, the folder first where it is one.
+        All files of the recording; if it is a folder, the folder first.
     provenance
-        What is known of where the data come from: name, size and SHA-256 of the first MiB of the
-        file, and ``format_from``, which says for each value of the format whether the file said it,
-        the user gave it, or it was assumed or estimated.
+        What is known about the origin of the data: name, size and SHA-256 of the first MiB of the
+        file, and ``format_from``, which states for each value of the format whether it came from the
+        file or the user, or was assumed or estimated.
     notes
         Sentences for the user about everything that was assumed, estimated or left out.
     truth
-        The true motion of the tissue where the recording is a simulation that holds it, else None.
+        The true motion of the tissue, if the recording is a simulation that holds it; else None.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Recording(Closing):
         self.dtype: np.dtype[Any] = stack.dtype
         self._stack: FrameStack | None = stack
         self._close = close
-        self._written = _last_written(path)
+        self._stat_at_open = _last_written(path)
 
     def __len__(self) -> int:
         return self.n_frames
@@ -90,23 +90,23 @@ class Recording(Closing):
         return self.frames()
 
     def read(self, i: int) -> NDArray[np.generic]:
-        """Frame ``i`` as a new array (n_lines, n_samples), C order, native byte order.
+        """Return frame ``i`` as a new array (n_lines, n_samples), C order, native byte order.
 
         Raises
         ------
         IndexError
             If there is no frame ``i``.
         RtelastoError
-            If the data of the frame cannot be read: a damaged file, a disk that went away, a file that
-            somebody has written to since it was opened. (One that was replaced by another, under its
-            name, goes on being read as it was.)
+            If the data of the frame cannot be read: the file is damaged, the disk has been removed, or the
+            file has been written to since it was opened. (If another file has replaced it under its name,
+            the old file is read on.)
         """
         if not -self.n_frames <= i < self.n_frames:
             raise IndexError(f"{self.path} has frames 0…{self.n_frames - 1}, got {i}")
         if self._stack is None:
             raise ValueError(f"{self.path} is closed")
         i %= self.n_frames
-        # Before: a mapped file that has shrunk would end this process. After: it may be half this, half that.
+        # Before: a mapped file that has shrunk would crash this process. After: the frame may be half new.
         self._check_unwritten()
         try:
             samples = self._stack.read(i)
@@ -117,15 +117,15 @@ class Recording(Closing):
 
     def _check_unwritten(self) -> None:
         now = _last_written(self.path)
-        if self._written is None or now is None or now == self._written:
+        if self._stat_at_open is None or now is None or now == self._stat_at_open:
             return
-        if now[:2] == self._written[:2]:
+        if now[:2] == self._stat_at_open[:2]:
             raise RtelastoError(
                 f"{self.path} was written to while it was being read: open it again once it is whole"
             )
 
     def frame(self, i: int) -> RfFrame:
-        """Frame ``i`` with its id of `frame_ids`; its ``acquired_ns`` is the timestamp, or 0."""
+        """Return frame ``i`` with its id from `frame_ids`; its ``acquired_ns`` is the timestamp, or 0."""
         samples = self.read(i)
         i %= self.n_frames
         acquired_ns = 0 if self.timestamps_ns is None else int(self.timestamps_ns[i])
@@ -140,12 +140,12 @@ class Recording(Closing):
         )
 
     def index_of(self, frame_id: int) -> int:
-        """The place of the frame with an id, such as one in the ``frame_ids`` of a strain frame.
+        """Return the index of the frame with an id, such as one in the ``frame_ids`` of a strain frame.
 
         Raises
         ------
         IndexError
-            If there is none.
+            If no frame has that id.
         """
         i = int(np.searchsorted(self.frame_ids, frame_id))
         if i == self.n_frames or self.frame_ids[i] != frame_id:
@@ -153,22 +153,22 @@ class Recording(Closing):
         return i
 
     def frame_with_id(self, frame_id: int) -> RfFrame:
-        """The frame with an id of `frame_ids`; raises IndexError if there is none."""
+        """Return the frame with an id from `frame_ids`; raise IndexError if there is none."""
         return self.frame(self.index_of(frame_id))
 
     @property
     def n_missing(self) -> int:
-        """How many frames are missing between the first and the last, as the frame ids show."""
+        """Number of frames missing between the first and the last, according to the frame ids."""
         steps = np.diff(self.frame_ids)
         return int((steps[steps > 1] - 1).sum())
 
     def frames(self) -> Iterator[RfFrame]:
-        """All frames in order."""
+        """Yield all frames in order."""
         for i in range(self.n_frames):
             yield self.frame(i)
 
     def close(self) -> None:
-        """Let the file go. Frames already read stay valid."""
+        """Close the file. Frames that were read remain valid."""
         self._stack = None
         self.truth = None
         close, self._close = self._close, None
@@ -177,7 +177,7 @@ class Recording(Closing):
 
 
 def _last_written(path: Path) -> tuple[int, int, int, int] | None:
-    """Which file it is (device, inode), its size and time of last writing; None for a folder, or if gone."""
+    """Return a file's device, inode, size and time of last writing; None for a folder, or if it is gone."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What `rtelasto record` leaves: a folder of segments, read as the one recording that they are."""
+"""A folder of segments, as `rtelasto record` writes it, read as one recording."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"rf-(\d+)-(\d+)\.h5")
 
 
 def read_segments(folder: Path, overrides: Overrides) -> Contents:
-    """RF lines of a take: all its segments, frame after frame.
+    """Read the RF lines of a take: all its segments, frame after frame.
 
     The take is the only one of the folder, or the one named by ``overrides.dataset``, such as
     ``rf-02``.
@@ -28,10 +28,10 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
     Raises
     ------
     RtelastoError
-        If there are several takes and none is named, or a segment cannot be read or differs in what
-        its frames are.
+        If there are several takes and none is named, a segment cannot be read, or its frames differ in
+        format or type from those of the first.
     """
-    # Reads a segment as the file that it is.
+    # Reads a segment as a file of its own.
     from rtelasto.sources.hdf5 import read_hdf5
 
     paths = _take(folder, overrides.dataset)
@@ -60,7 +60,7 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
         if contents.close is not None:
             contents.close()
         if alike != expected:
-            raise RtelastoError(f"{path.name} holds other frames than {paths[0].name}")
+            raise RtelastoError(f"{path.name} holds frames of another kind than {paths[0].name}")
     assert first is not None, "a take has at least one segment"
     joined = _Joined(paths, lengths, expected[2], dtype, open_segment)
     return replace(
@@ -74,13 +74,13 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
 
 
 def _concatenated(parts: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
-    """All parts as one array; None where one is missing."""
+    """Return all parts as one array; None if one is missing."""
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def _take(folder: Path, wanted: str | None) -> list[Path]:
-    """The segments of a take in order."""
+    """Return the segments of a take in order."""
     takes: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(SEGMENTS)):
         match = _NAME.fullmatch(path.name)

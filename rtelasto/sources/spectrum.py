@@ -1,4 +1,4 @@
-"""The centre frequency of an echo, from its spectrum."""
+"""Estimates the centre frequency of an echo from its spectrum."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def estimate_center_freq_hz(
 ) -> float | None:
     """Power-weighted centroid of the echo spectrum, over the band within 10 dB of its peak.
 
-    The power spectra of all lines (mean removed, Hann window) are averaged and the median over
-    frequency is taken off as the noise floor; the band limit keeps what is left of the noise, which
-    would pull the centroid towards fs/4, out of the sum.
+    The power spectra of all lines (mean removed, Hann window) are averaged, and the median over
+    frequency is subtracted as the noise floor. The band limit excludes the remaining noise, which would
+    pull the centroid towards fs/4.
 
     Parameters
     ----------
     frames
         RF frames (n_lines, n_samples) of one shape and any real dtype. Lines with a non-finite
-        sample and lines without echo are left out.
+        sample and lines without echo are ignored.
     sampling_freq_hz
         Axial sampling rate in Hz.
 
     Returns
     -------
     float or None
-        The centroid in Hz, or None where no line holds an echo.
+        The centroid in Hz, or None if no line holds an echo.
     """
     power: NDArray[np.float64] | None = None
     n_samples = 0

@@ -1,4 +1,4 @@
-"""Compressed data laid out in an unnamed temporary file, so that any frame can be read."""
+"""Decompressed data in an unnamed temporary file, so that frames can be read in any order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 
-# Deflate cannot do better than 1032:1 (zlib's technical notes), so a header that promises more than
-# that from the bytes in the file is wrong, and nothing is written for it.
+# Deflate compresses by at most 1032:1 (zlib's technical notes), so a header that promises more than that
+# from the bytes in the file is wrong, and nothing is decompressed for it.
 _MAX_DEFLATE_RATIO = 1032
 _PIECE_BYTES = 1 << 20
 
@@ -29,9 +29,9 @@ def check_deflate_size(decoded_bytes: int, stored_bytes: int) -> None:
 
 
 def inflate(path: Path, start: int, length: int, *, at_most: int | None = None) -> Iterator[bytes]:
-    """The zlib or gzip stream in a part of a file, decoded in pieces of bounded size.
+    """Decode the zlib or gzip stream in a part of a file, in pieces of bounded size.
 
-    No more than ``at_most`` bytes of it, if given. The stream may end before the part does.
+    Decode at most ``at_most`` bytes of it, if given. The stream may end before the part does.
     """
     decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     left = at_most
@@ -58,20 +58,19 @@ def spool(chunks: Iterable[bytes], n_bytes: int) -> tuple[NDArray[np.uint8], Cal
 
     Parameters
     ----------
-    chunks
-        The decoded data, piece by piece; never held in memory together.
+        The decoded data, piece by piece; never held in memory as a whole.
     n_bytes
-        How many bytes the header promises.
+        Number of bytes that the header promises.
 
     Returns
     -------
     tuple
-        The bytes as a read-only memory map, and what to call to give the file back.
+        The bytes as a read-only memory map, and a function that releases the file.
 
     Raises
     ------
     RtelastoError
-        If the data are not exactly ``n_bytes`` long or the disk has no room for them.
+        If the data are not exactly ``n_bytes`` long or the disk has too little room.
     """
     if n_bytes == 0:
         return np.zeros(0, np.uint8), lambda: None

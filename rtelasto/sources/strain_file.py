@@ -1,4 +1,4 @@
-"""Strain files read back: what `process` and `record` wrote, frame after frame."""
+"""Reads strain files that `process` and `record` wrote, frame by frame."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class StrainFile(Closing):
     Attributes
     ----------
     n_frames
-        Strain frames in it.
+        Number of strain frames.
     grid
-        Where their pixels lie.
+        Positions of their pixels.
     frame_ids
         int64 (n_frames, 2): pre- and post-compression frame.
     acquired_ns
         int64 (n_frames,).
     age_ns
-        int64 (n_frames,): age when published, −1 where not known.
+        int64 (n_frames,): age when published, −1 if unknown.
     stale
-        uint8 (n_frames,): 1 where a frame was published too old to be called live.
+        uint8 (n_frames,): 1 if the frame was published too old to be called live.
     quality, applied_strain
         float32 (n_frames,).
     has_relative_strain
-        Whether it was made with persistence.
+        Whether persistence was on.
 
     Raises
     ------
@@ -94,16 +94,16 @@ class StrainFile(Closing):
             self.engine = str(scalar(custom["engine"]))
             self.grid = _grid(self._file[f"{_DATA}/strain_percentage_map/coordinates"])
             self._check_shapes()
-        except Exception as error:  # damage in a file ends in almost any exception of the library
+        except Exception as error:  # damage in a file can raise almost any exception of the library
             self._file.close()
             if isinstance(error, MissingExtraError):
                 raise
             raise RtelastoError(
-                f"{path}: is no strain file of rtelasto ({one_line(error)})"
+                f"{path}: is not a strain file by rtelasto ({one_line(error)})"
             ) from error
 
     def frame(self, i: int) -> StrainFrame:
-        """Strain frame ``i``; raises RtelastoError if its data cannot be read."""
+        """Return strain frame ``i``; raise RtelastoError if its data cannot be read."""
         try:
             images = {
                 name: np.ascontiguousarray(values[i].T) for name, values in self._maps.items()
@@ -143,7 +143,7 @@ class StrainFile(Closing):
             yield self.frame(i)
 
     def _check_shapes(self) -> None:
-        """Raise RtelastoError unless all parts are of one number of frames on one grid."""
+        """Raise RtelastoError unless all parts have the same number of frames on the same grid."""
         shape = (self.n_frames, self.grid.n_depths, self.grid.n_lines)
         for dataset in self._maps.values():
             check_storage(dataset)
@@ -160,12 +160,12 @@ class StrainFile(Closing):
                 raise RtelastoError(f"persistence/{name} has shape {values.shape}")
 
     def close(self) -> None:
-        """Let the file go. Frames already read stay valid."""
+        """Close the file. Frames that were read remain valid."""
         self._file.close()
 
 
 def _series(dataset: Any, dtype: type[np.generic]) -> np.ndarray:
-    """A value of each frame, (n_frames, …)."""
+    """Read one value per frame, (n_frames, …)."""
     values = np.atleast_1d(numbers(dataset, 2 * MAX_STRAIN_FRAMES))
     if values.dtype.kind != np.dtype(dtype).kind:
         raise RtelastoError(f"{dataset.name} holds {values.dtype}")
@@ -173,7 +173,7 @@ def _series(dataset: Any, dtype: type[np.generic]) -> np.ndarray:
 
 
 def _grid(coordinates: h5py.Dataset) -> Grid:
-    """The grid from the pixels' positions, (n_depths, n_lines, xyz) in m."""
+    """Build the grid from the pixel positions, (n_depths, n_lines, xyz) in m."""
     check_storage(coordinates)
     n_depths, n_lines, _ = coordinates.shape
     if n_depths > MAX_SAMPLES or n_lines > MAX_LINES:

@@ -1,4 +1,4 @@
-"""Acquisition times as a file gives them: whole ns, seconds, or NumPy's dates."""
+"""Acquisition times in a file: integer ns, seconds, or NumPy's dates."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _UNIT_NS = {"timestamps_ns": 1.0, "timestamps_s": 1e9}
 
 
 def take_times(contents: Contents, found: Mapping[str, Any]) -> None:
-    """Put the times among what was found beside an array into its contents, or a note why they are not.
+    """Store the times found beside an array in its contents, or else a note on why they are not used.
 
     Parameters
     ----------
     contents
-        What gets ``timestamps_ns``, int64, or one more of ``notes``.
+        Receives ``timestamps_ns``, int64, or another entry in ``notes``.
     found
         May hold ``timestamps_ns`` or ``timestamps_s``: numbers in that unit, or datetime64 or timedelta64
-        of any unit. The first of the two counts.
+        in any unit. If both are present, the first is used.
     """
     for name in TIMES:
         if name in found:
@@ -39,15 +39,15 @@ def take_times(contents: Contents, found: Mapping[str, Any]) -> None:
 
 
 def times_ns(values: NDArray[np.generic], unit_ns: float) -> NDArray[np.int64] | None:
-    """Times in units of so many ns as int64 ns, or None where one is no time or does not fit.
+    """Convert times in a unit of this many ns to int64 ns; None if a value is not a time or does not fit.
 
-    datetime64 (from 1970) and timedelta64 say their own unit.
+    datetime64 (from 1970) and timedelta64 have units of their own.
     """
     if values.dtype.kind in "mM":
         if np.isnat(values).any() or values.dtype.str.endswith("8"):
-            return None  # without a unit, "<M8", they say nothing
+            return None  # a type without a unit, "<M8", has no scale
         fine = values.astype(f"{values.dtype.kind}8[ns]")
-        if np.any(fine.astype(values.dtype) != values):  # beyond the years that int64 ns can say
+        if np.any(fine.astype(values.dtype) != values):  # beyond the years that int64 ns can hold
             return None
         return fine.astype(np.int64)
     if values.dtype.kind in "iu" and unit_ns == 1.0:

@@ -19,7 +19,7 @@ class RecordedTruth:
     """True motion between any two frames of a simulated recording.
 
     The file holds, for every frame, the displacement of the tissue from one reference state at the
-    nodes of a regular grid; the motion from frame i to frame j at the points of frame i follows
+    nodes of a regular grid. The motion from frame i to frame j at the points of frame i is computed
     from two of them.
 
     Parameters
@@ -28,7 +28,7 @@ class RecordedTruth:
         The HDF5 group with ``axial_displacement_m`` and ``lateral_displacement_m`` (n_frames, n_x,
         n_z) and the scalars ``x0_m``, ``z0_m``, ``dx_m``, ``dz_m``.
     rf_format
-        Format of the recording, whose grid the truth is given on.
+        Format of the recording, whose grid is that of the truth.
     """
 
     def __init__(self, group: Any, rf_format: RfFormat) -> None:
@@ -52,7 +52,7 @@ class RecordedTruth:
             raise RtelastoError(f"holds a truth on {shape[1:]} nodes: 4 × 4 are the fewest")
 
     def field(self, i: int) -> DisplacementField:
-        """Displacement of the tissue in frame ``i`` from the reference state."""
+        """Return the displacement of the tissue in frame ``i`` from the reference state."""
         from rtelasto_engines.simulate.motion import DisplacementField
 
         if not 0 <= i < self._axial.shape[0]:
@@ -66,9 +66,9 @@ class RecordedTruth:
         return DisplacementField(axial_m, lateral_m, **self._nodes)
 
     def between(self, i: int, j: int, grid: Grid | None = None) -> Truth:
-        """Displacement and strain from frame ``i`` to frame ``j`` at the points of frame ``i``.
+        """Return displacement and strain from frame ``i`` to frame ``j`` at the points of frame ``i``.
 
-        On the grid of the recording, or on ``grid`` (such as that of a strain frame).
+        The points are those of the recording's grid, or of ``grid`` (such as that of a strain frame).
         """
         from rtelasto_engines.simulate.motion import truth_between
 
@@ -78,7 +78,7 @@ class RecordedTruth:
 
 
 def _number(dataset: Any, name: str) -> float:
-    """A place within 1 m, or a step between a micrometre and a metre."""
+    """Read a position within 1 m, or a step between a micrometre and a metre."""
     value = scalar(dataset)
     lowest = 1e-6 if name in ("dx_m", "dz_m") else -1.0
     if isinstance(value, str) or not lowest <= value <= 1.0:

@@ -1,7 +1,7 @@
 """UFF, the file format of the UltraSound ToolBox (USTB): channel data of plane waves, beamformed data.
 
-Read through the pyuff_ustb package; only the samples are taken from the file by hand, frame by frame,
-because the package loads them whole.
+The pyuff_ustb package reads everything but the samples. Those are read here, frame by frame, because the
+package loads them whole.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rtelasto.sources.limits import MAX_CHANNEL_SAMPLES, MAX_VALUES
 from rtelasto.sources.uff_beamformed import read_beamformed
 
 _CHANNELS, _BEAMFORMED = "uff.channel_data", "uff.beamformed_data"
-_STRAIGHT = 0.01  # of the pitch, that elements may lie off an even line
+_STRAIGHT = 0.01  # largest distance of an element from an even line, in pitches
 
 
 def is_uff(file: h5py.File) -> bool:
@@ -32,14 +32,14 @@ def is_uff(file: h5py.File) -> bool:
 
 
 def read_uff(path: Path, overrides: Overrides) -> Contents:
-    """The channel data of a UFF file, beamformed as they are read; or else its beamformed data.
+    """Return the channel data of a UFF file, beamformed as they are read; or else its beamformed data.
 
     Raises
     ------
     MissingExtraError
         If pyuff_ustb is not installed.
     RtelastoError
-        If channel data are not RF of plane waves on a linear array, beamformed ones not on a linear scan.
+        If channel data are not RF of plane waves on a linear array, or beamformed data not on a linear scan.
     """
     if importlib.util.find_spec("pyuff_ustb") is None:
         raise MissingExtraError(f"{path}: reading UFF", "uff")
@@ -84,8 +84,7 @@ def read_uff(path: Path, overrides: Overrides) -> Contents:
 
 
 class _Frames:
-    """Channel data that lie as (frame, wave, channel, sample) in the file; axes of length 1 at the
-    front may be missing."""
+    """Channel data stored as (frame, wave, channel, sample); leading axes of length 1 may be missing."""
 
     def __init__(self, samples: h5py.Dataset, channel_format: ChannelFormat) -> None:
         self._samples = samples
@@ -98,7 +97,7 @@ class _Frames:
 
 
 def _named(file: h5py.File, wanted: str) -> str | None:
-    """The first group that is a UFF object of this class."""
+    """Return the name of the first group that is a UFF object of this class."""
     for name, item in file.items():
         kind = item.attrs.get("class") if isinstance(item, h5py.Group) else None
         if kind is not None and _text(kind) == wanted:
@@ -107,13 +106,13 @@ def _named(file: h5py.File, wanted: str) -> str | None:
 
 
 def _check_members(group: h5py.Group) -> None:
-    """Refuse what the package would load whole and is too large for it: all but the samples must be small."""
+    """Refuse members that are too large for the package, which loads all but the samples whole."""
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             check_storage(item)
             if name.split("/")[0] != "data" and (item.size > MAX_VALUES or item.dtype.kind == "O"):
-                raise RtelastoError(f"{item.name} holds {item.dtype} {item.shape}: too much")
+                raise RtelastoError(f"{item.name} holds {item.dtype} {item.shape}: too large")
 
     group.visititems(visit)
 
@@ -125,7 +124,7 @@ def _text(value: Any) -> str:
 def _describe(
     path: Path, name: str, shape: tuple[int, ...], overrides: Overrides
 ) -> tuple[ChannelFormat, float | None]:
-    """Format of the channel data, and frames per second where the file says how often it fired."""
+    """Return the format of the channel data, and frames per second if the file gives its firing rate."""
     from pyuff_ustb import Uff, Wavefront
 
     found = Uff(str(path)).read(name)
@@ -164,6 +163,6 @@ def _describe(
 
 
 def _plane_wave(wave: Any, middle_m: float, c: float) -> PlaneWave:
-    """USTB counts a sample's time from when the wave passes x = 0, less the wave's delay."""
+    """Convert a wave. USTB counts time from when the wave passes x = 0, less the wave's delay."""
     angle_rad = float(wave.source.azimuth)
     return PlaneWave(angle_rad, middle_m * np.sin(angle_rad) / c - float(wave.delay or 0.0))

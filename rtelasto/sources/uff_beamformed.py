@@ -1,7 +1,7 @@
 """Beamformed data in UFF, the file format of the UltraSound ToolBox (USTB): RF lines, or IQ of pixels.
 
-The pixel grid is read through the pyuff_ustb package; the samples are taken from the file by hand, frame by
-frame, because the package loads them whole.
+The pyuff_ustb package reads the pixel grid. The samples are read here, frame by frame, because the package
+loads them whole.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from rtelasto.sources.iq_frames import carrier_hz, iq_contents
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES
 
 _SPEED_M_S = 1540.0
-_UNEVEN = 0.05  # of a step
+_UNEVEN = 0.05  # largest deviation of a step, as a share of the mean step
 _ADVICE = (
-    "beamform it on a uff.linear_scan with one value a pixel (no wave or channel dimension left)"
+    "beamform it on a uff.linear_scan with one value per pixel (no wave or channel dimension left)"
 )
 
 
 def read_beamformed(path: Path, name: str, overrides: Overrides) -> Contents:
-    """The object ``name`` of class ``uff.beamformed_data`` as RF lines; complex data are modulated back.
+    """Return the object ``name`` of class ``uff.beamformed_data`` as RF lines; modulate complex data back.
 
     Raises
     ------
     RtelastoError
-        If its pixels are not those of a linear scan, or there is more than one value a pixel.
+        If its pixels are not those of a linear scan, or there is more than one value per pixel.
     """
     if overrides.axes is not None or overrides.dataset is not None:
-        raise RtelastoError("holds UFF data, which say their axes: leave --axes and --dataset out")
+        raise RtelastoError("holds UFF data, which define their axes: omit --axes and --dataset")
     x_m, z_m, center_hz, modulation_hz, rate_hz = _describe(path, name)
     pitch_m, step_m = _step(x_m, "x_axis"), _step(z_m, "z_axis")
     if x_m.size * z_m.size > MAX_FRAME_SAMPLES:
@@ -56,7 +56,7 @@ def read_beamformed(path: Path, name: str, overrides: Overrides) -> Contents:
                 | ({"center_freq_hz": center_hz} if center_hz else {}),
                 **more,
             )
-        # With no modulation frequency they are the analytic signal, which still turns with depth.
+        # Without a modulation frequency they are the analytic signal, whose phase still turns with depth.
         kept = not modulation_hz
         carrier = carrier_hz(overrides, center_hz if kept else modulation_hz)
         speed = overrides.sound_speed_m_s or _SPEED_M_S
@@ -81,10 +81,10 @@ def read_beamformed(path: Path, name: str, overrides: Overrides) -> Contents:
 
 
 class _Pixels:
-    """An array (n_frames, n_lines, n_samples) of what lies as (frame, wave, channel, pixel) in the file.
+    """An array (n_frames, n_lines, n_samples) over data stored as (frame, wave, channel, pixel).
 
-    Axes of length 1 at the front may be missing. Pixels run down each line in turn, as USTB's linear scan
-    numbers them. Complex values lie in a group, as two datasets.
+    Leading axes of length 1 may be missing. The pixels of each line follow each other, in the order of
+    USTB's linear scan. Complex values are stored in a group, as two datasets.
     """
 
     def __init__(self, group: h5py.Group, n_lines: int, n_samples: int) -> None:
@@ -95,11 +95,11 @@ class _Pixels:
             check_storage(part)
             if part.dtype.kind not in "iuf" or part.shape != parts[0].shape:
                 raise RtelastoError(
-                    f"{part.name} holds {part.dtype} {part.shape}, not numbers alike"
+                    f"{part.name} holds {part.dtype} {part.shape}, not numbers of one type and shape"
                 )
         shape = parts[0].shape
         n_pixels = n_lines * n_samples
-        # The other way round where pyuff_ustb wrote them: it does not reverse the axes, as MATLAB does.
+        # pyuff_ustb writes the axes in the opposite order to MATLAB, which reverses them.
         self._reversed = len(shape) > 1 and shape[-1] != n_pixels and shape[0] == n_pixels
         ordered = shape[::-1] if self._reversed else shape
         if not 1 <= len(shape) <= 4 or ordered[-1] != n_pixels:
@@ -130,7 +130,7 @@ class _Pixels:
 def _describe(
     path: Path, name: str
 ) -> tuple[np.ndarray, np.ndarray, float | None, float | None, float | None]:
-    """Axes of the pixel grid in m; centre and modulation frequency in Hz and frames/s, where said."""
+    """Return the axes of the pixel grid in m, centre and modulation frequency in Hz, frames/s if known."""
     from pyuff_ustb import LinearScan, Uff
 
     found = Uff(str(path)).read(name)

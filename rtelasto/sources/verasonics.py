@@ -1,8 +1,8 @@
 """Verasonics recordings: a workspace saved with -v7.3, its receive buffer in it or in a .bin beside it.
 
-The receive buffer holds the acquisitions of a frame below each other in rows and its frames in a
-ring. What is read of Trans, Resource, Receive, TX, TW and Event is what bridge/verasonics/
-rtelasto_channel_meta.m reads of them on the scanner, with the same meaning.
+The receive buffer holds the acquisitions of a frame below each other in rows, and its frames in a
+ring. This reader uses the same fields of Trans, Resource, Receive, TX, TW and Event, with the same meaning,
+as bridge/verasonics/rtelasto_channel_meta.m on the scanner.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def is_verasonics(file: h5py.File) -> bool:
 
 
 def read_verasonics(path: Path, file: h5py.File, overrides: Overrides) -> Contents:
-    """The frames of receive buffer 1, oldest first, beamformed as they are read.
+    """Return the frames of receive buffer 1, oldest first, beamformed as they are read.
 
     Raises
     ------
@@ -53,7 +53,9 @@ def read_verasonics(path: Path, file: h5py.File, overrides: Overrides) -> Conten
     frames = _Frames(buffer, order, scan)
     notes = []
     if not isinstance(file.get("TX"), h5py.Group):
-        notes.append("no TX in the file: its one transmit taken as a plane wave straight down")
+        notes.append(
+            "no TX in the file: its one transmit is assumed to be a plane wave straight down"
+        )
     contents = beamformed_contents(frames, provenance={"source_dataset": "RcvData"})
     contents.notes += notes
     if isinstance(buffer, np.memmap):
@@ -79,7 +81,7 @@ class _Frames:
         if last > buffer.shape[2] or widest >= buffer.shape[1]:
             raise RtelastoError(
                 f"the receive buffer holds {buffer.shape[2]} rows and {buffer.shape[1]} columns, "
-                f"Receive and Trans ask for {last} and {widest + 1}"
+                f"Receive and Trans need {last} and {widest + 1}"
             )
         self._buffer, self._order, self._scan = buffer, order, scan
         self.n_frames = len(order)
@@ -99,8 +101,8 @@ class _Frames:
 def _scan(file: h5py.File, receive: MatStruct, resource: MatStruct, overrides: Overrides) -> _Scan:
     trans = MatStruct(file, "Trans")
     parameters = resource.child("Parameters")
-    said = parameters.number("speedOfSound") if parameters is not None else None
-    c = overrides.sound_speed_m_s or said or _SPEED_M_S
+    stated = parameters.number("speedOfSound") if parameters is not None else None
+    c = overrides.sound_speed_m_s or stated or _SPEED_M_S
     frequency_hz = 1e6 * _need(trans.number("frequency"), "Trans.frequency")
     acquisitions = _acquisitions(file, receive)
     first = acquisitions[0][0]
@@ -148,7 +150,7 @@ def _scan(file: h5py.File, receive: MatStruct, resource: MatStruct, overrides: O
 
 
 def _acquisitions(file: h5py.File, receive: MatStruct) -> list[tuple[int, int]]:
-    """Receive and transmit of every acquisition of frame 1, in order, both counted from 0."""
+    """Return receive and transmit of every acquisition of frame 1, in order, both counted from 0."""
 
     def belongs(r: int) -> bool:
         return (
@@ -165,7 +167,7 @@ def _acquisitions(file: h5py.File, receive: MatStruct) -> list[tuple[int, int]]:
             if r and tx and belongs(int(r) - 1) and all(int(r) - 1 != seen for seen, _ in pairs):
                 pairs.append((int(r) - 1, int(tx) - 1))
             if len(pairs) > MAX_ACQUISITIONS:
-                break  # the format refuses so many
+                break  # more than the format accepts
     else:
         chosen = [r for r in range(len(receive)) if belongs(r)]
         pairs = [(r, k) for k, r in enumerate(chosen)]
@@ -177,11 +179,11 @@ def _acquisitions(file: h5py.File, receive: MatStruct) -> list[tuple[int, int]]:
 def _transmit(
     file: h5py.File, trans: MatStruct, tx: int, elements: _Elements, n_acquisitions: int
 ) -> Transmit:
-    """What a transmit sent: a focused beam where TX.focus is in front of the probe, else a plane wave."""
+    """Describe a transmit: a focused beam if TX.focus is in front of the probe, else a plane wave."""
     if not isinstance(file.get("TX"), h5py.Group):
         if n_acquisitions > 1:
             raise RtelastoError(
-                f"holds no struct TX for its {n_acquisitions} transmits: save it beside the data"
+                f"holds no struct TX for its {n_acquisitions} transmits: save it in the same file"
             )
         return PlaneWave()
     transmits = MatStruct(file, "TX")
@@ -192,7 +194,7 @@ def _transmit(
     connected = np.arange(elements.n_elements)
     if aperture is not None:
         connected = np.flatnonzero(_signals(trans, aperture, elements.n_elements))
-        if delays_s.size == elements.n_elements:  # a value for each element, not each channel
+        if delays_s.size == elements.n_elements:  # one value per element, not per channel
             delays_s, fires = delays_s[connected], fires[connected]
     if not delays_s.size == fires.size == connected.size:
         raise RtelastoError(
@@ -211,7 +213,7 @@ def _transmit(
 
 @dataclass(frozen=True, slots=True)
 class _Elements:
-    """The array, and the units in which a workspace speaks of it."""
+    """The array, and the units that a workspace uses for it."""
 
     n_elements: int
     pitch_m: float
@@ -228,7 +230,7 @@ class _Elements:
 
 
 def _signals(trans: MatStruct, aperture: float | None, n_elements: int) -> np.ndarray:
-    """For each element the channel it is on, from 1; 0 where it is not connected."""
+    """Return the channel of each element, counted from 1; 0 if it is not connected."""
     mux = trans.child("HVMux")
     if mux is not None and aperture is not None:
         table = mux.matrix("ApertureES")
@@ -240,7 +242,7 @@ def _signals(trans: MatStruct, aperture: float | None, n_elements: int) -> np.nd
 
 
 def _start_time_s(file: h5py.File, trans: MatStruct, start_depth: float | None, c: float) -> float:
-    """Time of the first sample: depths are in wavelengths, the echo's peak comes TW.peak later, and
+    """Return the time of the first sample: depths are in wavelengths, the echo peaks TW.peak later, and
     both ways lead through the lens."""
     frequency_hz = 1e6 * _need(trans.number("frequency"), "Trans.frequency")
     peak = MatStruct(file, "TW").number("peak") if isinstance(file.get("TW"), h5py.Group) else None
@@ -259,7 +261,7 @@ def _pitch_m(trans: MatStruct, c: float, frequency_hz: float) -> float:
 
 
 def _buffer(path: Path, file: h5py.File, resource: MatStruct) -> Any:
-    """Receive buffer 1 as (frame, column, row), from the workspace or from the .bin beside it."""
+    """Return receive buffer 1 as (frame, column, row), from the workspace or from the .bin beside it."""
     data = cell(file, "RcvData", 0)
     if data is None:
         return _binary(path.with_suffix(".bin"), resource)
@@ -268,7 +270,7 @@ def _buffer(path: Path, file: h5py.File, resource: MatStruct) -> Any:
     check_storage(data)
     if data.shape[-1] * data.shape[-2] > MAX_CHANNEL_SAMPLES:
         raise RtelastoError(
-            f"RcvData {data.shape} has more than {MAX_CHANNEL_SAMPLES} samples a frame"
+            f"RcvData {data.shape} has more than {MAX_CHANNEL_SAMPLES} samples per frame"
         )
     return data if data.ndim == 3 else numbers(data, MAX_CHANNEL_SAMPLES)[None]
 
@@ -279,7 +281,7 @@ def _binary(path: Path, resource: MatStruct) -> np.ndarray:
     rcv = resource.child("RcvBuffer")
     if rcv is None:
         raise RtelastoError(
-            "holds no Resource.RcvBuffer, which says how large the .bin's frames are"
+            "holds no Resource.RcvBuffer, which gives the size of the .bin's frames"
         )
     shape = tuple(
         int(_need(rcv.number(name), f"Resource.RcvBuffer.{name}"))
@@ -294,7 +296,7 @@ def _binary(path: Path, resource: MatStruct) -> np.ndarray:
 
 
 def _ring_order(resource: MatStruct, n_frames: int) -> np.ndarray:
-    """Frames from the oldest to the newest; as they lie where the file does not say the newest."""
+    """Return frame indices, oldest first; in stored order if the file does not give the newest."""
     rcv = resource.child("RcvBuffer")
     last = rcv.number("lastFrame") if rcv is not None else None
     return (np.arange(n_frames) + (int(last) if last else 0)) % n_frames

@@ -1,7 +1,7 @@
 """The file layout of the zea toolbox: RF lines in ``data/beamformed_data``, physics in ``scan``.
 
 zea stores an image as (frame, depth, line, channel) with the position of every pixel beside it, so
-line pitch, first depth and axial step are read off the positions. What zea has no place for stands
+line pitch, first depth and axial step follow from the positions. What zea has no place for is stored
 in ``custom/`` of the files that rtelasto writes (docs/formats.md).
 """
 
@@ -24,14 +24,14 @@ _IRREGULAR = 0.05
 
 
 def is_zea(file: h5py.File) -> bool:
-    """Whether the file is laid out like zea's, with ``tracks/track_N/data`` or ``data`` groups."""
+    """Whether the file has zea's layout, with ``tracks/track_N/data`` or ``data`` groups."""
     return bool(_tracks(file))
 
 
 def find_beamformed(file: h5py.File, within: str | None = None) -> list[h5py.Group | h5py.Dataset]:
-    """The ``beamformed_data`` of the file, or of the part of it whose path is ``within``.
+    """Return the ``beamformed_data`` of the file, or of the part of it with the path ``within``.
 
-    Groups; before zea 0.1.0, a dataset without positions and times.
+    They are groups; before zea 0.1.0, a dataset without positions and times.
     """
     groups = []
     for track in _tracks(file):
@@ -45,12 +45,12 @@ def find_beamformed(file: h5py.File, within: str | None = None) -> list[h5py.Gro
 
 
 def read_zea(file: h5py.File, within: str | None) -> Contents:
-    """RF lines of a zea file.
+    """Read the RF lines of a zea file.
 
     Raises
     ------
     RtelastoError
-        If the file holds no RF lines, or several tracks of them, or not on a regular linear grid.
+        If the file holds no RF lines, several tracks of them, or lines that are not on a regular linear grid.
     """
     groups = find_beamformed(file, within)
     if len(groups) != 1:
@@ -77,7 +77,7 @@ def read_zea(file: h5py.File, within: str | None) -> Contents:
         geometry, contents.flipped = _geometry(coordinates)
         contents.axial_step_m = geometry.pop("axial_step_m")
         contents.values.update(geometry)
-        # The frequency in scan/ is that of the channel data; the image has its own axial step.
+        # The frequency in scan/ belongs to the channel data; the image has its own axial step.
         contents.values.pop("sampling_freq_hz", None)
     seconds = beside.get("timestamps")
     if isinstance(seconds, h5py.Dataset):
@@ -114,7 +114,7 @@ def _not_one(file: h5py.File, groups: list[h5py.Group]) -> str:
 
 
 def _scan_values(scan: h5py.Group) -> dict[str, float]:
-    """Physics from zea's scan group; a value per transmit counts where all agree."""
+    """Read physics from zea's scan group; a value per transmit is used if all agree."""
     values = {}
     for ours, theirs in (
         ("sampling_freq_hz", "sampling_frequency"),
@@ -130,8 +130,8 @@ def _scan_values(scan: h5py.Group) -> dict[str, float]:
 
 
 def _geometry(coordinates: h5py.Dataset) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Axial step, least depth and line pitch from pixel positions (…, depth, line, xyz) in m; and the names
-    of the axes along which they fall."""
+    """Return axial step, least depth and line pitch from pixel positions (…, depth, line, xyz) in m; and the
+    names of the axes along which the positions decrease."""
     check_storage(coordinates)
     first = (0,) * (coordinates.ndim - 3)
     if coordinates.shape[-1] != 3 or 0 in coordinates.shape or max(coordinates.shape) > MAX_VALUES:
@@ -153,7 +153,7 @@ def _geometry(coordinates: h5py.Dataset) -> tuple[dict[str, float], tuple[str, .
 
 
 def _step(positions: list[NDArray[np.float64]], what: str) -> float:
-    """Mean step of positions that must rise or fall evenly and alike at both edges of the image."""
+    """Mean step of positions that must rise or fall evenly, in the same way at both edges of the image."""
     one, other = positions
     if one.size < 2:
         raise RtelastoError(f"holds {one.size} {what}: too few for RF lines")
@@ -169,7 +169,7 @@ def _step(positions: list[NDArray[np.float64]], what: str) -> float:
 
 
 def _read_custom(custom: h5py.Group, contents: Contents) -> None:
-    """What rtelasto adds to zea's layout; exact where zea's own places are single precision."""
+    """Read what rtelasto adds to zea's layout, which is exact where zea's own values are single precision."""
     rf_format = custom.get("rf_format")
     if isinstance(rf_format, h5py.Group):
         found = {name: scalar(item) for name, item in rf_format.items()}
@@ -194,7 +194,7 @@ def _read_custom(custom: h5py.Group, contents: Contents) -> None:
 
 
 def _stored_dtype(text: Any) -> np.dtype[Any] | None:
-    """The type the samples had before they were stored as float32, which holds it exactly."""
+    """Return the type of the samples before they were stored as float32, which holds it exactly."""
     if text is None:
         return None
     try:
