@@ -141,7 +141,7 @@ def test_no_output_lands_among_the_segments_of_the_recording(tmp_path: Path, nam
         write_recording(folder / f"rf-01-0000{number}.h5")
     write_strain(folder / "strain-01-00001.h5")
     before = contents(tmp_path)
-    with pytest.raises(RtelastoError, match=r"of the input|a part of the recording"):
+    with pytest.raises(RtelastoError, match=r"of the input|part of the recording"):
         process(folder, folder / name, force=True)
     assert contents(tmp_path) == before
 
@@ -187,7 +187,7 @@ def test_measurements_keep_files_that_are_not_theirs(
     json_file.write_text('{"of": "somebody else"}')
     png.write_bytes(b"\x89PNG\r\n\x1a\n of somebody else")
     before = contents(tmp_path)
-    with pytest.raises(RtelastoError, match="is there and is not"):
+    with pytest.raises(RtelastoError, match="exists and is not"):
         measure(json_file, png)
     assert contents(tmp_path) == before
 
@@ -278,7 +278,7 @@ def test_each_kind_of_file_is_replaced_by_its_own_and_by_no_other(tmp_path: Path
         for other in others | set(foreign.iterdir()):
             if other.suffix in kind.suffixes:
                 with pytest.raises(
-                    RtelastoError, match=rf"{other.name} is there and is not .*--force"
+                    RtelastoError, match=rf"{other.name} exists and is not .*--force"
                 ):
                     check_outputs(("--out", other, kind))
                 check_outputs(("--out", other, kind), force=True)

@@ -1,4 +1,4 @@
-"""Where results go: HDF5 files in zea's layout, and pictures."""
+"""Writes results: HDF5 files in zea's layout, and pictures."""
 
 from rtelasto.lazy import lazy_names
 

@@ -17,7 +17,7 @@ from rtelasto.sinks.zea_file import GZIP, Packing, ZeaFile, snake_case
 
 Provenance = Mapping[str, str | int | float]
 
-# float32, the only type that zea stores RF lines in, holds these exactly.
+# Types that float32 holds exactly; zea stores RF lines in no other type.
 _EXACT_IN_FLOAT32 = ("i1", "u1", "i2", "u2", "f2", "f4")
 
 
@@ -25,7 +25,7 @@ class TissueMotion(Protocol):
     """Displacement of the tissue from a reference state, at the nodes of a regular grid.
 
     ``axial_m`` and ``lateral_m`` are (n_x, n_z), the first node lies at (x0_m, z0_m), and
-    ``gradient`` gives an object with ``u_z``, the axial strain, at points (x, z).
+    ``gradient`` returns an object with ``u_z``, the axial strain, at points (x, z).
     """
 
     @property
@@ -58,28 +58,28 @@ class TissueMotion(Protocol):
 class RecordingWriter(ZeaFile):
     """Writes RF frames one by one; `rtelasto.sources.open_recording` and zea read them back.
 
-    Samples are stored as float32, which zea prescribes. Types of up to 16 bits come back from
-    `open_recording` as they were; wider ones come back as float32.
+    Samples are stored as float32, which zea requires. Types of up to 16 bits come back from
+    `open_recording` unchanged; wider ones come back as float32.
 
     Parameters
     ----------
     path
-        The file to write; replaced if it is there.
+        The file to write; an existing one is replaced.
     rf_format
         Format of every frame.
     frame_rate_hz
-        Frame rate from which acquisition times are made; without it each frame's ``acquired_ns`` is
-        kept.
+        Frame rate from which acquisition times are computed; without it each frame's ``acquired_ns`` is
+        stored.
     provenance
-        Whatever is known of where the frames come from.
+        What is known about the origin of the frames.
     packing
         How images are compressed.
 
     Raises
     ------
     RtelastoError
-        If the file cannot be written, a frame has another format or type than the first, or truth
-        is given with some frames and not with others.
+        If the file cannot be written, a frame differs from the first in format or type, or only some
+        frames come with a truth.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RecordingWriter(ZeaFile):
         self._frame_rate_hz = frame_rate_hz
         self._dtype: np.dtype[np.generic] | None = None
         self._has_truth = False
-        with self._failing_clearly():
+        with self._abort_on_failure():
             self._file.attrs["description"] = "Beamformed RF lines for strain imaging, by rtelasto"
             self._map(
                 "beamformed_data",
@@ -112,13 +112,13 @@ class RecordingWriter(ZeaFile):
             self._series("frame_id", (), np.int64, "#", "Acquisition count of the scanner")
 
     def write(self, frame: RfFrame, truth: TissueMotion | None = None) -> None:
-        """Append a frame and, of a simulation, how its tissue moved from the reference state."""
+        """Append a frame and, for a simulation, how its tissue moved from the reference state."""
         self._check_open()
         if frame.format != self._format:
             raise RtelastoError(
                 f"{self.path}: frame {frame.frame_id} differs in format from the first"
             )
-        with self._failing_clearly():
+        with self._abort_on_failure():
             if self._dtype is None:
                 self._begin(frame, truth)
             if frame.samples.dtype != self._dtype or (truth is not None) != self._has_truth:
@@ -196,15 +196,15 @@ _PERSISTENCE = {
 class StrainWriter(ZeaFile):
     """Writes strain frames one by one: strain in %, displacement in m, correlation, quality.
 
-    All frames must lie on one grid. Where the first has a relative strain, that is written too, NaN for
-    frames that have none.
+    All frames must lie on one grid. If the first has a relative strain, it is written too, NaN for
+    frames without one.
 
     Parameters
     ----------
     path
-        The file to write; replaced if it is there.
+        The file to write; an existing one is replaced.
     rf_format
-        Format of the RF frames that the strain was made from, None where it is unknown.
+        Format of the RF frames from which the strain was estimated, None if unknown.
     provenance
         Version, engine, command, source file …
     packing
@@ -228,7 +228,7 @@ class StrainWriter(ZeaFile):
         self._drops: dict[str, int] = {}
         self._engines: set[str] = set()
         self._has_relative = False
-        with self._failing_clearly():
+        with self._abort_on_failure():
             self._file.attrs["description"] = "Axial strain and displacement, by rtelasto"
             if rf_format is not None:
                 self._put_format(rf_format)
@@ -245,7 +245,7 @@ class StrainWriter(ZeaFile):
     def write(self, frame: StrainFrame) -> None:
         """Append a strain frame."""
         self._check_open()
-        with self._failing_clearly():
+        with self._abort_on_failure():
             if self._grid is None:
                 self._grid = frame.grid
                 for name, (unit, description) in _STRAIN_MAPS.items():

@@ -1,4 +1,4 @@
-"""A file that HDF5 can write to without ever seeing it fail."""
+"""A file that hides write errors from HDF5, which cannot handle them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 class LatchedFile(io.RawIOBase):
     """A file for h5py's file-object driver that keeps the first error instead of raising it.
 
-    HDF5 writes much of a file when it lets objects go, where h5py cannot raise: a disk that fills up
-    then goes unnoticed for many frames, and ends in a crash of the process when the file is closed.
-    Here a failed write raises nothing and later ones are dropped; the writer checks `error` after
-    every step. The file is corrupt from then on, but HDF5 can still close it without a crash.
+    HDF5 writes much of a file when it releases objects, where h5py cannot raise: a full disk then goes
+    unnoticed for many frames, and crashes the process when the file is closed. Here a failed write raises
+    nothing and later writes are dropped; the writer checks `error` after every step. From then on the file
+    is corrupt, but HDF5 can still close it without a crash.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class LatchedFile(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Close the file; an error that the operating system held back until now is kept too."""
+        """Close the file; keep an error that the operating system reports only now."""
         if not self.closed:
             try:
                 self._file.close()

@@ -1,8 +1,8 @@
-"""Whether outputs may be written where they are wanted, asked before any work is done.
+"""Checks that outputs may be written to their paths, before any work is done.
 
-No output lands on a file that the input consists of, or on another output, by any name for it: links,
-hard and symbolic, and names that differ in case alone count as the same. A file that is there is replaced
-only where its content shows that it is the same kind of file by rtelasto, or by force.
+No output may replace a file of the input or another output, under any name: hard and symbolic links, and
+names that differ in case alone, count as the same file. An existing file is replaced only if its content
+shows that rtelasto wrote a file of the same kind, or with ``force``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.sinks.output_file import OutputFile
 
 SEGMENT_NAME = re.compile(r"(rf|strain)-\d+-\d+\.h5", re.IGNORECASE)
-"""Names of the recorder's files: their content cannot be made again, so that only force replaces them."""
+"""Names of the recorder's files: recordings cannot be made again, so only ``force`` replaces them."""
 
 WRITTEN_BY = f"rtelasto {version('rtelasto')}"
-"""What pictures, videos and figures say of who wrote them."""
+"""The writer's name in pictures, videos and figures."""
 
-# Where matplotlib puts it in each kind of picture.
+# Where matplotlib stores it in each kind of picture.
 _MARK_IN = {"png": "Software", "pdf": "Creator", "svg": "Title"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-# HDF5 keeps what was written first at the front.
+# HDF5 stores what was written first near the front.
 _HDF5_HEAD_BYTES = 1 << 20
 
 
@@ -42,7 +42,7 @@ def load_matplotlib() -> None:
     MissingExtraError
         If it is not installed.
     RtelastoError
-        If it cannot be imported, as with an MPLBACKEND that it does not know.
+        If it cannot be imported, for example because MPLBACKEND names an unknown backend.
     """
     try:
         import matplotlib  # noqa: F401
@@ -65,7 +65,7 @@ def _load_video() -> None:
 
 
 def _holds(path: Path, head: tuple[bytes, ...], marks: tuple[bytes, ...], within: int = 0) -> bool:
-    """Whether a file begins with one of ``head``, bytes at 4 counting too, and holds all ``marks``."""
+    """Whether a file begins with one of ``head``, at byte 0 or 4, and contains all ``marks``."""
     with path.open("rb") as file:
         start = file.read(512)
         if not any(start.lstrip().startswith(text) or start[4:].startswith(text) for text in head):
@@ -84,11 +84,11 @@ class OutputKind:
     name
         What it is, with its article.
     suffixes
-        What its name may end in.
+        Suffixes that its name may have.
     is_ours
-        Whether a file is one that rtelasto wrote.
+        Whether rtelasto wrote a given file.
     load
-        Raises where a library that writes it is missing.
+        Raises if a library that is needed to write it is missing.
     """
 
     name: str
@@ -138,7 +138,7 @@ FIGURES = OutputKind(
 
 
 def check_suffix(path: Path, kind: OutputKind, option: str = "cannot write") -> None:
-    """Raise RtelastoError unless the name ends as one of the kind does."""
+    """Raise RtelastoError unless the name has a suffix of this kind."""
     if path.suffix.lower() not in kind.suffixes:
         raise RtelastoError(f"{option} {path}: {kind.name} is one of {', '.join(kind.suffixes)}")
 
@@ -148,25 +148,25 @@ def check_outputs(
     inputs: Iterable[Path] = (),
     force: bool = False,
 ) -> None:
-    """Raise unless all outputs can be written and nothing that matters would be lost by it.
+    """Raise unless all outputs can be written without losing anything that matters.
 
     Parameters
     ----------
     outputs
-        For each what the user knows it by (``--png``), its path, None where it was not asked for, and
-        what it is to be.
+        For each output its option as the user knows it (``--png``), its path, None if it was not requested,
+        and its kind.
     inputs
-        All files that the input consists of, and the folder where it is one.
+        All files of the input, and its folder if it is one.
     force
-        Replace other files, too; never an input.
+        Also replace other files; never an input.
 
     Raises
     ------
     MissingExtraError
         If an output needs a library that is not installed.
     RtelastoError
-        If the suffix of a path is not of its kind, it cannot be written, it is a file of the input or
-        that of another output, or a file is there that is not of its kind.
+        If a path has a suffix of another kind, cannot be written, is a file of the input or of another
+        output, or names an existing file of another kind.
     """
     inputs = list(inputs)
     wanted = [(option, path, kind) for option, path, kind in outputs if path is not None]
@@ -182,7 +182,7 @@ def check_outputs(
         OutputFile(path).discard()
         if not force and os.path.exists(path) and not _may_replace(path, kind):
             raise RtelastoError(
-                f"{option} {path} is there and is not {kind.name} that rtelasto can make again: "
+                f"{option} {path} exists and is not {kind.name} that rtelasto can make again: "
                 "name another file, or give --force to replace it"
             )
 
@@ -195,7 +195,7 @@ def _check_inputs(option: str, path: Path, inputs: list[Path]) -> None:
             )
         if os.path.isdir(file) and _same_place(path.parent, file) and _is_segment(path):
             raise RtelastoError(
-                f"{option} {path} would become a part of the recording {file}: name another file"
+                f"{option} {path} would become part of the recording {file}: name another file"
             )
 
 
@@ -204,7 +204,7 @@ def _is_segment(path: Path) -> bool:
 
 
 def _may_replace(path: Path, kind: OutputKind) -> bool:
-    """Whether what is there can be made again by the command that replaces it."""
+    """Whether the command that replaces an existing file can make it again."""
     if _is_segment(path):
         return False
     try:
@@ -214,27 +214,27 @@ def _may_replace(path: Path, kind: OutputKind) -> bool:
 
 
 def _same_place(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, or would on a disk that takes no notice of case."""
+    """Whether two paths lead to one file, or would on a disk that ignores case."""
     try:
         if os.path.samefile(one, other):
             return True
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         pass
     return _folded(one) == _folded(other)
 
 
 def _folded(path: Path) -> str:
-    # realpath also follows a link to a file that is not there yet.
+    # realpath also follows a link to a file that does not exist yet.
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 
 
 def save_figure(figure: Any, path: Path, *, per_inch: int) -> None:
-    """Write a matplotlib figure as the kind of picture that the suffix says.
+    """Write a matplotlib figure as the kind of picture that the suffix names.
 
     Raises
     ------
     RtelastoError
-        If it cannot be written, or the suffix is none of a picture.
+        If it cannot be written, or the suffix is not that of a picture.
     """
     check_suffix(path, PICTURE)
     kind = path.suffix.lower()[1:]

@@ -1,4 +1,4 @@
-"""Output that appears under its name only when it is whole."""
+"""Output files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from rtelasto.errors import RtelastoError
 class OutputFile:
     """A file that is written under a temporary name in the same folder and renamed at the end.
 
-    Making one proves that the place can be written, before any work is done.
+    Creating one proves that the path can be written, before any work is done.
 
     Raises
     ------
     RtelastoError
-        If the path is a folder or a device, its folder is not there, or it cannot be written.
+        If the path is a folder or a device, its folder does not exist, or it cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        # os.path says False where pathlib raises: a name too long, a folder that may not be searched.
+        # os.path returns False where pathlib raises: a name that is too long, a folder without permission.
         if os.path.isdir(self.path):
             raise RtelastoError(f"cannot write {self.path}: it is a folder, name a file")
         if os.path.exists(self.path) and not os.path.isfile(self.path):
             raise RtelastoError(f"cannot write {self.path}: it is a device, name an ordinary file")
         if not os.path.isdir(self.path.parent):
             raise RtelastoError(
-                f"cannot write {self.path}: there is no folder {self.path.parent}, make it first"
+                f"cannot write {self.path}: there is no folder {self.path.parent}, create it first"
             )
         self.temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
@@ -40,15 +40,15 @@ class OutputFile:
             raise self.failure(error) from error
 
     def failure(self, error: OSError) -> RtelastoError:
-        """The error for the user when writing has failed: full disk, no permission …"""
+        """Return the error for the user after a failed write: full disk, no permission …"""
         reason = error.strerror or " ".join(str(error).split())
         return RtelastoError(f"cannot write {self.path}: {reason}")
 
     def commit(self) -> None:
-        """Rename to the final name, replacing what was there.
+        """Rename the file to its final name, replacing an existing one.
 
-        The one failure that keeps the temporary file is the rename itself (on Windows, a viewer
-        that holds the old file open): by then it holds the whole result.
+        Only a failed rename keeps the temporary file (on Windows, a viewer may hold the old file open):
+        it then holds the whole result.
         """
         try:
             os.replace(self.temporary, self.path)
@@ -58,6 +58,6 @@ class OutputFile:
             ) from error
 
     def discard(self) -> None:
-        """Remove the temporary file; nothing is left behind."""
+        """Remove the temporary file, so that nothing is left behind."""
         with contextlib.suppress(OSError):
             self.temporary.unlink(missing_ok=True)

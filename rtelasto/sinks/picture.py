@@ -1,4 +1,4 @@
-"""A picture for people: B-mode beside strain, in mm."""
+"""Pictures of B-mode beside strain, with axes in mm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DYNAMIC_RANGE_DB = 60.0
 RELATIVE_LIMITS = (0.25, 4.0)
-# Relative strain is shown where its standard deviation is at most this fraction of it.
+# Relative strain is shown if its standard deviation is at most this share of it.
 MOST_UNCERTAIN = 0.5
 _IMAGE_HEIGHT_INCH, _IMAGE_WIDTH_INCH = 5.0, 7.0
 _PIXELS_PER_INCH = 150
@@ -35,15 +35,15 @@ def save_picture(
     title: str | None = None,
     mask_below: float = 0.7,
 ) -> None:
-    """Draw the B-mode of the pre-compression frame beside its strain and save it.
+    """Draw the B-mode of the pre-compression frame beside its strain and save the picture.
 
-    With persistence the relative strain is shown, from a quarter to four times that of average tissue on a
-    logarithmic scale, so that a colour means the same in every picture; where it is not known to half of
-    itself the B-mode shows through. Without, the strain of the pair is shown in %, positive in the direction
-    of the press, over its 3rd to 97th percentile; where the correlation is below ``mask_below``, where the
-    strain is too uncertain, and in all of a pair at rest the B-mode shows through: no strain is claimed
-    there (`rtelasto.sinks.shown_strain`). Both in a colour map that is even in lightness and safe for the
-    colour-blind (viridis), dark where the tissue is hard.
+    With persistence the picture shows relative strain, from a quarter to four times that of average tissue
+    on a logarithmic scale, so that a colour means the same in every picture. The B-mode shows through where
+    the standard deviation is over half of the relative strain. Without persistence it shows the strain of
+    the pair in %, positive in the direction of the press, over its 3rd to 97th percentile. The B-mode shows
+    through where the correlation is below ``mask_below``, where the strain is too uncertain, and in all of a
+    pair at rest: the picture makes no claim there (`rtelasto.sinks.shown_strain`). Both use a colour map that
+    is even in lightness and safe for the colour-blind (viridis), dark where the tissue is hard.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ def save_picture(
     rf
         Its pre-compression frame.
     title
-        A line above; what the strain was made from and how, unless given.
+        A line above the picture; by default the origin of the strain.
     mask_below
-        Correlation under which strain is not shown, 0 to show all.
+        Correlation below which strain is not shown, 0 to show all.
 
     Raises
     ------
     MissingExtraError
         If matplotlib is not installed.
     RtelastoError
-        If the picture cannot be written or is of another kind.
+        If the picture cannot be written or its suffix is of another kind.
     """
     path = Path(path)
     check_suffix(path, PICTURE)
@@ -72,16 +72,16 @@ def save_picture(
 
 
 class Drawing:
-    """A figure of a strain frame, whose images can be replaced by those of others of the same grid.
+    """A figure of a strain frame, which can be updated to other frames on the same grid.
 
     Parameters
     ----------
     frame, rf
         The strain and its pre-compression frame.
     mask_below
-        Correlation under which strain is not shown.
+        Correlation below which strain is not shown.
     title
-        A line above; what the strain was made from and how, unless given.
+        A line above the picture; by default the origin of the strain.
     limits_percent
         Limits of the colours; by default the 3rd to 97th percentile of the strain shown, from 0 on.
 
@@ -119,7 +119,7 @@ class Drawing:
         )
 
     def update(self, frame: StrainFrame, rf: RfFrame) -> None:
-        """Show another frame; axes, colours and limits stay."""
+        """Show another frame; keep axes, colours and limits."""
         left, right = self.figure.axes[:2]
         bmode = _bmode_db(rf).T
         left.images[0].set_data(bmode)
@@ -130,18 +130,18 @@ class Drawing:
             right.set_title(_title(frame, shown))
 
     def caption(self, frame: StrainFrame) -> None:
-        """Say above what a frame is."""
+        """Describe a frame in the line above the picture."""
         self.figure.suptitle(_caption(frame))
 
     def pixels(self, per_inch: int) -> NDArray[np.uint8]:
-        """The figure as RGBA, (rows, columns, 4); laid out once, so that nothing moves."""
+        """Return the figure as RGBA, (rows, columns, 4); its layout is computed once, so nothing moves."""
         self.figure.set_dpi(per_inch)
         self._canvas.draw()
         self.figure.set_layout_engine("none")
         return np.asarray(self._canvas.buffer_rgba())
 
     def png(self, per_inch: int) -> bytes:
-        """The figure as a PNG file."""
+        """Return the figure as a PNG file."""
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format="png", dpi=per_inch, facecolor="white")
         return buffer.getvalue()
@@ -185,7 +185,7 @@ def _draw(
 
 
 def _beside(axes: Axes, panel_inch: float) -> Axes:
-    """Room for a colour bar as high as the image, with a line of text above and below it."""
+    """Add axes for a colour bar as high as the image, with a line of text above and below it."""
     return axes.inset_axes((1.0 + 0.15 / panel_inch, 0.08, 0.18 / panel_inch, 0.84))
 
 
@@ -244,14 +244,14 @@ def _draw_relative(
 
 
 def _shown(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
-    """What is coloured: the relative strain where the frame has one, else the strain in %."""
+    """Return what is coloured: the relative strain if the frame has one, else the strain in %."""
     if frame.relative_strain is None:
         return shown_percent(frame, mask_below)
     return certain_relative_strain(frame)
 
 
 def certain_relative_strain(frame: StrainFrame) -> np.ma.MaskedArray[Any, Any]:
-    """Relative strain, masked where its standard deviation is more than half of it, or it is not known."""
+    """Return relative strain, masked where it is unknown or its standard deviation is over half of it."""
     relative = np.asarray(frame.relative_strain)
     std = (
         np.zeros_like(relative) if frame.relative_strain_std is None else frame.relative_strain_std
@@ -273,9 +273,9 @@ def _title(frame: StrainFrame, percent: np.ma.MaskedArray[Any, Any]) -> str:
 
 
 def colour_limits(percent: NDArray[np.floating]) -> tuple[float, float]:
-    """Limits of the colours, 3rd to 97th percentile from 0 on, never empty.
+    """Return the limits of the colours, 3rd to 97th percentile from 0 on, never empty.
 
-    Hard tissue strains little: what gives the other way is noise.
+    Hard tissue strains little: strain of the opposite sign is noise.
     """
     if percent.size == 0:
         return 0.0, 1.0
@@ -284,14 +284,14 @@ def colour_limits(percent: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:
-    """Edges of the image for imshow: left, right, bottom, top; half a pixel beyond the centres."""
+    """Return the edges of the image for imshow: left, right, bottom, top; half a pixel beyond the centres."""
     half_width = 0.5e3 * grid.n_lines * grid.line_pitch_m
     top = 1e3 * (grid.start_depth_m - 0.5 * grid.axial_step_m)
     return -half_width, half_width, top + 1e3 * grid.n_depths * grid.axial_step_m, top
 
 
 def _bmode_db(rf: RfFrame) -> NDArray[np.floating]:
-    """B-mode, 0 dB at the 99.9th percentile: a single bright reflector does not darken the rest."""
+    """Return the B-mode, 0 dB at the 99.9th percentile, so that one bright reflector does not darken it."""
     from rtelasto.cpu.quality import bmode_db
 
     brightness = bmode_db(rf.samples)

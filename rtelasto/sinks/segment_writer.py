@@ -1,7 +1,7 @@
-"""A stream on disk as a row of files, a second each: what a crash can take is the one being written.
+"""Writes a stream to disk as a series of files of one second each: a crash loses only the last one.
 
-Every segment is whole and opens by itself (docs/formats.md); it gets its name when it is closed. A new
-take begins where frames of another kind follow: another sender, depth or type.
+Every segment is complete and opens by itself (docs/formats.md); it gets its name when it is closed. A new
+take begins when the kind of frames changes: another sender, depth or type.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from rtelasto.telemetry.counters import Counters
 Frame = TypeVar("Frame")
 
 SEGMENT_S = 1.0
-# After a failure (a full disk) so long passes before the next try.
+# Time to wait after a failure (a full disk) before the next try.
 RETRY_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
 class Segments(Generic[Frame]):
-    """Writes frames into segments; what cannot be written is counted, never raised.
+    """Writes frames into segments. Frames that cannot be written are counted; nothing is raised.
 
     Parameters
     ----------
     folder
-        Where the segments go; it must be there.
+        Folder for the segments; it must exist.
     kind
-        What the names begin with.
+        First part of their names.
     open_file
-        Makes the file for a segment that begins with a frame.
+        Creates the file for a segment that begins with the given frame.
     take_of
-        What has to be alike for frames to go into one file.
+        Returns what must be equal for frames to go into one file.
     counters
         Counts ``<kind>.recorded`` (frames in finished segments), ``<kind>.lost`` (frames that could not
         be written) and ``<kind>.segments``.
     clock
-        Tells the time in s.
+        Returns the time in s.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Segments(Generic[Frame]):
         self._segments = 0
 
     def write(self, frame: Frame) -> None:
-        """Append a frame, in a new segment where it is time for one."""
+        """Append a frame, in a new segment if one is due."""
         take = self._take_of(frame)
         if take != self._take:
             self.finish()
@@ -107,11 +107,11 @@ class Segments(Generic[Frame]):
         self._file = None
 
     def _fail(self, error: RtelastoError, frames: int) -> None:
-        """Give the segment up; say so once for each pause."""
+        """Abandon the segment, pause, and log the error once per pause."""
         if self._file is not None:
             frames += self._file.n_frames
             self._file.abort()
             self._file = None
         self._counters.add(f"{self._kind}.lost", frames)
         self._pause_until = self._clock() + RETRY_S
-        log.error("%s; frames are lost to the recording until it can be written again", error)
+        log.error("%s; frames are missing from the recording until writing works again", error)

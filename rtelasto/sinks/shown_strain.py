@@ -1,8 +1,8 @@
-"""What pictures, videos, reports and the live page show of a strain frame, by one rule.
+"""Which strain of a frame pictures, videos, reports and the live page show, by one rule.
 
-Strain is shown positive in the direction of the press, so that soft tissue is bright whether the hand
-presses or lets go, and only where it is certain enough. Tissue at rest is not shown: its frames agree best of
-all, and say nothing of stiffness. The page has the same rules in ``static/certainty.js``.
+Strain is shown positive in the direction of the press, so that soft tissue is bright in a press and in a
+release, and only where it is certain enough. Tissue at rest is not shown: its frames agree best of all, but
+they carry no information on stiffness. ``static/certainty.js`` has the same rules for the page.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from numpy.typing import NDArray
 from rtelasto.frames.strain import StrainFrame
 
 REST_STRAIN = 5e-4
-"""Applied strain of a pair under which tissue is at rest."""
+"""Applied strain of a pair below which tissue is at rest."""
 POOR_QUALITY = 0.5
-"""Median correlation under which a pair shows noise."""
+"""Median correlation below which a pair shows noise."""
 NOISE_STRAIN = 1e-3
-"""Noise of the strain at correlation c where the engine states none: this times √(1 − c²)/c."""
+"""Noise of the strain at correlation c if the engine states none: this times √(1 − c²)/c."""
 UNSURE = 0.5
-"""Standard deviation over the applied strain from which a pixel is not shown."""
+"""Standard deviation over applied strain from which a pixel is not shown."""
 
 
 def is_telling(applied_strain: float, quality: float) -> bool:
-    """Whether a pair says something of stiffness: strained enough, and in agreement."""
+    """Whether a pair carries information on stiffness: enough strain, and enough correlation."""
     return abs(applied_strain) >= REST_STRAIN and quality >= POOR_QUALITY
 
 
 def direction(applied_strain: float) -> float:
-    """What the strain is multiplied with to be positive in the direction of the press."""
+    """Return the factor that makes strain positive in the direction of the press."""
     return 1.0 if applied_strain > 0.0 else -1.0
 
 
 def motion_word(frame: StrainFrame) -> str:
-    """What the hand does in a pair: press, release, at rest, or unknown where that is not measured."""
+    """Return the hand's motion in a pair: press, release, at rest, or unknown if it is not measured."""
     if math.isnan(frame.applied_strain):
         return "unknown"
     if abs(frame.applied_strain) < REST_STRAIN:
@@ -47,16 +47,16 @@ def motion_word(frame: StrainFrame) -> str:
 def shown_percent(
     frame: StrainFrame, mask_below: float, *, std: NDArray[np.float32] | None = None
 ) -> np.ma.MaskedArray[Any, Any]:
-    """Strain in %, positive in the direction of the press, masked where nothing is claimed.
+    """Return strain in %, positive in the direction of the press, masked where it is not certain enough.
 
     Parameters
     ----------
     frame
-        The strain. Where it states no applied strain or quality, they are taken from its images.
+        The strain. If it has no applied strain or quality, they are computed from its images.
     mask_below
-        Correlation under which strain is not shown; 0 shows all of a pair that is not at rest.
+        Correlation below which strain is not shown; 0 shows all of a pair that is not at rest.
     std
-        One standard deviation of the axial strain, (n_lines, n_depths), where the engine states it;
+        One standard deviation of the axial strain, (n_lines, n_depths), if the engine states it;
         by default the frame's own.
 
     Returns

@@ -1,4 +1,4 @@
-"""A video for people: B-mode beside strain, frame after frame, on one range of colours."""
+"""Videos of B-mode beside strain, frame after frame, on one range of colours."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rtelasto.sinks.picture import Drawing, colour_limits
 from rtelasto.sinks.shown_strain import shown_percent
 
 _PIXELS_PER_INCH = 110
-# Where the recording has no times, and what a player shows at all.
+# For recordings without times; and the rates that players support.
 _FPS_UNKNOWN, _FPS_LIMITS = 10.0, (1.0, 60.0)
 _QUALITY = 7
-# So many pixels of a frame are enough for the percentiles of all frames.
+# Every _STRIDE-th pixel of a frame is enough for the percentiles of all frames.
 _STRIDE = 17
 
 
 class StrainSequence(Protocol):
-    """Strain frames that can be gone through more than once, such as those of a `StrainFile`."""
+    """Strain frames that can be iterated over more than once, such as those of a `StrainFile`."""
 
     path: Path
     acquired_ns: NDArray[np.int64]
@@ -44,20 +44,20 @@ def save_video(
 ) -> None:
     """Draw every strain frame into an MP4 (H.264), at the rate at which they were acquired.
 
-    ``rf_of`` gives the RF frame of a frame id, such as `Recording.frame`.
+    ``rf_of`` returns the RF frame with a frame id, as `Recording.frame` does.
 
-    Relative strain, where frames have it, as `rtelasto.sinks.picture.save_picture` shows it: press and
-    release look alike, and at rest the last picture stays. Without, the colours run over one range, the
-    3rd to 97th percentile of the strain shown of all frames. Strain is positive in the direction of the
-    press, so that soft tissue looks the same in a press and in a release, and tissue at rest shows the
-    B-mode (`rtelasto.sinks.shown_strain`); the caption keeps the sign.
+    If the frames have relative strain, it is shown as in `rtelasto.sinks.picture.save_picture`: press and
+    release look alike, and at rest the last picture stays. Without it, the colours cover one range, the
+    3rd to 97th percentile of the strain shown in all frames. Strain is positive in the direction of the
+    press, so that soft tissue looks the same in a press and in a release. Tissue at rest shows the B-mode
+    (`rtelasto.sinks.shown_strain`). The caption keeps the sign.
 
     Raises
     ------
     MissingExtraError
         If matplotlib or imageio-ffmpeg is not installed.
     RtelastoError
-        If the video cannot be written or is not to be an .mp4.
+        If the video cannot be written or its suffix is not .mp4.
     """
     check_suffix(path, VIDEO)
     try:
@@ -86,7 +86,7 @@ def save_video(
                     codec="libx264",
                     quality=_QUALITY,
                     macro_block_size=2,
-                    # The temporary name has no suffix to tell by.
+                    # The temporary name has no suffix that would select the format.
                     output_params=[
                         *("-f", "mp4", "-movflags", "+faststart"),
                         *("-metadata", f"comment={WRITTEN_BY}"),
@@ -111,7 +111,7 @@ def save_video(
 
 
 def _common_range(strain: StrainSequence, mask_below: float) -> tuple[float, float]:
-    """Limits in %, over all frames."""
+    """Return limits in %, over all frames."""
     samples = [
         shown_percent(frame, mask_below).reshape(-1)[::_STRIDE].compressed() for frame in strain
     ]
@@ -127,6 +127,6 @@ def _fps(strain: StrainSequence) -> float:
 
 
 def _even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB with an even number of rows and columns, which H.264's colour planes need."""
+    """Return RGB with an even number of rows and columns, which H.264's colour planes need."""
     height, width = (size - size % 2 for size in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width, :3])

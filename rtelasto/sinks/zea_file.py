@@ -1,7 +1,7 @@
-"""Appending to an HDF5 file in the layout of the zea toolbox (docs/formats.md).
+"""Appends to an HDF5 file in the layout of the zea toolbox (docs/formats.md).
 
-zea stores images as (frame, depth, line) with the position of every pixel; what it has no place for
-goes under ``custom/``, each dataset with a unit and a description.
+zea stores images as (frame, depth, line) with the position of every pixel. What it has no place for
+is stored under ``custom/``, each dataset with a unit and a description.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rtelasto.sinks.latched_file import LatchedFile
 from rtelasto.sinks.output_file import OutputFile
 
 LAYOUT_VERSION = "0.1.0"
-"""The first zea version with this layout; zea takes a file without a version for a legacy one."""
+"""The first zea version with this layout; zea treats a file without a version as a legacy file."""
 
 Packing = Mapping[str, Any]
 GZIP: Packing = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-"""Read by every HDF5 library; some 20 ms a frame of 2608 × 128, where `blosc_packing` takes 1.4 ms."""
+"""Every HDF5 library can read it; about 20 ms per frame of 2608 × 128, `blosc_packing` takes 1.4 ms."""
 
 
 def blosc_packing() -> Packing:
-    """Bit-shuffled LZ4 in Blosc, as zea compresses: keeps up with a scanner.
+    """Bit-shuffled LZ4 in Blosc, as zea compresses: fast enough for a scanner.
 
     Raises
     ------
@@ -61,8 +61,8 @@ _UNITS = {
 class ZeaFile:
     """An HDF5 file that grows frame by frame and is renamed into place by `close`.
 
-    Use it as a context manager: leaving it with an exception, or `abort`, removes what was written.
-    ``packing`` is how images are compressed, as h5py takes it.
+    Use it as a context manager: an exception inside it, or `abort`, removes what was written.
+    ``packing`` is the compression of images, as h5py takes it.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class ZeaFile:
         self._open = True
         self._stream = LatchedFile(self._output.temporary)
         self._file = h5py.File(self._stream, "w")
-        with self._failing_clearly():
+        with self._abort_on_failure():
             self._file.attrs["zea_version"] = LAYOUT_VERSION
             self._track = self._file.create_group("tracks/track_0")
             self._custom = self._file.create_group("custom")
@@ -105,7 +105,7 @@ class ZeaFile:
         """Finish the file and give it its name. A second call does nothing."""
         if not self._open:
             return
-        with self._failing_clearly():
+        with self._abort_on_failure():
             if self.n_frames == 0:
                 raise RtelastoError(f"{self.path} is not written: there are no frames to put in it")
             self._finish()
@@ -124,8 +124,8 @@ class ZeaFile:
         self._output.discard()
 
     @contextlib.contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        """Any failure ends the file: nothing half-written stays, a full disk is told in a line."""
+    def _abort_on_failure(self) -> Iterator[None]:
+        """End the file on any failure: nothing half-written stays; a full disk is reported in one line."""
         try:
             yield
         except BaseException:
@@ -136,7 +136,7 @@ class ZeaFile:
             raise self._output.failure(self._stream.error) from self._stream.error
 
     def _finish(self) -> None:
-        """What can only be written once all frames are there."""
+        """Write what depends on all frames."""
 
     def _check_open(self) -> None:
         if not self._open:
@@ -145,7 +145,7 @@ class ZeaFile:
     def _map(
         self, name: str, grid: Grid, *, unit: str, description: str, channels: int = 0
     ) -> None:
-        """Start an image sequence: no frames yet, one chunk a frame."""
+        """Start an image sequence: no frames yet, one chunk per frame."""
         group = self._track.create_group(f"data/{name}")
         shape = (grid.n_depths, grid.n_lines) + ((channels,) if channels else ())
         values = group.create_dataset(
@@ -165,11 +165,11 @@ class ZeaFile:
             group["coordinates"].attrs["unit"] = "m"
             self._track["data"].attrs["coordinates"] = group["coordinates"].name
         else:
-            # A second name for the same dataset: every map has its positions, stored once.
+            # A second name for the same dataset: every map has its positions, which are stored once.
             group["coordinates"] = self._file[self._track["data"].attrs["coordinates"]]
 
     def _append_image(self, name: str, image: NDArray[np.generic]) -> None:
-        """Append an image (n_lines, n_depths) to a map, which keeps it as (depth, line)."""
+        """Append an image (n_lines, n_depths) to a map, which stores it as (depth, line)."""
         values = self._track[f"data/{name}/values"]
         values.resize(self.n_frames + 1, axis=0)
         values[self.n_frames] = image.T.reshape(values.shape[1:])
@@ -193,15 +193,15 @@ class ZeaFile:
         dataset[self.n_frames] = value
 
     def _put(self, name: str, value: str | int | float, unit: str = "–", text: str = "") -> None:
-        """One value under ``custom/``."""
+        """Write one value under ``custom/``."""
         self._custom[name] = printable_name(value) if isinstance(value, str) else value
         self._custom[name].attrs["unit"] = unit
         self._custom[name].attrs["description"] = text
 
     def _put_format(self, rf_format: RfFormat) -> None:
-        """The RF format: exact in ``custom/rf_format``, and in ``scan`` where zea looks for it.
+        """Write the RF format: exact in ``custom/rf_format``, and in ``scan`` where zea looks for it.
 
-        zea describes every transmit there. A sequence of beamformed lines does not know its
+        zea describes every transmit in ``scan``. A sequence of beamformed lines does not know its
         transmits, so it has none: n_tx is 0, which zea accepts.
         """
         for name, (unit, text) in _UNITS.items():
@@ -222,9 +222,9 @@ class ZeaFile:
             self._put(f"provenance/{snake_case(name)}", value)
 
     def _put_timestamps(self, names: tuple[str, ...]) -> None:
-        """zea's timestamps, s from the first frame, where the acquisition times rise.
+        """Write zea's timestamps, s from the first frame, if the acquisition times rise.
 
-        zea keeps them in single precision; ``custom/acquired_ns`` has them exactly.
+        zea stores them in single precision; ``custom/acquired_ns`` holds them exactly.
         """
         acquired_ns = self._custom["acquired_ns"][()]
         seconds = ((acquired_ns - acquired_ns[0]) * 1e-9).astype(np.float32)
@@ -235,12 +235,12 @@ class ZeaFile:
 
 
 def snake_case(name: str) -> str:
-    """A name as zea wants those under ``custom/``: small letters, digits and underscores."""
+    """Convert a name to the form that zea wants under ``custom/``: small letters, digits, underscores."""
     return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
 
 
 def _coordinates(grid: Grid) -> NDArray[np.float32]:
-    """(x, y, z) of every pixel in m, shape (n_depths, n_lines, 3)."""
+    """Return (x, y, z) of every pixel in m, shape (n_depths, n_lines, 3)."""
     positions = np.zeros((grid.n_depths, grid.n_lines, 3), np.float32)
     positions[:, :, 0] = grid.lateral_m[None, :]
     positions[:, :, 2] = grid.depth_m[:, None]
