@@ -1,4 +1,4 @@
-"""Runs over recordings: process, replay, report, simulate."""
+"""Commands on whole recordings: process, replay, report, simulate."""
 
 from rtelasto.lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page on a recording: frames, strain, quality over time, accuracy where truth is."""
+"""Writes one self-contained HTML page on a recording: frames, strain, quality over time, accuracy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PICTURE_PER_INCH = 80
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Errors:
-    """Errors against the truth of each pair, over the pixels that can be judged (docs/accuracy.md)."""
+    """Errors against the truth of each pair, over the pixels that have a defined truth (docs/accuracy.md)."""
 
     displacement_rmse_samples: NDArray[np.float64]
     displacement_snr_db: NDArray[np.float64]
@@ -50,7 +50,7 @@ def write_report(
     force: bool = False,
     on_frame: Callable[[], None] | None = None,
 ) -> None:
-    """Process a recording and write what came of it as a page that needs nothing beside it.
+    """Process a recording and write the results as a page that needs no other file.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def write_report(
         If matplotlib is not installed.
     RtelastoError
         If no pair can be made, or the page cannot be written or, without ``force``, must not replace
-        what is there (`rtelasto.sinks.output_check.check_outputs`).
+        an existing file (`rtelasto.sinks.output_check.check_outputs`).
     """
     check_outputs(("--out", out, PAGE), inputs=recording.files, force=force)
     output = OutputFile(out)
@@ -79,7 +79,7 @@ def write_report(
 
 
 def errors_against_truth(recording: Recording, strain: StrainFile) -> Errors | None:
-    """Errors of every pair; None where the recording holds no truth."""
+    """Return the errors of every pair; None if the recording holds no truth."""
     if recording.truth is None:
         return None
     wavelength_m = recording.format.sound_speed_m_s / recording.format.center_freq_hz
@@ -132,8 +132,8 @@ def _page(
 
 
 def chosen_pairs(strain: StrainFile) -> list[int]:
-    """Pairs to be shown: all of a few; of many the one that strains most, and others evenly over those that
-    say something of stiffness, or over the recording where none does."""
+    """Return the pairs to show: all of them if there are few. Of many, the one with the largest strain, and
+    others evenly over those that carry information on stiffness, or over the recording if none does."""
     if strain.n_frames <= MOST_PICTURES:
         return list(range(strain.n_frames))
     telling = [
@@ -156,7 +156,7 @@ def _picture(recording: Recording, strain: StrainFile, i: int) -> str:
 
 
 def _over_time(strain: StrainFile, errors: Errors | None) -> bytes:
-    """Quality, applied strain and, with truth, strain error against time, as SVG."""
+    """Plot quality, applied strain and, with truth, strain error against time, as SVG."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -192,11 +192,11 @@ def _accuracy(errors: Errors | None) -> str:
         "SNRd": (errors.displacement_snr_db, "dB", 1),
         "strain RMSE": (errors.strain_rmse_percent, "% strain", 3),
     }
-    told = {}
+    cells = {}
     for name, (values, unit, digits) in rows.items():
         low, middle, high = np.percentile(values, (25, 50, 75))
-        told[name] = f"{middle:.{digits}f} ({low:.{digits}f} … {high:.{digits}f}) {unit}"
-    return f"{_table(told)}<p>Median and quartiles over the pairs.</p>"
+        cells[name] = f"{middle:.{digits}f} ({low:.{digits}f} … {high:.{digits}f}) {unit}"
+    return f"{_table(cells)}<p>Median and quartiles over the pairs.</p>"
 
 
 def _table(rows: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Strain of a whole recording into a file: the live pipeline without the wire."""
+"""Computes the strain of a whole recording into a file, with the live pipeline but without the wire."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from rtelasto.transport.sequence import SequenceCheck
 
 @dataclass(frozen=True, slots=True)
 class HandSummary:
-    """Pairs of a press, of a release and at rest, and the medians of the applied strain of the first two.
+    """Numbers of pairs in a press, in a release and at rest, and median applied strain of the first two.
 
-    Press and release have opposite signs: a mean over both says nothing.
+    Press and release have opposite signs, so a mean over both would be meaningless.
     """
 
     press: int
@@ -42,7 +42,7 @@ class HandSummary:
 
     @classmethod
     def of(cls, applied_strain: NDArray[np.floating]) -> HandSummary:
-        """From the applied strain of each pair, NaN where it is not known."""
+        """Summarise the applied strain of each pair, NaN if unknown."""
         known = applied_strain[np.isfinite(applied_strain)]
         press, release = known[known <= -REST_STRAIN], known[known >= REST_STRAIN]
 
@@ -68,8 +68,8 @@ class HandSummary:
 
 @dataclass(frozen=True, slots=True)
 class OfflineSummary:
-    """What a processed recording holds: pairs, median over pairs of their median correlation, what the hand
-    did in them, and what became of the frames that made no pair."""
+    """What a processed recording holds: number of pairs, median over pairs of their median correlation, the
+    hand's motion, and what became of the frames that made no pair."""
 
     pairs: int
     median_quality: float
@@ -90,17 +90,17 @@ def process_recording(
 ) -> OfflineSummary:
     """Write the strain of every pair of a recording to ``out``.
 
-    If asked, also draw the pair that strains most as a picture and all of them as a video. Frames that
-    the recording's frame ids show to be missing are counted as ``gaps``, as in a live run; no pair spans
+    If requested, also draw the pair with the largest strain as a picture and all pairs as a video. Frames
+    that are missing according to the frame ids are counted as ``gaps``, as in a live run; no pair spans
     them.
 
     Raises
     ------
     MissingExtraError
-        If a picture or video is asked for and what draws it is not installed.
+        If a picture or video is requested and a package that draws it is not installed.
     RtelastoError
         If no pair can be made, or a file cannot be written or, without ``force``, must not be replaced
-        (`rtelasto.sinks.output_check.check_outputs`); ``out`` is then left as it was.
+        (`rtelasto.sinks.output_check.check_outputs`); ``out`` is then left unchanged.
     """
     check_outputs(
         ("--out", out, STRAIN),
@@ -131,7 +131,7 @@ def process_recording(
         persistence_s=settings.persistence_s,
     )
     pipeline.warm_up()
-    # The frames' places stand for a sender's seq: what is missing was lost before the recording.
+    # The frames' indices serve as a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}
     qualities: list[float] = []
@@ -188,5 +188,5 @@ def _median(values: list[float]) -> float:
 
 
 def _pressed(strain: StrainFrame) -> float:
-    """How far a pair was pressed, for finding the one that strains most."""
+    """Return how far a pair was pressed, to find the one with the largest strain."""
     return abs(strain.applied_strain) if math.isfinite(strain.applied_strain) else -1.0

@@ -1,8 +1,8 @@
-"""Replays a recording over the wire at its true frame times, as if a scanner sent it.
+"""Replays a recording over the wire at its true frame times, as a scanner would send it.
 
 Every frame has an absolute deadline, counted from the first: a frame that is late is sent at once
 and counted, and the ones after it are on time again, so that a replay never drifts. A pause in the
-recording is waited out up to a limit.
+recording is waited out, up to a limit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat
 from rtelasto.transport.rf_sender import RfSender
 
-# Beyond what a desktop system's sleep overshoots by.
+# More than the sleep of a desktop system overshoots.
 LATE_NS = 2_000_000
-# Waiting on an event is coarse on Windows (16 ms), sleeping is not: the last bit is slept.
+# Waiting on an event is coarse on Windows (16 ms), sleeping is not: sleep through the last part.
 _COARSE_NS = 20_000_000
 _LOOK_S = 0.1
 
@@ -34,14 +34,14 @@ Stamp = Literal["monotonic", "unix", "recording"]
 
 
 MAX_PAUSE_S = 10.0
-"""The longest pause that is waited out unless another is asked for: longer than between two presses of one
-examination, shorter than a user waits before taking the replay for dead."""
+"""The default of the longest pause that is waited out: longer than between two presses of one examination,
+shorter than a user waits before assuming that the replay hangs."""
 
 
 class Replayable(Protocol):
-    """What a replay needs of a recording, such as `rtelasto.sources.open_recording` gives.
+    """The part of a recording that a replay uses, as `rtelasto.sources.open_recording` returns it.
 
-    Where it has ``frame_ids`` too, int64 (n_frames,) and never falling, these are sent.
+    If it also has ``frame_ids``, int64 (n_frames,) and never falling, these are sent.
     """
 
     @property
@@ -58,11 +58,11 @@ class Replayable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What a replay did.
+    """The result of a replay.
 
-    ``late`` frames were sent more than 2 ms after their deadline, the worst of them by
-    ``worst_lateness_s``; nobody subscribed to the ``unheard`` ones. ``stopped`` says that it was
-    told to stop before its end.
+    ``late`` frames were sent more than 2 ms after their deadline, at most ``worst_lateness_s`` late;
+    ``unheard`` frames were sent while there was no subscriber. ``stopped`` is true if the replay was
+    stopped before its end.
     """
 
     sent: int
@@ -76,7 +76,7 @@ class ReplayReport:
 def frame_times_ns(
     timestamps_ns: NDArray[np.int64] | None, n_frames: int, fps: float | None = None
 ) -> tuple[NDArray[np.int64], int]:
-    """When each frame is due, counted from the first, and how long one loop takes, in ns.
+    """Compute when each frame is due, counted from the first, and how long one loop takes, in ns.
 
     Parameters
     ----------
@@ -85,13 +85,13 @@ def frame_times_ns(
     n_frames
         Frames in the recording.
     fps
-        Frames per second to be used instead of the recording's own times.
+        Frames per second that replace the recording's own times.
 
     Returns
     -------
     times_ns, period_ns
         Shape (n_frames,), starting at 0; and the time from the first frame to the first of the next
-        loop: the last frame lasts as long as the median one.
+        loop, for which the last frame lasts as long as the median one.
 
     Raises
     ------
@@ -118,14 +118,14 @@ def frame_times_ns(
 
 
 def shorten_pauses(times_ns: NDArray[np.int64], max_pause_s: float) -> NDArray[np.int64]:
-    """Frame times with no step longer than a limit.
+    """Shorten all steps between frame times to a limit.
 
     Parameters
     ----------
     times_ns
         When each frame is due, shape (n_frames,), rising.
     max_pause_s
-        The longest step to be left; infinity leaves all.
+        The longest step to keep; infinity keeps all.
 
     Returns
     -------
@@ -155,20 +155,20 @@ class Replayer(Closing):
     recording
         Open recording; stays open.
     endpoint
-        Where to bind; with port 0 a free port is taken and `endpoint` says which.
+        Endpoint to bind; port 0 takes a free port, which `endpoint` then holds.
     speed
         2 replays twice as fast.
     loop
-        How many times to replay it; True for ever. Frame ids and times go on over the loops.
+        Number of times to replay it; True repeats without end. Frame ids and times continue over the loops.
     fps
         Frames per second instead of the recording's own times.
     max_pause_s
-        The longest pause between two frames, of the recording's own times, that is waited out; longer
-        ones are shortened to it.
+        The longest pause between two frames, by the recording's own times, to wait out; longer ones are
+        shortened to it.
     stamp
-        What ``acquired_ns`` is to be: the time of sending on the "monotonic" clock (so that a
-        receiver on this machine can tell the latency) or on the "unix" clock, or the time in the
-        "recording", not changed by ``speed``.
+        Source of ``acquired_ns``: the time of sending on the "monotonic" clock (so that a receiver on this
+        machine can compute the latency) or on the "unix" clock, or the time in the "recording",
+        independent of ``speed``.
     wait_s
         How long to wait for a first subscriber before starting without one.
     send_hwm
@@ -179,12 +179,12 @@ class Replayer(Closing):
     Attributes
     ----------
     pauses_ns
-        How long the pauses between frames of the recording are that are over `MAX_PAUSE_S` or shortened.
+        Durations of the pauses between frames of the recording that exceed `MAX_PAUSE_S` or are shortened.
 
     Raises
     ------
     RtelastoError
-        If a parameter makes no sense, frame times are missing or ``endpoint`` cannot be bound.
+        If a parameter is out of range, frame times are missing or ``endpoint`` cannot be bound.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Replayer(Closing):
         )
         if fps is not None:
             max_pause_s = np.inf
-        # With the first frame of the next loop, which a pause may precede as well.
+        # Include the first frame of the next loop, which a pause may precede as well.
         due_ns = shorten_pauses(np.append(self._times_ns, self._period_ns), max_pause_s)
         self._due_ns, self._due_period_ns = due_ns[:-1], int(due_ns[-1])
         steps = np.diff(self._times_ns)
@@ -227,7 +227,7 @@ class Replayer(Closing):
 
     @property
     def total_frames(self) -> int | None:
-        """How many frames there are to be sent, None if without end."""
+        """Number of frames to send, None if without end."""
         return None if self._loops is None else self._loops * self._recording.n_frames
 
     def run(
@@ -235,7 +235,7 @@ class Replayer(Closing):
         stop: threading.Event | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> ReplayReport:
-        """Replay until the end, or until ``stop`` is set; once for each Replayer.
+        """Replay until the end, or until ``stop`` is set; call it once for each Replayer.
 
         ``progress`` is called after every frame with the frames sent and `total_frames`.
         """
@@ -273,7 +273,7 @@ class Replayer(Closing):
 
     @property
     def sent(self) -> int:
-        """Frames sent so far."""
+        """Number of frames sent so far."""
         return self._sender.counters["sent"]
 
     def close(self) -> None:
@@ -281,7 +281,7 @@ class Replayer(Closing):
         self._sender.close()
 
     def _frames(self) -> Iterator[tuple[int, int]]:
-        """The loop and index of each frame to be sent."""
+        """Yield the loop and index of each frame to send."""
         loops = itertools.count() if self._loops is None else range(self._loops)
         for loop in loops:
             for index in range(self._recording.n_frames):
@@ -304,7 +304,7 @@ class Replayer(Closing):
 
 
 def _wait_until(deadline_ns: int, stop: threading.Event) -> bool:
-    """Wait for the deadline; False as soon as ``stop`` is set."""
+    """Wait for the deadline; return False as soon as ``stop`` is set."""
     while (left_ns := deadline_ns - monotonic_ns()) > 0:
         if left_ns > _COARSE_NS:
             if stop.wait((left_ns - _COARSE_NS) / 1e9):

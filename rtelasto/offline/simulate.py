@@ -1,4 +1,4 @@
-"""Simulated recordings on disk: the simulator's frames through the recording writer."""
+"""Writes simulated recordings to disk: frames of the simulator through the recording writer."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def write_sequence(
 ) -> None:
     """Simulate a hand-held press of layered tissue, 2608 × 128 int16, and write it to ``path``.
 
-    ``progress`` is called with the frames done and the frames in all. The same seed and options give the
-    same frames.
+    ``progress`` is called with the number of frames done and of all frames. The same seed and options give
+    the same frames.
 
     Raises
     ------
     RtelastoError
-        If a parameter is out of range, or the file cannot be written or, without ``force``, something
-        other than a simulated recording is there.
+        If a parameter is out of range, or the file cannot be written or, without ``force``, would replace
+        a file that is not a simulated recording.
     MissingExtraError
         If ``motion`` is ``fem`` and scikit-fem is not installed.
     """
