@@ -1,4 +1,4 @@
-"""What a live run feeds besides the strain stream: viewer, recorder, OpenIGTLink."""
+"""Outputs of a live run beside the strain stream: viewer, recorder, OpenIGTLink."""
 
 from rtelasto.lazy import lazy_names
 

@@ -1,7 +1,7 @@
-"""OpenIGTLink output: strain and B-mode as IMAGE messages, for 3D Slicer, PLUS and their like.
+"""OpenIGTLink output: strain and B-mode as IMAGE messages, for 3D Slicer, PLUS and similar programs.
 
-The messages are pyigtl's. The server is not: pyigtl's takes one client and queues a hundred messages for
-it, which a live image must not do. Here every client gets the newest image when it can take one.
+The messages come from pyigtl. The server does not: pyigtl's takes one client and queues a hundred messages
+for it, which is wrong for a live image. Here every client gets the newest image when it can take one.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rtelasto.wire.strain import StrainMessage
 STRAIN_DEVICE = "Strain"
 BMODE_DEVICE = "BMode"
 RELATIVE_DEVICE = "RelativeStrain"
-# A client that takes nothing for so long is disconnected.
+# A client that accepts no data for this long is disconnected.
 _SEND_S = 5.0
 _LOOK_S = 0.1
-# Elevational extent of a pixel, mm: a plane has none, and Slicer wants one.
+# Elevational extent of a pixel, mm: a plane has none, but Slicer needs one.
 _SLICE_MM = 1.0
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class IgtlSettings:
-    """Where images come from and where clients connect.
+    """Where the images come from and where clients connect.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ class IgtlSettings:
     keys
         Folder of keys (rtelasto keys) for that; without it ``strain`` must be on this machine.
     host, port
-        Address to bind; port 0 takes a free one. OpenIGTLink has neither keys nor encryption, so another
-        address than loopback is refused unless ``open_to_network`` says that the network is yours.
+        Address to bind; port 0 takes a free one. OpenIGTLink has neither keys nor encryption, so an address
+        other than loopback is refused unless ``open_to_network`` confirms that the network is trusted.
     open_to_network
-        Let every machine that reaches ``host`` have the images.
+        Send the images to every machine that reaches ``host``.
     """
 
     strain: str = "tcp://127.0.0.1:5556"
@@ -66,20 +66,20 @@ class IgtlSettings:
             raise RtelastoError(f"port must lie in 0…65535, got {self.port}")
         if not (self.open_to_network or is_loopback_host(self.host)):
             raise RtelastoError(
-                f"host {self.host!r} would give the images to every machine that reaches it, for OpenIGTLink "
-                "knows no keys: stay on 127.0.0.1 and use an ssh tunnel, or say --open-to-network"
+                f"host {self.host!r} would send the images to every machine that reaches it, because "
+                "OpenIGTLink has no keys: keep 127.0.0.1 and use an ssh tunnel, or give --open-to-network"
             )
 
 
 class IgtlServer(Closing):
-    """Serves images from the moment it is made until it is closed.
+    """Serves images from its creation until it is closed.
 
     Attributes
     ----------
     address
-        (host, port) that it is bound to.
+        (host, port) to which it is bound.
     counters
-        Those of `StrainReceiver`, and ``clients`` (connections made) and ``images_sent``.
+        Those of `StrainReceiver`, plus ``clients`` (connections made) and ``images_sent``.
 
     Raises
     ------
@@ -118,11 +118,11 @@ class IgtlServer(Closing):
             thread.start()
 
     def report(self) -> dict[str, int]:
-        """What was counted."""
+        """Return the counters."""
         return self.counters.snapshot()
 
     def close(self) -> None:
-        """Disconnect everybody and stop. May be called twice."""
+        """Disconnect all clients and stop. May be called twice."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -132,7 +132,7 @@ class IgtlServer(Closing):
         self._listener.close()
 
     def _pack(self) -> None:
-        """Make the newest frame's messages, where anybody is there to have them."""
+        """Build the messages of the newest frame, if any client is connected."""
         ages = StrainAges(self._receiver.endpoint)
         for message in self._receiver:
             begun_ns = ages.begun_ns(message, time.monotonic_ns())
@@ -151,8 +151,8 @@ class IgtlServer(Closing):
             except TimeoutError:
                 continue
             except OSError as error:
-                # A client that left before it was taken, or no file left for it: the next may be luckier.
-                log.warning("could not take an OpenIGTLink client: %s", error.strerror or error)
+                # The client left before it was accepted, or no file descriptor is free: try again.
+                log.warning("could not accept an OpenIGTLink client: %s", error.strerror or error)
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, _LOOK_S)
                 continue
@@ -166,7 +166,7 @@ class IgtlServer(Closing):
             sender.join(_LOOK_S)
 
     def _serve(self, client: socket.socket, address: object) -> None:
-        """Send the newest images to one client until it goes."""
+        """Send the newest images to one client until it disconnects."""
         with self._changed:
             self._clients += 1
         seen = self._newest[0]
@@ -175,7 +175,7 @@ class IgtlServer(Closing):
                 client.settimeout(_SEND_S)
                 while (images := self._newer_than(seen)) is not None:
                     seen, packed = images
-                    if _has_gone(client):
+                    if _is_disconnected(client):
                         return
                     for message in packed:
                         client.sendall(message)
@@ -192,7 +192,7 @@ class IgtlServer(Closing):
                 self._clients -= 1
 
     def _newer_than(self, number: int) -> tuple[int, list[bytes]] | None:
-        """The newest images; the old ones again, to look after the client, if none came; None to stop."""
+        """Return the newest images; none, so that the client can be checked, on a timeout; None to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._newest[0] > number, _LOOK_S)
             if self._stopping:
@@ -200,8 +200,8 @@ class IgtlServer(Closing):
             return self._newest if self._newest[0] > number else (number, [])
 
 
-def _has_gone(client: socket.socket) -> bool:
-    """Whether the client has closed; what it sends (Slicer asks for its status) is passed over."""
+def _is_disconnected(client: socket.socket) -> bool:
+    """Whether the client has closed; what it sends (Slicer asks for its status) is discarded."""
     client.setblocking(False)
     try:
         while True:
@@ -215,12 +215,12 @@ def _has_gone(client: socket.socket) -> bool:
 
 
 def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
-    """The IMAGE messages of a strain frame: strain in % (float32) and, if it has them, relative strain
+    """Return the IMAGE messages of a strain frame: strain in % (float32) and, if present, relative strain
     (float32) and B-mode (uint8).
 
     Axes i (lateral) and j (depth) are x and y of the world, in mm: x from the middle of the image, y from
-    the transducer face; pixels without strain are 0. ``begun_ns`` is when the frame began to age, on this
-    host's monotonic clock: OpenIGTLink has no word for "stale", its timestamp has to tell.
+    the transducer face; pixels without strain are 0. ``begun_ns`` is the time from which the frame's age is
+    counted, on this host's monotonic clock: OpenIGTLink has no flag for "stale", only its timestamp.
     """
     from pyigtl import ImageMessage
 
@@ -245,7 +245,7 @@ def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
 
 
 def pixel_to_world_mm(grid: Grid) -> NDArray[np.float64]:
-    """Homogeneous matrix from pixel (line, depth, 0) to (x, y, z) in mm."""
+    """Return the homogeneous matrix from pixel (line, depth, 0) to (x, y, z) in mm."""
     matrix = np.diag([1e3 * grid.line_pitch_m, 1e3 * grid.axial_step_m, _SLICE_MM, 1.0])
     matrix[0, 3] = 1e3 * grid.lateral_m[0]
     matrix[1, 3] = 1e3 * grid.start_depth_m
@@ -253,7 +253,7 @@ def pixel_to_world_mm(grid: Grid) -> NDArray[np.float64]:
 
 
 def acquired_unix_s(message: StrainMessage, begun_ns: int) -> float:
-    """When the frame was acquired, s since 1970: as its sender says, or its age before now."""
+    """Return when the frame was acquired, s since 1970: from its sender's clock, or now minus its age."""
     if message.clock == "unix":
         return message.frame.acquired_ns / 1e9
     return time.time() - (time.monotonic_ns() - begun_ns) / 1e9

@@ -1,4 +1,4 @@
-"""The recorder: RF and strain streams to disk, on its own thread, even if the disk is slow or full."""
+"""Records RF and strain streams to disk, on its own thread, even if the disk is slow or full."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rtelasto.sinks.zea_file import blosc_packing
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.receivers import Receiver, StrainReceiver
 
-# How long stopping may take to write what is still in the buffers.
+# Time limit for writing what is still in the buffers when stopping.
 _DRAIN_S = 0.5
 _LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
 class RecordSettings:
-    """What is recorded, and where to.
+    """What to record, and where.
 
     Parameters
     ----------
     folder
-        Folder for the segments; made if it is not there, and must hold no recording yet.
+        Folder for the segments; created if it does not exist, and must not hold a recording yet.
     rf
         Endpoint where the sender of RF frames is bound.
     strain
@@ -38,8 +38,8 @@ class RecordSettings:
     keys
         Folder of keys (rtelasto keys), for both streams; without it both must be on this machine.
     buffer_frames
-        Frames of each stream kept in memory for a disk that is behind; the oldest beyond them are
-        lost, and counted as overflow.
+        Frames of each stream kept in memory while the disk is behind; when there are more, the oldest are
+        lost and counted as overflow.
     """
 
     folder: Path
@@ -55,12 +55,12 @@ class RecordSettings:
 
 
 class Recorder(Closing):
-    """Records from the moment it is made until it is closed.
+    """Records from its creation until it is closed.
 
     Attributes
     ----------
     counters
-        Those of `Segments` for ``rf`` and ``strain``, and ``rf.not_rf_lines``.
+        Those of `Segments` for ``rf`` and ``strain``, plus ``rf.not_rf_lines``.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class Recorder(Closing):
         _prepare(settings.folder)
         self.ready = f"recording into {settings.folder}"
         self.counters = Counters()
-        # The strain stream does not say what the RF frames were; the RF stream does.
+        # The strain stream does not carry the format of the RF frames; the RF stream does.
         self._formats: dict[str, RfFormat] = {}
         self._rf_segments: Segments[RfFrame] = Segments(
             settings.folder,
@@ -113,7 +113,7 @@ class Recorder(Closing):
         self._writer.start()
 
     def report(self) -> dict[str, int]:
-        """What was recorded and what was lost, by stream and cause."""
+        """Return what was recorded and what was lost, by stream and cause."""
         counts = self.counters.snapshot()
         for name, receiver in (("rf", self._rf), ("strain", self._strain)):
             counts |= {f"{name}.{key}": n for key, n in receiver.counters.snapshot().items()}
@@ -125,14 +125,14 @@ class Recorder(Closing):
         Raises
         ------
         RuntimeError
-            If the writer failed, and frames after that were not recorded.
+            If the writer failed, so that later frames were not recorded.
         """
         self._stopping.set()
         self._writer.join()
         self._rf.close()
         self._strain.close()
         if self._failure is not None:
-            raise RuntimeError("the recording broke off") from self._failure
+            raise RuntimeError("the recording failed") from self._failure
 
     def _work(self) -> None:
         try:
@@ -153,7 +153,7 @@ class Recorder(Closing):
         self._strain_segments.finish()
 
     def _write_next(self) -> bool:
-        """Write the next frame of each stream; False where none came for a moment."""
+        """Write the next frame of each stream; return False if neither stream had one for a moment."""
         frame, message = self._rf.get(0.0), self._strain.get(0.0)
         if frame is None and message is None:
             frame, message = self._rf.get(_LOOK_S), self._strain.get(0.0)
@@ -168,17 +168,17 @@ class Recorder(Closing):
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder and prove that it can be written.
+    """Create the folder and prove that it can be written.
 
     Raises
     ------
     RtelastoError
-        If it cannot, or if there is a recording in it.
+        If it cannot be written, or if it holds a recording.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.glob("rf-*.h5")) or any(folder.glob("strain-*.h5")):
-            raise RtelastoError(f"{folder} holds a recording already: name another folder")
+            raise RtelastoError(f"{folder} already holds a recording: name another folder")
         probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
         probe.touch(exist_ok=False)
         probe.unlink()

@@ -1,4 +1,4 @@
-"""The live viewer: a web page that shows the strain stream, and the server that feeds it."""
+"""The live viewer: a web page that shows the strain stream, and its server."""
 
 from __future__ import annotations
 

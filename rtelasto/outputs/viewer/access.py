@@ -1,4 +1,4 @@
-"""Who may open the WebSocket: pages that this server itself has served, with the token where there is one."""
+"""Who may open the WebSocket: pages from this server itself, with the token if one is required."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 def refusal(
     headers: Mapping[str, str], given_token: str, *, token: str | None, loopback: bool
 ) -> str:
-    """Why a WebSocket handshake must be refused; empty where it may go on.
+    """Return why a WebSocket handshake must be refused; empty if it may go on.
 
-    A browser lets any page open a WebSocket to any address and only tells the server which page it
-    was, in ``Origin``. So that must be the address that the page asks for (``Host``). A page elsewhere
-    could still have its own name resolve to 127.0.0.1, so a server bound to loopback accepts loopback
-    names only. Programs other than browsers send no ``Origin``.
+    A browser lets any page open a WebSocket to any address and only reports to the server which page it
+    was, in ``Origin``. So ``Origin`` must match the address that the page requests (``Host``). A page
+    elsewhere could still let its own name resolve to 127.0.0.1, so a server bound to loopback accepts
+    loopback names only. Programs other than browsers send no ``Origin``.
 
     Parameters
     ----------
     headers
-        Of the handshake, names in small letters.
+        Headers of the handshake, names in small letters.
     given_token
         The token that came with it.
     token
-        The token that must come with it, None where none is asked for.
+        The token that must come with it, None if none is required.
     loopback
         Whether the server is bound to loopback.
     """

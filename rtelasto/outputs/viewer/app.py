@@ -1,4 +1,4 @@
-"""The web application: static files of the page, and a WebSocket that feeds it."""
+"""The web application: static files of the page, and a WebSocket that sends frames to it."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def make_app(
     loopback: bool,
     lifespan: Lifespan[Starlette],
 ) -> ASGIApp:
-    """The application.
+    """Build the application.
 
     Parameters
     ----------
     hub
-        Where frames come from; there once ``lifespan`` has begun.
+        Returns the source of frames; called only after ``lifespan`` has begun.
     status
-        The text message of once a second.
+        Returns the text message that is sent once a second.
     counters
         Counts ``pages`` (connections made), ``pages_refused`` and ``frames_sent``.
     token, loopback
         As for `refusal`.
     lifespan
-        What runs around the application on its event loop.
+        Runs around the application on its event loop.
     """
 
     def refused(connection: HTTPConnection) -> str:
@@ -70,7 +70,7 @@ def make_app(
         return refusal(connection.headers, given, token=token, loopback=loopback)
 
     async def access(request: Request) -> PlainTextResponse:
-        # A browser does not tell a page why its WebSocket was refused; the page asks here.
+        # A browser does not give a page the reason for a refused WebSocket; the page asks here.
         why = refused(request)
         return PlainTextResponse(why, 403 if why else 200)
 
@@ -78,7 +78,7 @@ def make_app(
         why = refused(socket)
         if why:
             counters.add("pages_refused")
-            # The origin is the other side's own words: a short piece of it, and one line a cause.
+            # The other side chooses the origin: log a short piece of it, and one line per cause.
             log.warning(
                 "refused a page from %.80r: %s",
                 socket.headers.get("origin"),
@@ -103,7 +103,7 @@ def make_app(
 
 
 class Page:
-    """One connected page: frames for its credits, a status a second, until either side goes."""
+    """One connected page: frames for its credits, a status every second, until either side disconnects."""
 
     def __init__(
         self, socket: WebSocket, hub: Hub, status: Callable[[], str], counters: Counters
@@ -112,7 +112,7 @@ class Page:
         self._hub = hub
         self._status = status
         self._counters = counters
-        # A page that sends more than one credit at a time gains nothing by it.
+        # More than one credit at a time has no effect.
         self._credits: asyncio.Queue[Credit] = asyncio.Queue(maxsize=1)
 
     async def serve(self) -> None:
@@ -167,7 +167,7 @@ class Page:
 
 
 def _clock_of(text: str | None) -> float:
-    """The page's clock in a credit, ms; NaN for what is no credit: bytes, other JSON, no JSON at all."""
+    """Return the page's clock in a credit, ms; NaN for anything else: bytes, other JSON, no JSON at all."""
     if text is None:
         return math.nan
     try:
@@ -177,7 +177,7 @@ def _clock_of(text: str | None) -> float:
 
 
 def _with_headers(app: ASGIApp) -> ASGIApp:
-    """Add the headers that keep the page to itself to every HTTP answer."""
+    """Add security headers to every HTTP response."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:

@@ -1,8 +1,8 @@
 """Hands the newest strain frame to every page that has asked for one.
 
 A page sends a credit when it has drawn a frame. For a credit it gets the newest frame that it has not
-had yet, at once or as soon as there is one. So at most one frame is on its way to a page: a slow one
-gets fewer frames, never older ones, and neither the others nor the pipeline notice.
+had yet, at once or as soon as there is one. So at most one frame is on its way to a page. A slow page
+gets fewer frames, never older ones, and does not slow down other pages or the pipeline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtelasto.wire.strain import StrainMessage
 
 
 class LiveFrame:
-    """A strain frame as pages get it, its age counted from ``begun_ns``; packed when the first asks."""
+    """A strain frame as pages get it, its age counted from ``begun_ns``; packed on the first request."""
 
     def __init__(self, message: StrainMessage, number: int, begun_ns: int) -> None:
         self.number = number
@@ -26,7 +26,7 @@ class LiveFrame:
         self._packed: tuple[dict[str, object], bytes] | None = None
 
     def packed(self, credit: Credit) -> bytes:
-        """The message for the page that sent ``credit``, with the frame's age at this moment."""
+        """Return the message for the page that sent ``credit``, with the frame's present age."""
         if self._packed is None:
             self._packed = pack_images(self._message)
         header, images = self._packed
@@ -41,14 +41,14 @@ class LiveFrame:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A page's request: its own clock when it sent it, and ours when it came."""
+    """A page's request: the page's clock when it sent the request, and ours when it arrived."""
 
     page_ms: float
     arrived_ns: int
 
 
 class Hub:
-    """The newest frame, and who waits for it: pages on one event loop."""
+    """The newest frame, and the pages that wait for it, on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -57,18 +57,18 @@ class Hub:
         self._closed = False
 
     def publish(self, message: StrainMessage, begun_ns: int) -> None:
-        """Take the newest frame, which ages since ``begun_ns`` (ours, monotonic); from any thread."""
+        """Take the newest frame, which ages since ``begun_ns`` (our monotonic clock); from any thread."""
         self._loop.call_soon_threadsafe(self._take, message, begun_ns)
 
     def close(self) -> None:
-        """End everybody's wait; from any thread, while the loop runs or after."""
+        """Release all waiting pages; from any thread, while the loop runs or after."""
         self._closed = True
-        # Once the loop has ended, nobody waits.
+        # Once the loop has ended, no page waits.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake)
 
     async def newer_than(self, number: int) -> LiveFrame | None:
-        """The newest frame as soon as its number is above ``number``; None once closed."""
+        """Return the newest frame as soon as its number is above ``number``; None once closed."""
         while not self._closed:
             if self._newest is not None and self._newest.number > number:
                 return self._newest

@@ -1,10 +1,10 @@
-"""Images of a strain frame as the page gets them: fewer bits than on the strain stream, and as honest.
+"""Images of a strain frame for the page: fewer bits than on the strain stream, with the same content.
 
-``strain`` (int16) is ``strain_scale`` times the integer, ``relative_strain`` (int16) 1/2048 of it,
--32768 where there is none. ``relative_strain_std`` and ``strain_std`` (uint8) are on a logarithmic scale,
-2^((value - 160) / 16), 255 where it is not known; the second is over the applied strain. ``correlation``
-is 0 to 255 for 0 to 1, ``bmode`` as on the strain stream. Images of 16 bits come first, so that all are
-aligned.
+``strain`` (int16) is the strain divided by ``strain_scale``, ``relative_strain`` (int16) the relative strain
+times 2048; both are -32768 where there is none. ``relative_strain_std`` and ``strain_std`` (uint8) are on a
+logarithmic scale, 2^((value - 160) / 16), 255 where unknown; the second is relative to the applied strain.
+``correlation`` is 0 to 255 for 0 to 1, ``bmode`` as on the strain stream. Images of 16 bits come first, so
+that all are aligned.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ RELATIVE_SCALE = 1.0 / 2048.0
 NO_STD = 255
 STD_OF_1, STD_STEPS_PER_OCTAVE = 160, 16
 _LARGEST = 32767
-# Tissue does not strain by more than that; and a pixel far beyond all others is a wild one. It must not
-# take the bits of the others, nor be shown as if it were measured.
+# Tissue does not strain by more than this, and a pixel far beyond all others is an error. It must neither
+# reduce the resolution of the others nor be shown as a measurement.
 _MOST_STRAIN = 1.0
 _ALWAYS_KEPT_STRAIN = 0.05
 _PERCENTILE, _TIMES, _STRIDE = 99.5, 8.0, 7
-# Motion is smooth: so many points of it carry a region along.
+# Motion is smooth: this many points of it are enough to carry a region along.
 _MOTION_LINES, _MOTION_DEPTHS = 16, 32
 _MICROMETRE = 1e-6
 
 
 def page_images(message: StrainMessage) -> tuple[float, dict[str, NDArray[np.generic]]]:
-    """The strain's scale and the images by name, in the order in which they are sent."""
+    """Return the strain's scale and the images by name, in the order in which they are sent."""
     frame = message.frame
     scale, strain = _strain(frame.axial_strain)
     images: dict[str, NDArray[np.generic]] = {"strain": strain}
@@ -53,10 +53,10 @@ def page_images(message: StrainMessage) -> tuple[float, dict[str, NDArray[np.gen
 
 
 def page_motion(message: StrainMessage) -> dict[str, object] | None:
-    """Displacement between the two frames at a few points, with which the page carries regions along.
+    """Return the displacement between the two frames at a few points, for regions that follow the tissue.
 
-    ``lines`` and ``depths`` are indices of pixels, ``axial_um`` and ``lateral_um`` (null where it is not
-    measured) the displacement there, line after line, null where there is none.
+    ``lines`` and ``depths`` are indices of pixels. ``axial_um`` and ``lateral_um`` are the displacement
+    there, line after line, null where unknown; ``lateral_um`` is null as a whole if it is not measured.
     """
     axial = message.frame.axial_displacement_m
     lines = _spread(axial.shape[0], _MOTION_LINES)
@@ -71,7 +71,7 @@ def page_motion(message: StrainMessage) -> dict[str, object] | None:
 
 
 def further_image(message: StrainMessage, name: str) -> NDArray[np.float32] | None:
-    """A float32 image of the frame, or of the message where this version's frame has no such field."""
+    """Return a float32 image of the frame, or of the message if this version's frame has no such field."""
     image: NDArray[Any] | None = getattr(message.frame, name, None)
     if image is None:
         image = message.arrays.get(name)
@@ -110,7 +110,7 @@ def _logarithmic(std: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """Up to ``most`` indices evenly over ``count``, in the middle of their shares."""
+    """Return up to ``most`` indices spread evenly over ``count``, each in the middle of its share."""
     points = min(count, most)
     return np.asarray((np.arange(points) + 0.5) * count / points, dtype=np.int64)
 

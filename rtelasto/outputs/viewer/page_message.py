@@ -1,9 +1,9 @@
-"""What goes to the page: one binary message a strain frame, one text message a status.
+"""Messages to the page: a binary message for each strain frame, a text message for each status.
 
-A strain message is a JSON header, padded with spaces to a multiple of 8 bytes behind the header's own
-length (uint32, little-endian, and 4 bytes of zero), then the images that the header lists as ``images``,
-one after the other, each (n_lines, n_depths) in C order and of the dtype given. `page_images` says how
-they are stored.
+A strain message is a JSON header, then the images that the header lists as ``images``, one after the other,
+each (n_lines, n_depths) in C order and of the given dtype. The header is preceded by its own length (uint32,
+little-endian, and 4 bytes of zero) and padded with spaces to a multiple of 8 bytes. `page_images` describes
+how the images are stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALIGN = 8
 
 
 def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
-    """Header entries and image bytes of a strain frame: what does not depend on who gets it."""
+    """Return header entries and image bytes of a strain frame: the part that is the same for all pages."""
     frame = message.frame
     strain_scale, images = page_images(message)
     grid = frame.grid
@@ -50,15 +50,15 @@ def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
 
 
 def pack_frame(header: Mapping[str, object], images: bytes) -> bytes:
-    """A whole strain message."""
+    """Return a whole strain message."""
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGN)
     return len(text).to_bytes(4, "little") + bytes(4) + text + images
 
 
 def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: float) -> str:
-    """The pipeline's last status (null before the first), what was lost by cause on the way to strain and
-    from there to the viewer, what the viewer itself counted, and the age at which frames are not live."""
+    """Return the text message: the pipeline's last status (null before the first), losses by cause on the way
+    to strain and from there to the viewer, the viewer's own counters, and the age of stale frames."""
     lost = {} if status is None else losses(status.counters)
     to_viewer = sum(losses(viewer).values())
     if to_viewer:
@@ -80,7 +80,7 @@ def pack_status(status: Status | None, viewer: Mapping[str, int], stale_ms: floa
 
 
 def _persistence(frame: StrainFrame) -> dict[str, float | None] | None:
-    """What the average over time holds; None where the pipeline makes none."""
+    """Return the content of the average over time; None if the pipeline makes none."""
     state = frame.persistence
     if state is None:
         return None

@@ -27,30 +27,30 @@ from rtelasto.transport.receivers import StrainReceiver
 
 _START_S = 10.0
 _STOP_S = 1
-_GOODBYE_S = 0.4
-# A page that does not answer for so long is gone.
+_CLOSE_S = 0.4
+# A page that does not answer for this long is disconnected.
 _PING_S = 5.0
 
 
 class ViewServer(Closing):
-    """Serves the viewer from the moment it is made until it is closed.
+    """Serves the viewer from its creation until it is closed.
 
     Parameters
     ----------
     settings
-        Where to listen and whom to let in.
+        Address to bind, and who may connect.
 
     Attributes
     ----------
     address
-        What to open in a browser, with the token where there is one; ``ready`` is a line with it.
+        URL to open in a browser, with the token if there is one; ``ready`` is a line with it.
     counters
-        Those of `StrainReceiver`, and ``pages``, ``pages_refused``, ``frames_sent``.
+        Those of `StrainReceiver`, plus ``pages``, ``pages_refused``, ``frames_sent``.
 
     Raises
     ------
     RtelastoError
-        If the address cannot be bound or the strain endpoint is none.
+        If the address cannot be bound or the strain endpoint is invalid.
     """
 
     def __init__(self, settings: ViewSettings) -> None:
@@ -88,12 +88,12 @@ class ViewServer(Closing):
                 access_log=False,
                 log_level="warning",
                 lifespan="on",
-                # Without a limit uvicorn waits for open WebSockets for ever.
+                # Without a limit uvicorn waits forever for open WebSockets.
                 timeout_graceful_shutdown=_STOP_S,
                 ws_ping_interval=_PING_S,
                 ws_ping_timeout=_PING_S,
                 ws_max_size=4096,
-                # Images of speckle hardly shrink, and deflating them would cost more than the rest.
+                # Images of speckle hardly compress, and deflate would take longer than everything else.
                 ws_per_message_deflate=False,
             )
         )
@@ -104,26 +104,26 @@ class ViewServer(Closing):
             raise RtelastoError(f"the viewer did not start within {_START_S:.0f} s")
 
     def close(self) -> None:
-        """Send every page away and stop. May be called twice."""
+        """Disconnect every page and stop. May be called twice."""
         self._receiver.close()
         if self._hub is not None:
             self._hub.close()
         self._server.should_exit = True
-        self._serving.join(_GOODBYE_S)
-        # A page that hangs does not answer the goodbye, and uvicorn would go on waiting for it.
+        self._serving.join(_CLOSE_S)
+        # A page that hangs does not answer the close message, and uvicorn would keep waiting for it.
         self._server.force_exit = True
         self._serving.join(_STOP_S)
         self._socket.close()
 
     def report(self) -> dict[str, int]:
-        """What was counted."""
+        """Return the counters."""
         return self.counters.snapshot()
 
     def _serve(self) -> None:
         try:
             self._server.run([self._socket])
         except SystemExit as error:
-            # uvicorn's way to say that it could not start; in a thread it would end in silence.
+            # uvicorn raises this if it cannot start; in a thread it would pass unnoticed.
             raise RuntimeError("the viewer's server could not start") from error
         if not self._server.should_exit:
             raise RuntimeError("the viewer's server ended by itself")

@@ -14,7 +14,7 @@ _LONGEST_TOKEN = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ViewSettings:
-    """Where the viewer gets strain from and who may look at it.
+    """Where the viewer gets strain from and who may see it.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ class ViewSettings:
     keys
         Folder of keys (rtelasto keys) for that; without it ``strain`` must be on this machine.
     host
-        Address to bind; anything but this machine's loopback needs a token, which is made if
+        Address to bind; any address but this machine's loopback needs a token, which is generated if
         none is given.
     port
         Port to bind; 0 takes a free one.
     token
-        What the page's address has to end with (?token=…) for it to get any data.
+        What the page's address must end with (?token=…) to receive any data.
     stale_ms
-        The page says that it is not live once its newest frame is older than this since acquisition.
+        The page reports that it is not live once its newest frame is older than this since acquisition.
     """
 
     strain: str = "tcp://127.0.0.1:5556"
