@@ -205,7 +205,7 @@ def test_a_byte_order_mark_in_the_settings_file_is_no_fault(tmp_path: Path, cont
         (b"[run]\nengin = 'cnn'\n", "engin"),
         (b"[run]\nthreads = 'many'\n", "many"),
         (b"run = 3\n", "run"),
-        (b" " * (2**20 + 1), "larger"),
+        (b" " * (2**20 + 1), "too large"),
     ],
 )
 def test_every_fault_of_the_settings_file_names_it(

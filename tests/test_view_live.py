@@ -170,13 +170,13 @@ def kill(name: str) -> tuple[Callable[[Chain], None], Callable[[Chain], None]]:
 @pytest.mark.parametrize(
     ("name", "ways", "age_s", "why"),
     [
-        ("sender-killed", kill("sender"), 1.2, "no strain comes"),
-        ("pipeline-stopped", hold("pipeline"), 1.2, "no strain comes"),
+        ("sender-killed", kill("sender"), 1.2, "no strain arrives"),
+        ("pipeline-stopped", hold("pipeline"), 1.2, "no strain arrives"),
         # What watches over it puts another in its place.
-        ("pipeline-hung", (Chain.hang, lambda chain: None), 1.2, "no strain comes"),
+        ("pipeline-hung", (Chain.hang, lambda chain: None), 1.2, "no strain arrives"),
         # Longer than the page waits for a word of the viewer, so that it connects anew.
         ("viewer-stopped", hold("viewer"), 9.0, "the viewer does not answer"),
-        ("viewer-killed", kill("viewer"), 1.2, "connecting to the viewer again"),
+        ("viewer-killed", kill("viewer"), 1.2, "reconnecting to the viewer"),
     ],
 )
 def test_the_page_says_that_it_is_not_live(
@@ -230,7 +230,7 @@ def test_frames_that_come_late_are_not_live(chromium: Any):
         # Late by the pipeline's own word, though not by the viewer's limit.
         publisher.write(late)
         page.wait_for_function(f"{SHOWN} && {AGE_S} >= 3", timeout=WAIT_MS)
-        assert page.inner_text("#not-live-why") == "strain comes late"
+        assert page.inner_text("#not-live-why") == "strain arrives late"
         publisher.write(frame)
         page.wait_for_function(LIVE, timeout=WAIT_MS)
         assert not page.is_visible("#not-live")

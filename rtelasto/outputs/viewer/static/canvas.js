@@ -1,4 +1,4 @@
-// What the drawing modules share: sharp canvases, and one place for the colours of lines and text.
+// Shared by the drawing modules: sharp canvases, and the colours of lines and text.
 
 export const INK = {
   ground: "#101317",

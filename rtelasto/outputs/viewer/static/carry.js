@@ -2,7 +2,7 @@
 
 import { belongTogether } from "./wire.js";
 
-// Over a longer pause tissue may be anywhere: regions stay where they are.
+// After a longer pause the tissue's position is unknown: regions stay where they are.
 const MOST_PAUSE_MS = 500;
 
 function middle(values) {
@@ -25,7 +25,7 @@ export function motionWithin(frame, shape) {
       const z = grid.startDepthMm + motion.depths[j] * grid.axialStepMm;
       const off = ((x - shape.xMm) / shape.rxMm) ** 2 + ((z - shape.zMm) / shape.rzMm) ** 2;
       if (off > 1 && off >= nearest) continue;
-      // A region smaller than the mesh goes with the point nearest to it.
+      // A region smaller than the mesh follows the point nearest to it.
       if (nearest > 1) axial.length = lateral.length = 0;
       nearest = Math.min(nearest, off);
       axial.push(motion.axial_um[k]);
@@ -38,7 +38,7 @@ export function motionWithin(frame, shape) {
 /**
  * How far tissue within an ellipse moves from the first RF frame of `from` to that of `to`, the next frame.
  *
- * Pairs may overlap, skip frames or begin at an earlier one. Within a pair tissue is taken to move evenly.
+ * Pairs may overlap, skip frames or begin at an earlier one. Tissue is assumed to move evenly within a pair.
  */
 function step(from, to, shape) {
   const still = { dxMm: 0, dzMm: 0 };
@@ -50,7 +50,7 @@ function step(from, to, shape) {
   const scaled = ({ dxMm, dzMm }, by) => ({ dxMm: by * dxMm, dzMm: by * dzMm });
   if (p2 < p1) return scaled(second, (p2 - p1) / (q2 - p2));
   if (p2 <= q1) return scaled(first, (p2 - p1) / (q1 - p1));
-  // Between the pairs as fast as in the mean of both.
+  // Between the pairs, assume the mean speed of both.
   const gap = p2 - q1;
   const [a, b] = [scaled(first, 1 + gap / (2 * (q1 - p1))), scaled(second, gap / (2 * (q2 - p2)))];
   return { dxMm: a.dxMm + b.dxMm, dzMm: a.dzMm + b.dzMm };

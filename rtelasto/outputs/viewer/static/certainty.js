@@ -1,11 +1,11 @@
-// How certain strain is, as a share of the applied strain, and what may be shown of it: the rules of
+// How certain strain is, relative to the applied strain, and where it may be shown: the same rules as in
 // rtelasto.sinks.shown_strain.
 
-// Under so little applied strain (0.05 %) tissue is at rest: frames agree well, and say nothing of stiffness.
+// Below this applied strain (0.05 %) tissue is at rest: frames agree well, but carry no information on stiffness.
 export const REST_STRAIN = 5e-4;
-// A pair that agrees less (median correlation) shows noise.
+// A pair with a lower median correlation shows noise.
 export const POOR_QUALITY = 0.5;
-// Noise of a pair's strain where its engine says none: this times √(1 − c²)/c at the correlation c.
+// Noise of a pair's strain if its engine states none: this times √(1 − c²)/c at the correlation c.
 const NOISE_STRAIN = 1e-3;
 // Up to the first share of the applied strain (or of the relative strain) a pixel is shown fully, from the second on not at all.
 const SURE = 0.15;
@@ -23,7 +23,7 @@ const OPACITY_OF_STORED = Uint8Array.from({ length: SIZE }, (_, stored) =>
   opacity(2 ** ((stored - STD_OF_1) / STD_STEPS_PER_OCTAVE)),
 );
 
-/** Opacity (0 to 255) of a stored standard deviation of 2^`log2Value`; 0 where it is not known. */
+/** Opacity (0 to 255) of a stored standard deviation of 2^`log2Value`; 0 if unknown. */
 export function opacityOfStd(stored, log2Value) {
   if (stored === SIZE - 1) return 0;
   const over = Math.round(stored - STD_STEPS_PER_OCTAVE * log2Value);
@@ -40,7 +40,7 @@ export function opacityOfCorrelation(appliedStrain, maskBelow) {
   });
 }
 
-/** Whether a pair says something of stiffness: strained enough, and in agreement. */
+/** Whether a pair carries information on stiffness: enough strain, and enough correlation. */
 export function isTelling(frame) {
   const { appliedStrain, quality } = frame;
   return appliedStrain !== null && Math.abs(appliedStrain) >= REST_STRAIN && (quality ?? 0) >= POOR_QUALITY;

@@ -1,11 +1,11 @@
-// The last seconds of frames, for looking back: each stays as it was seen.
+// The last seconds of frames, for review: each is shown again as it was first shown.
 
 import { belongTogether } from "./wire.js";
 
 export const KEPT_MS = 15_000;
 const MOST_FRAMES = 600;
 const MOST_BYTES = 256e6;
-// The frame of the best press stays longer than the others, but not into the next patient.
+// The frame of the best press is kept longer than the others, but not until the next patient.
 const BEST_KEPT_MS = 60_000;
 
 export class Cine {
@@ -17,7 +17,7 @@ export class Cine {
     this.bytes = 0;
   }
 
-  /** Keep a frame, unless frozen; true if it is to be shown. */
+  /** Keep a frame, unless frozen; return whether it should be shown. */
   add(frame) {
     if (this.frozen) return false;
     if (this.frames.length && !belongTogether(this.frames.at(-1), frame)) this.clear();
@@ -49,7 +49,7 @@ export class Cine {
     this.best = null;
   }
 
-  /** Take a press for the best where its score is higher. */
+  /** Make a press the best one if its score is higher. */
   judge(press) {
     if (press && (!this.best || press === this.best.press || press.score > this.best.press.score)) {
       this.best = { press, frame: press.frame };
@@ -60,7 +60,7 @@ export class Cine {
     return this.frames.at(-1) ?? null;
   }
 
-  /** Index of the frame shown; -1 where it is the best press from before all others. */
+  /** Index of the frame shown; -1 if it is the best press and older than all others. */
   get index() {
     return this.frames.indexOf(this.shown);
   }
@@ -70,7 +70,7 @@ export class Cine {
     this.shown = this.frames[Math.min(this.frames.length - 1, Math.max(0, index))] ?? null;
   }
 
-  /** Go to the frame that came nearest to a time before the newest. */
+  /** Go to the frame whose arrival is nearest to a time before the newest. */
   goBack(seconds) {
     if (!this.newest) return;
     const at = this.newest.arrivedMs - 1000 * seconds;
@@ -78,7 +78,7 @@ export class Cine {
     this.shown = this.frames.reduce((best, frame) => (off(frame) < off(best) ? frame : best));
   }
 
-  /** How long before the newest frame the shown one came, in s. */
+  /** How long before the newest frame the shown one arrived, in s. */
   get secondsBack() {
     return this.shown ? (this.newest.arrivedMs - this.shown.arrivedMs) / 1000 : 0;
   }

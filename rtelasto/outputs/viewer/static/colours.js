@@ -1,7 +1,7 @@
 // Colour maps, from hard (0) to soft (255), as canvas pixels.
 
 // Every fourth colour of viridis (Stéfan van der Walt and Nathaniel Smith, 2015, CC0): even in lightness
-// and safe for the colour-blind; dark where the tissue is hard.
+// and safe for the colour-blind; hard tissue is dark.
 const VIRIDIS =
   "44015446075a470d6047136548186a481d6f482374482878472d7b46327e453781443b844240864045883e49893d4e8a" +
   "3a538b38588c365c8d34608d32648e31688e2f6c8e2d708e2c738e2a778e297b8e277f8e26828e24868e238a8d218e8d" +

@@ -1,9 +1,9 @@
-// The WebSocket: asks for a frame by a credit, and connects again when it is lost.
+// The WebSocket: requests a frame with a credit, and reconnects when the connection is lost.
 
 import { decodeFrame } from "./wire.js";
 
 const RETRY_MS = [250, 500, 1000, 2000];
-// Without even a status for so long (one comes each second), the connection is dead.
+// If not even a status arrives for this long (one is sent every second), the connection is dead.
 const SILENCE_MS = 5000;
 const POLICY_VIOLATION = 1008;
 
@@ -18,7 +18,7 @@ export class Connection {
     this.open();
   }
 
-  /** Ask for the next frame: to be called when the last one is on the screen. */
+  /** Request the next frame; called when the last one is on the screen. */
   grant() {
     if (this.socket.readyState === WebSocket.OPEN) {
       this.socket.send(JSON.stringify({ now_ms: performance.now() }));
@@ -35,11 +35,11 @@ export class Connection {
     socket.onopen = () => {
       opened = true;
       this.failures = 0;
-      this.heard();
+      this.received();
       this.grant();
     };
     socket.onmessage = (event) => {
-      this.heard();
+      this.received();
       if (typeof event.data === "string") this.onStatus(JSON.parse(event.data));
       else this.onFrame(decodeFrame(event.data));
     };
@@ -47,7 +47,7 @@ export class Connection {
       clearTimeout(this.watch);
       this.onLost(false);
       if ((!opened || code === POLICY_VIOLATION) && (await isRefused())) {
-        // The same address will be refused again, and each time logged.
+        // The same address would be refused again, and logged each time.
         this.onLost(true);
         return;
       }
@@ -58,13 +58,13 @@ export class Connection {
     this.socket = socket;
   }
 
-  heard() {
+  received() {
     clearTimeout(this.watch);
     this.watch = setTimeout(() => this.socket.close(), SILENCE_MS);
   }
 }
 
-/** Whether the viewer lets this page in: a browser does not say why a WebSocket could not be opened. */
+/** Whether the viewer refuses this page: a browser does not report why a WebSocket could not be opened. */
 async function isRefused() {
   try {
     const address = new URL("access", location.href);

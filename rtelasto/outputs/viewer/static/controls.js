@@ -13,7 +13,7 @@ export class Controls {
   constructor(preferences, changed) {
     this.preferences = preferences;
     this.changed = changed;
-    /** The mode on show: another than the one chosen where the stream has no relative strain. */
+    /** The mode shown; it differs from the chosen one if the stream has no relative strain. */
     this.mode = preferences.mode;
     const colours = byId("colours");
     for (const [key, { name }] of Object.entries(COLOURS)) colours.add(new Option(name, key));
@@ -69,13 +69,13 @@ export class Controls {
     this.set({});
   }
 
-  /** Take the limits that were entered, or put those back that hold, and say why. */
+  /** Apply the limits that were entered, or restore the current ones and show why. */
   readRange() {
     const [low, high] = LIMITS.map((id) => byId(id).valueAsNumber);
     const why = this.range.refusal(low, high);
     if (!why) this.range.fix(low, high);
     this.showLimits();
-    this.say(why && `not taken: ${why}`);
+    this.say(why && `not accepted: ${why}`);
     this.set({});
   }
 
@@ -83,7 +83,7 @@ export class Controls {
     byId("range-refusal").textContent = words;
   }
 
-  /** Bring what is shown in line with the state. */
+  /** Update the controls to the state. */
   show() {
     const { colours, opacity, maskBelow } = this.preferences;
     byId("colours").value = colours;
@@ -94,7 +94,7 @@ export class Controls {
     this.showRange();
   }
 
-  /** Say what is on show: a stream without an average over time has no relative strain. */
+  /** Show which mode is active: a stream without an average over time has no relative strain. */
   showMode(mode, hasRelative) {
     this.mode = mode;
     byId("mode").value = mode;
@@ -106,7 +106,7 @@ export class Controls {
     byId("range-auto").checked = auto;
     byId("range-unit").textContent = scale.unit;
     for (const id of LIMITS) byId(id).disabled = auto;
-    // What is being typed stays; what has been entered is shown by `readRange`.
+    // Keep text that is being typed; `readRange` shows what has been entered.
     if (!LIMITS.includes(document.activeElement?.id)) this.showLimits();
   }
 

@@ -1,8 +1,8 @@
-// The health line: what goes in and comes out, what was lost and why, how old it is, what works on it.
+// The health line: rates in and out, losses by cause, latency, engine and device.
 
 const RATE_MS = 2000;
 
-/** Rate of events over the last two seconds, or since the first where that is less. */
+/** Rate of events over the last two seconds, or since the first if that is less. */
 export class Rate {
   constructor() {
     this.times = [];
@@ -28,7 +28,7 @@ export class Rate {
 
 const fixed = (value, digits) => (value == null ? "–" : value.toFixed(digits));
 
-/** Text of the line's four parts; `age` is the age of the frame on the screen and what it counts from. */
+/** Text of the line's four parts; `age` is the age of the frame on the screen and the event it counts from. */
 export function healthTexts(status, shownPerSecond, age) {
   const pipeline = status?.pipeline;
   const rates = pipeline?.rates ?? {};
@@ -49,10 +49,10 @@ export function healthTexts(status, shownPerSecond, age) {
   };
 }
 
-// Below this share of the frames that come in, the machine or the page does not keep up.
+// If the share of incoming frames that are shown is lower, the machine or the page does not keep up.
 const KEEPS_UP = 0.8;
 
-/** On overload how many of the frames are shown; else empty. */
+/** On overload, how many of the frames are shown; else empty. */
 export function overloadWords(status, shownPerSecond) {
   const received = status?.pipeline?.rates.received;
   if (!received || !(shownPerSecond > 0) || shownPerSecond >= KEEPS_UP * received) return "";

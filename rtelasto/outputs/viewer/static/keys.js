@@ -1,8 +1,8 @@
-// Everything by keyboard.
+// Keyboard control of the whole page.
 
 /** Key, what it does as the help shows it, and the name of the action. */
 export const KEYS = [
-  [["Space"], "freeze, go on; also on a control, which Enter presses", "freeze"],
+  [["Space"], "freeze, resume; also on a control, which Enter presses", "freeze"],
   [["ArrowLeft"], "back a frame (frozen), or move the region", "left"],
   [["ArrowRight"], "on a frame (frozen), or move the region", "right"],
   [["ArrowUp"], "move the region up; with Shift, arrows resize it", "up"],
@@ -22,7 +22,7 @@ export const KEYS = [
   [["KeyX"], "axial profile on or off", "profile"],
   [["Comma"], "profile to the left", "profileLeft"],
   [["Period"], "profile to the right", "profileRight"],
-  [["Escape"], "let go of the region", "release"],
+  [["Escape"], "deselect the region", "release"],
   [["Slash", "F1"], "this list", "help"],
 ];
 
@@ -31,13 +31,13 @@ const SHOWN = {
   Comma: ",", Period: ".", Slash: "?", Escape: "Esc",
 };
 
-/** Name of a key for people. */
+/** Name of a key for display. */
 export function keyName(code) {
   return SHOWN[code] ?? code.replace("Key", "");
 }
 
-// What a focused control does with a key itself. Space freezes whatever has the focus: the hand that
-// reaches for it has no time to look.
+// Keys that a focused control handles itself. Space freezes no matter which control has the focus: the
+// operator has no time to look.
 const OWN_KEYS = {
   button: ["Enter"],
   select: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],

@@ -1,4 +1,4 @@
-// Where the images lie on the stage: one scale for both, the same along and across.
+// The positions of the images on the stage, with one scale for both images and both axes.
 
 const LEFT = 46;
 const TOP = 24;
@@ -9,10 +9,10 @@ const BAR_WIDTH = 14;
 const BAR_ROOM = 66;
 const PROFILE_WIDTH = 96;
 const PROFILE_RIGHT = 18;
-// The profile has a column of its own unless that makes the images smaller than this share of what they
-// could be; then it lies over the strain image.
+// The profile has a column of its own unless that would shrink the images below this share of their
+// possible size; then it lies over the strain image.
 const LEAST_SHARE = 0.85;
-// One above the other only where that makes the images so much larger.
+// Stack the images only if that makes them larger by this factor.
 const STACK_GAIN = 1.15;
 const LEAST_SCALE = 0.1;
 
@@ -24,10 +24,10 @@ export function extentMm(grid) {
 }
 
 /**
- * Rectangles of the images, the colour bar and the profile in CSS pixels, and the scale in pixels a mm.
+ * Rectangles of the images, the colour bar and the profile in CSS pixels, and the scale in pixels per mm.
  *
- * The images stand side by side, or one above the other on a narrow stage. The profile's column is there
- * whether it is shown or not, so that nothing moves when the cursor comes.
+ * The images stand side by side, or one above the other on a narrow stage. The profile's column is
+ * reserved even if it is not shown, so that nothing moves when the cursor enters.
  */
 export function layOut(width, height, grid) {
   const extent = extentMm(grid);
@@ -67,7 +67,7 @@ export function layOut(width, height, grid) {
   };
 }
 
-/** Point on the stage to mm in the tissue, and which image it is on; null beside the images. */
+/** Convert a point on the stage to mm in the tissue, and its image; null outside the images. */
 export function toMm(layout, x, y) {
   for (const name of ["bmode", "strain"]) {
     const { x: left, y: top, w, h } = layout[name];

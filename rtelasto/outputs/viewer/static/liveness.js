@@ -1,18 +1,19 @@
-// Whether what is on the screen is live, said in words. An old image looks just like a live one, so that
-// this is for the page's own clock to say: it runs on when nothing comes any more.
+// States in words whether the screen is live. An old image looks just like a live one, so the page's own
+// clock decides: it keeps running when no more frames arrive.
 
 import { DWELL_MS } from "./steady.js";
 import { ageAtMostMs, ageNowMs } from "./wire.js";
 
 const byId = (id) => document.getElementById(id);
-// A viewer that runs says something every second.
+// A running viewer sends a message every second.
 const SILENCE_MS = 1500;
-// A busy machine shows frames late, yet evenly: they age by a period between two of them. Up to this age
-// that is not called "not live".
+// A busy machine shows frames late but evenly: a frame ages by one period before the next one arrives. Up
+// to this age, that does not count as "not live".
 const MOST_EVEN_MS = 700;
 const PERIODS = 1.6;
 const REMEMBERED = 8;
-// So long without a lapse, and it is live again: the words come at once, and go slowly.
+// The screen counts as live again after this long without a stale frame: the warning appears at once and
+// disappears slowly.
 const FRESH_MS = 2000;
 
 const WORDS = {
@@ -25,11 +26,11 @@ const WORDS = {
 
 export class Liveness {
   constructor() {
-    /** Age at which a frame is no longer live; the viewer says its own. */
+    /** Age at which a frame is no longer live; the viewer sends its own value. */
     this.limitMs = 250;
     this.connected = false;
     this.refused = false;
-    this.heardMs = -Infinity;
+    this.receivedMs = -Infinity;
     this.state = "connecting";
     this.newest = null;
     this.arrivals = [];
@@ -38,13 +39,13 @@ export class Liveness {
     this.changedMs = -Infinity;
   }
 
-  /** Something came from the viewer. */
-  heard() {
+  /** A message arrived from the viewer. */
+  received() {
     this.connected = true;
-    this.heardMs = performance.now();
+    this.receivedMs = performance.now();
   }
 
-  /** The newest frame: drawn with the next repaint, unless the user holds another. */
+  /** Take the newest frame; the next repaint draws it unless the user holds another. */
   take(frame) {
     if (this.newest && this.newest.stream !== frame.stream) this.arrivals = [];
     this.newest = frame;
@@ -52,7 +53,7 @@ export class Liveness {
     if (this.arrivals.length > REMEMBERED) this.arrivals.shift();
   }
 
-  /** How old frames may get between two of them while they come evenly. */
+  /** How old frames may get before the next one arrives, while they arrive evenly. */
   get evenMs() {
     const { arrivals } = this;
     if (arrivals.length < 3) return MOST_EVEN_MS;
@@ -68,8 +69,8 @@ export class Liveness {
   }
 
   /**
-   * Stale at once, or a second after it was last called live; live again only after a while without a
-   * lapse: else the words would strobe.
+   * Become stale at once, or a second after the last change; become live again only after a while without
+   * a stale frame: otherwise the words would flicker.
    */
   settle() {
     if (this.newest === null) return;
@@ -83,7 +84,7 @@ export class Liveness {
     }
   }
 
-  /** Say how it is at this moment; to be called a few times a second, and when anything has changed. */
+  /** Show the present state; called several times a second, and after every change. */
   show(frozen) {
     this.settle();
     const stale = this.isOld && !frozen;
@@ -103,7 +104,7 @@ export class Liveness {
     }
   }
 
-  /** The words in the page's head: of the stream, which goes on or not while a frame is held. */
+  /** Show the state of the stream in the page's header, also while a frame is held. */
   showStream(frozen) {
     let state = this.state;
     if (this.refused) state = "refused";
@@ -115,10 +116,10 @@ export class Liveness {
   }
 
   why() {
-    if (!this.connected) return "connecting to the viewer again";
+    if (!this.connected) return "reconnecting to the viewer";
     const now = performance.now();
-    if (now - this.heardMs > SILENCE_MS) return "the viewer does not answer";
-    return now - this.newest.arrivedMs > this.limitMs ? "no strain comes" : "strain comes late";
+    if (now - this.receivedMs > SILENCE_MS) return "the viewer does not answer";
+    return now - this.newest.arrivedMs > this.limitMs ? "no strain arrives" : "strain arrives late";
   }
 }
 
@@ -126,7 +127,7 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** An age as people say it. */
+/** An age as text, in s or min. */
 export function ageWords(ms) {
   const seconds = ms / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

@@ -1,4 +1,4 @@
-// The page: frames come in, the newest is drawn at the next repaint, then the next one is asked for.
+// The page: the newest frame is drawn at the next repaint, then the next one is requested.
 
 import { Cine } from "./cine.js";
 import { Connection } from "./connection.js";
@@ -15,7 +15,7 @@ import { Trace } from "./trace.js";
 import { View } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
-// How soon it shows that no frames come.
+// Period of the check that frames still arrive.
 const LIVENESS_MS = 100;
 const NUDGE_MM = 0.5;
 
@@ -38,14 +38,14 @@ let owesCredit = false;
 
 const connection = new Connection({
   onFrame(frame) {
-    liveness.heard();
+    liveness.received();
     liveness.take(frame);
     owesCredit = true;
     take(frame);
     repaint();
   },
   onStatus(news) {
-    liveness.heard();
+    liveness.received();
     liveness.limitMs = news.stale_ms;
     status = news;
   },
@@ -57,7 +57,7 @@ const connection = new Connection({
   },
 });
 
-/** A frame into the cine, unless the user holds one. */
+/** Add a frame to the cine, unless the user holds one. */
 function take(frame) {
   const before = cine.newest;
   if (!cine.add(frame)) return;
@@ -83,7 +83,7 @@ function repaint() {
   });
 }
 
-/** Repaint with new readings at once: after what the user did. */
+/** Repaint with new readings at once, after an action of the user. */
 function refresh() {
   readouts.due.hurry();
   repaint();
@@ -106,7 +106,7 @@ function showLiveness() {
 function freeze() {
   if (cine.frozen) {
     cine.frozen = false;
-    // The newest frame came while another was held: it is on the screen before anything is said of it.
+    // The newest frame arrived while another was held: take it before its state is shown.
     if (liveness.newest !== cine.newest) take(liveness.newest);
     cine.shown = cine.newest;
     if (regions.any && cine.shown) regions.show(cine.shown);
@@ -132,7 +132,7 @@ function hold(goTo) {
 
 const showBest = () => cine.best && hold(() => (cine.shown = cine.best.frame));
 
-/** What is on the screen at this moment, with figures as new. */
+/** Save what is on the screen now, with up-to-date figures. */
 function save() {
   if (!cine.shown) return;
   paint();
@@ -156,7 +156,7 @@ function edited() {
   refresh();
 }
 
-/** By key: place a region if there is none, and select it. */
+/** Place a region by key if there is none, and select it. */
 function placeRegion(name) {
   if (!cine.shown) return;
   regions.selected = name;
@@ -253,7 +253,7 @@ for (const [codes, text] of KEYS) {
   );
 }
 new ResizeObserver(repaint).observe(byId("stage"));
-// A page out of sight is woken seldom: it must be right when it is looked at again.
+// Browsers rarely run a hidden page: update it when it becomes visible again.
 document.addEventListener("visibilitychange", showLiveness);
 setInterval(showLiveness, LIVENESS_MS);
 setInterval(() => readouts.showRates(status), READINGS_MS);

@@ -1,23 +1,23 @@
-// What the strain in two regions says: of one frame by the rules of rtelasto.accuracy.region_measures, and of
-// all presses together as a figure to write down.
+// Measures of the strain in two regions: of one frame by the rules of rtelasto.accuracy.region_measures, and
+// of all presses together as a figure for the record.
 
 import { lowestCorrelation } from "./certainty.js";
 import { direction } from "./values.js";
 import { NO_STRAIN } from "./wire.js";
 
 const LEAST_PIXELS = 4;
-// So much of a region must be reliable for a frame to count in the figure.
+// Least share of a region that must be reliable for a frame to count in the figure.
 const LEAST_COVER = 0.5;
 const LEAST_FRAMES = 3;
 const LEAST_RUNS = 3;
-// An interval wider than this share of the ratio is no figure to write down.
+// If half of the interval is wider than this share of the ratio, the ratio is not valid.
 const WIDEST = 0.5;
 // Student's t at 97.5 % for 2, 3, … degrees of freedom; the normal value beyond.
 const T = [4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131];
 
 /**
  * Mean and variance of the strain, positive in the direction of the press, over the pixels of an ellipse
- * whose correlation is high enough, and the share of these; null where they are too few.
+ * whose correlation is high enough, and the share of these; null if they are too few.
  *
  * `region`: centre `xMm`, `zMm` and half axes `rxMm`, `rzMm`.
  */
@@ -50,7 +50,7 @@ export function regionStrain(frame, region, maskBelow) {
   return { count, cover: count / all, mean: mean * scale, variance: variance * scale * scale };
 }
 
-/** Strain ratio, SNRe and CNRe (dB) of two regions, each null where it is not defined. */
+/** Strain ratio, SNRe and CNRe (dB) of two regions, each null if it is not defined. */
 export function compare(lesion, background) {
   const db = (ratio) => (ratio > 0 ? 20 * Math.log10(ratio) : null);
   const both = lesion && background;
@@ -65,7 +65,7 @@ export function compare(lesion, background) {
   };
 }
 
-/** Both regions of a frame that says something, as they lie in it; nulls elsewhere. */
+/** Measure both regions of a frame of a press, where they lie in it; nulls for other frames. */
 export function measureFrame(frame, maskBelow) {
   const { places, measured } = frame;
   if (!places || !frame.run) return { lesion: null, background: null };
@@ -83,10 +83,10 @@ export function measureFrame(frame, maskBelow) {
 /**
  * The strain ratio over all presses: { ratio, halfWidth, frames, presses, why }.
  *
- * It is the sum of the background's mean strains over the sum of the lesion's, so that a frame counts as
- * much as it was strained. Half the width of its 95 % interval comes from leaving out one run (a press or a
- * release) at a time: pixels and frames of one run err together. `ratio` is null where it is not valid, and
- * `why` says what it lacks.
+ * It is the sum of the background's mean strains over the sum of the lesion's, so that each frame is
+ * weighted by its strain. Half the width of its 95 % interval comes from leaving out one run (a press or a
+ * release) at a time: errors within one run are correlated. `ratio` is null if it is not valid, and
+ * `why` gives the reason.
  */
 export function strainRatio(frames, maskBelow) {
   const runs = new Map();

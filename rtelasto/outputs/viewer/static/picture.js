@@ -1,12 +1,12 @@
-// Which frame's strain is on show: the newest that says something, or none while tissue is at rest.
+// Chooses the frame whose strain is shown: the newest that is not at rest, or none while tissue is at rest.
 
 import { Steady } from "./steady.js";
 import { INSTANTANEOUS, RELATIVE, hasPicture } from "./values.js";
 import { belongTogether } from "./wire.js";
 
-// A press turns twice a second and is at rest for a moment: so long the last strain stays on show.
+// A press reverses twice a second and rests for a moment: the last strain stays on screen for this long.
 const HOLD_MS = 1000;
-// An average that has got nothing new for so long belongs to another place of the probe, or time.
+// An average without a new pair for this long belongs to another position of the probe, or time.
 const OLDEST_S = 10;
 
 export class Picture {
@@ -15,7 +15,7 @@ export class Picture {
     this.last = null;
   }
 
-  /** What to show of the newest frame: { source, mode }, `source` null at rest. */
+  /** Choose what to show for the newest frame: { source, mode }, `source` null at rest. */
   choose(frame, wantedMode, nowMs = performance.now()) {
     const mode = modeFor(frame, wantedMode);
     if (this.last && (this.last.mode !== mode || !belongTogether(this.last.frame, frame))) {
@@ -24,12 +24,12 @@ export class Picture {
     }
     if (hasPicture(frame, mode) && !isOld(frame, mode)) this.last = { frame, mode };
     const held = this.last && frame.arrivedMs - this.last.frame.arrivedMs <= HOLD_MS;
-    this.shows.wish(held ? "strain" : "rest", nowMs);
+    this.shows.request(held ? "strain" : "rest", nowMs);
     return { mode, source: this.shows.value === "strain" ? (this.last?.frame ?? null) : null };
   }
 }
 
-/** Relative strain where the stream has it. */
+/** Relative strain if the stream has it. */
 export function modeFor(frame, wantedMode) {
   return wantedMode === RELATIVE && frame.relative ? RELATIVE : INSTANTANEOUS;
 }
@@ -38,14 +38,14 @@ function isOld(frame, mode) {
   return mode === RELATIVE && (frame.persistence?.age_s ?? 0) > OLDEST_S;
 }
 
-/** A held frame as it was seen live, or by itself where it was seen in another mode or not at all. */
+/** A held frame as it was shown live, or on its own if it was shown in another mode or not at all. */
 export function asSeen(frame, wantedMode) {
   const mode = modeFor(frame, wantedMode);
   if (frame.seen?.mode === mode) return frame.seen;
   return { mode, source: hasPicture(frame, mode) ? frame : null, limits: null };
 }
 
-/** How much is in a picture, in words. */
+/** Describe in words what a picture is made of. */
 export function contentWords({ source, mode }) {
   if (!source) return "–";
   if (mode === INSTANTANEOUS) return "one pair of frames";

@@ -1,4 +1,4 @@
-// Values to pixels: one canvas pixel an image pixel, as upright as it is shown (rows are depths).
+// Converts values to pixels: one canvas pixel per image pixel, upright as on the screen (rows are depths).
 
 import { GREY_OF_BMODE } from "./colours.js";
 
@@ -7,7 +7,7 @@ class PixelImage {
     this.canvas = document.createElement("canvas");
   }
 
-  /** The pixels, to be set at [depth][line]; made anew where the size changes. */
+  /** The pixels, to be set at [depth][line]; reallocated when the size changes. */
   pixels(grid) {
     const { canvas } = this;
     if (canvas.width !== grid.nLines || canvas.height !== grid.nDepths || !this.data) {
@@ -40,7 +40,7 @@ export class BmodeImage extends PixelImage {
 }
 
 export class StrainImage extends PixelImage {
-  /** Colours from `low` to `high`, as opaque as `opacity`; where there is no value, the B-mode shows. */
+  /** Colours from `low` to `high`, as opaque as `opacity`; the B-mode shows where there is no value. */
   update(grid, { values, opacity }, low, high, colours) {
     const words = this.pixels(grid);
     const { nLines, nDepths } = grid;
@@ -61,7 +61,7 @@ export class StrainImage extends PixelImage {
   }
 }
 
-/** The colour bar: one pixel a colour, the soft end on top. */
+/** The colour bar: one pixel per colour, the soft end on top. */
 export class BarImage extends PixelImage {
   update(colours) {
     if (colours === this.colours) return;

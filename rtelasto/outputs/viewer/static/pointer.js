@@ -1,4 +1,4 @@
-// Pointer on the images: draw a region, drag one, or see the axial profile under the cursor.
+// The pointer on the images: draws a region, drags one, or shows the axial profile under the cursor.
 
 import { toMm } from "./layout.js";
 
@@ -7,9 +7,9 @@ const LEAST_DRAG_PX = 4;
 /**
  * Connects the stage's canvas with `regions`.
  *
- * `tool()` is the region to be drawn, or null; `drawn()` is called when one has been; `profile(mm)` with
- * the lateral position under the cursor, null beside the images; `edited()` after every change of a
- * region, `changed()` after every other. Only the first finger, or the mouse, counts.
+ * `tool()` returns the region to draw, or null. `drawn()` is called after a region was drawn, `profile(mm)`
+ * with the lateral position under the cursor, null outside the images, `edited()` after every change of a
+ * region, `changed()` after every other change. Only the first finger, or the mouse, is used.
  */
 export function followPointer(stage, regions, { tool, drawn, profile, edited, changed }) {
   const { canvas } = stage;
@@ -23,7 +23,7 @@ export function followPointer(stage, regions, { tool, drawn, profile, edited, ch
 
   canvas.addEventListener("pointerdown", (event) => {
     if (!event.isPrimary) {
-      // A second finger means something else than drawing: what the first began is undone.
+      // A second finger is a gesture other than drawing: undo what the first began.
       undo();
       return;
     }

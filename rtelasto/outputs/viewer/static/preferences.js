@@ -1,4 +1,4 @@
-// What the user chose: the display, the ranges and the regions; kept in this browser through a reload.
+// The user's choices: display, ranges and regions; this browser keeps them across reloads.
 
 import { COLOURS } from "./colours.js";
 import { PERCENT, RATIO, ColourRange } from "./range.js";
@@ -11,13 +11,13 @@ const FARTHEST_MM = 500;
 
 const within = (value, low, high) => typeof value === "number" && value >= low && value <= high;
 
-/** The stored choices where they make sense, the defaults elsewhere. */
+/** The stored choices if they are valid, the defaults otherwise. */
 export function loadPreferences() {
   let stored = {};
   try {
     stored = JSON.parse(localStorage.getItem(KEY)) ?? {};
   } catch {
-    // Storage is switched off, or holds something else.
+    // Storage is disabled, or holds something else.
   }
   const chosen = { ...DEFAULTS };
   if ([RELATIVE, INSTANTANEOUS].includes(stored.mode)) chosen.mode = stored.mode;
@@ -58,6 +58,6 @@ export function savePreferences({ ranges, ...choices }) {
   try {
     localStorage.setItem(KEY, JSON.stringify({ ...choices, ranges: plain }));
   } catch {
-    // Without storage the choices last as long as the page.
+    // Without storage, the choices last until the page is closed.
   }
 }

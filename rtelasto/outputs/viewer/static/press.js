@@ -4,11 +4,11 @@ import { isTelling } from "./certainty.js";
 import { direction } from "./values.js";
 import { belongTogether } from "./wire.js";
 
-// A pause of so long ends a press, also when nothing moved the other way.
+// A pause of this length ends a press, even without a release.
 const PAUSE_MS = 1000;
-// Applied strain of a pair, in %: from the first on contrast is seen, up to the second pairs match well.
+// Applied strain of a pair, in %: contrast is visible above the first value, pairs match well up to the second.
 export const GOOD_PERCENT = [0.5, 1.5];
-// Median correlation from which nothing and everything is certain.
+// Median correlation up to which nothing, and from which everything, is certain.
 const CERTAINTY = [0.6, 0.95];
 const GOOD_SCORE = 0.5;
 
@@ -24,7 +24,7 @@ export function frameScore(frame) {
 
 export const isGood = (frame) => frameScore(frame) >= GOOD_SCORE;
 
-/** How evenly the hand moves: 1 less the mean bend of the applied strain over its peak. */
+/** How evenly the hand moves: 1 minus the mean bend of the applied strain over its peak. */
 function steadiness(percents) {
   if (percents.length < 3) return 0.5;
   let bend = 0;
@@ -36,10 +36,10 @@ function steadiness(percents) {
 }
 
 /**
- * Gives every frame its `press` and `run`, both null at rest.
+ * Assigns `press` and `run` to every frame, both null at rest.
  *
  * A run is a series of frames in one direction; a press begins where tissue is compressed, and its release
- * belongs to it. `press.score` (0 to 1) is the middle of its frames' scores times their steadiness,
+ * belongs to it. `press.score` (0 to 1) is the median of its frames' scores times their steadiness,
  * `press.frame` its best frame.
  */
 export class PressFinder {
@@ -85,7 +85,7 @@ const RECENT_MS = 2000;
 const LEAST_PERCENT = 0.05;
 const POOR = 0.7;
 
-/** What the operator could do better, from the last two seconds of frames: [level, words]. */
+/** Advice to the operator, from the last two seconds of frames: [level, words]. */
 export function pressHint(frames) {
   const newest = frames.at(-1);
   if (!newest) return ["none", ""];
@@ -100,5 +100,5 @@ export function pressHint(frames) {
   if (peak < LEAST_PERCENT) return ["ask", "at rest: press gently and let go, about once a second"];
   if (poor.length > recent.length / 4 || peak > GOOD_PERCENT[1]) return ["warn", "press more slowly"];
   if (peak < GOOD_PERCENT[0]) return ["ask", "press a little harder"];
-  return ["good", "good: go on like this"];
+  return ["good", "good: keep pressing like this"];
 }

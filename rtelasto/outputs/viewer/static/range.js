@@ -2,16 +2,16 @@
 
 const LOW_PERCENTILE = 0.03;
 const HIGH_PERCENTILE = 0.97;
-// The range starts to move when it is off by more than the first, and moves until within the second
-// (both as a share of its span), so that it stands still while the press is steady.
+// The range starts to move when its error exceeds the first value, and moves until the error is below the
+// second (both as a share of its span), so that it stays fixed during a steady press.
 const START_MOVING = 0.25;
 const STOP_MOVING = 0.05;
-// Share of the way that it moves with each frame.
+// Share of the remaining distance that it moves with each frame.
 const STEP = 0.4;
 const STRIDE = 11;
 const LEAST_SAMPLE = 20;
 
-/** Percent of strain from 0 on: hard tissue strains little, and what gives the other way is noise. */
+/** Percent of strain from 0 on: hard tissue strains little, and strain of the opposite sign is noise. */
 export const PERCENT = {
   least: 0, most: 20, smallestSpan: 0.1, start: { auto: true, low: 0, high: 1 }, unit: "%",
   toColour: (value) => value,
@@ -39,7 +39,7 @@ export function robustLimits(values, scale) {
   return { low, high: Math.max(at(HIGH_PERCENTILE), low + scale.smallestSpan) };
 }
 
-/** Limits `low` and `high` in the units of the colours; `shown` in those that people read. */
+/** Limits `low` and `high` in the units of the colours; `shown` in the units on the page. */
 export class ColourRange {
   constructor(scale, { auto, low, high } = scale.start) {
     this.scale = scale;
@@ -58,7 +58,7 @@ export class ColourRange {
     return { low: this.scale.fromColour(this.low), high: this.scale.fromColour(this.high) };
   }
 
-  /** Why two limits cannot be taken; empty where they can. */
+  /** Why two limits are not accepted; empty if they are. */
   refusal(low, high) {
     const { least, most, unit } = this.scale;
     const within = (value) => Number.isFinite(value) && value >= least && value <= most;
@@ -74,7 +74,7 @@ export class ColourRange {
     this.high = this.scale.toColour(high);
   }
 
-  /** Hold it where it is. */
+  /** Hold the present range. */
   hold() {
     this.auto = false;
   }
@@ -85,12 +85,12 @@ export class ColourRange {
     this.moving = true;
   }
 
-  /** Back to what a new page has. */
+  /** Reset to the range of a new page. */
   reset() {
     Object.assign(this, new ColourRange(this.scale));
   }
 
-  /** Take notice of the values of a frame that says something. */
+  /** Follow the values of a frame that is not at rest. */
   update(values) {
     if (!this.auto) return;
     const wanted = robustLimits(values, this.scale);

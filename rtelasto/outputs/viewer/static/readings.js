@@ -1,4 +1,4 @@
-// Writes the readings beside the images. They stand for a second: figures that jump cannot be read.
+// Writes the readings beside the images. Each stays for a second: figures that jump are unreadable.
 
 import { REST_STRAIN, isTelling } from "./certainty.js";
 import { number } from "./canvas.js";
@@ -8,12 +8,12 @@ import { qualityWord } from "./trace.js";
 const byId = (id) => document.getElementById(id);
 const RECENT_MS = 1000;
 
-/** Quality and applied strain: the middle and the peak of the last second, or those of a held frame. */
+/** Quality and applied strain: median and peak of the last second, or those of a held frame. */
 export function showPress(frames, held) {
   const newest = held ?? frames.at(-1);
   if (!newest) return;
   const recent = held ? [held] : frames.filter((frame) => frame.arrivedMs > newest.arrivedMs - RECENT_MS);
-  // Tissue at rest agrees best of all, which is not worth a good word.
+  // Tissue at rest agrees best of all, which is not good quality.
   const moves = recent.some((frame) => Math.abs(frame.appliedStrain ?? 0) >= REST_STRAIN);
   showQuality(middle(recent.map((frame) => frame.quality)), moves);
   const percents = recent.filter((frame) => frame.appliedStrain !== null).map((f) => 100 * f.appliedStrain);
@@ -41,7 +41,7 @@ function middle(values) {
   return sorted.length ? sorted[sorted.length >> 1] : null;
 }
 
-/** Of the frame shown; blank where it says nothing. */
+/** Measures of the frame shown; blank if it has none. */
 export function showFrameMeasures(frame, maskBelow) {
   const { lesion, background } = measureFrame(frame, maskBelow);
   const { ratio, snreDb, cnreDb } = compare(lesion, background);
@@ -55,7 +55,7 @@ export function showFrameMeasures(frame, maskBelow) {
   byId("cnre").textContent = db(cnreDb);
 }
 
-/** The figure to write down; `found` as of `strainRatio`, null without both regions. */
+/** The figure for the record; `found` is from `strainRatio`, null without both regions. */
 export function showRatio(found) {
   const ratio = byId("strain-ratio");
   ratio.textContent = found ? ratioWords(found) : "–";

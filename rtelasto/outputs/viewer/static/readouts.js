@@ -1,4 +1,4 @@
-// When the readings change: at most once a second, so that they can be read, or at once after what the user did.
+// Updates the readings: at most once a second, so that they can be read, or at once after an action of the user.
 
 import { Rate, healthTexts, overloadWords } from "./health.js";
 import { strainRatio } from "./measures.js";
@@ -25,15 +25,15 @@ export class Readouts {
     this.shownRate = new Rate();
   }
 
-  /** A frame has come onto the screen. */
+  /** A frame was drawn on the screen. */
   drawn(frame) {
     this.shownRate.add(performance.now());
     this.age = { ms: ageNowMs(frame), from: frame.ageFrom };
-    // For programs that read the page, as is the frame's number.
+    // For programs that read the page, like the frame's number.
     byId("images").dataset.ageMs = this.age.ms.toFixed(1);
   }
 
-  /** To be called with every repaint. */
+  /** Called with every repaint. */
   show() {
     if (this.due.due()) this.showNow();
     this.showCine();
@@ -63,19 +63,19 @@ export class Readouts {
     byId("freeze").setAttribute("aria-pressed", frozen);
   }
 
-  /** To be called once a second, whether frames come or not. */
+  /** Called once a second, whether frames arrive or not. */
   showRates(status) {
     const now = performance.now();
     const { cine, liveness } = this;
     const isLive = liveness.state === "live";
     const rate = this.shownRate.perSecond(now);
     showHealth(healthTexts(status, rate, isLive ? this.age : null));
-    byId("overload").textContent = this.overload.wish(isLive ? overloadWords(status, rate) : "", now);
+    byId("overload").textContent = this.overload.request(isLive ? overloadWords(status, rate) : "", now);
     const recent = cine.frames.filter((frame) => frame.arrivedMs > now - HINT_FROM_MS);
-    if (!cine.frozen) showHint(this.hint.wish(pressHint(recent), now));
+    if (!cine.frozen) showHint(this.hint.request(pressHint(recent), now));
   }
 
-  /** Keep picture, figures and settings in one file. */
+  /** Save picture, figures and settings in one file. */
   async save() {
     const { cine, view, controls, ratio } = this;
     if (!cine.shown) return;

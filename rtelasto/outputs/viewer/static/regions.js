@@ -1,17 +1,17 @@
-// Two elliptic regions of interest, and where they lie in each frame.
+// Two elliptic regions of interest, and their positions in each frame.
 
 import { carried } from "./carry.js";
 
 export const NAMES = ["lesion", "background"];
 const LEAST_SEMI_MM = 0.5;
 
-/** The two regions, which of them is selected, and their moves. */
+/** The two regions, the selected one, and their movements. */
 export class Regions {
   constructor() {
-    /** As they lie in the frame shown. */
+    /** Their positions in the frame shown. */
     this.shapes = { lesion: null, background: null };
     this.selected = null;
-    /** Changes with every change by hand: places in other frames are found anew. */
+    /** Changes with every edit by the user; positions in other frames are then computed again. */
     this.revision = 0;
   }
 
@@ -19,7 +19,7 @@ export class Regions {
     return NAMES.some((name) => this.shapes[name]);
   }
 
-  /** To be called after a change by hand of the shapes in `frame`. */
+  /** Called after the user edits the shapes in `frame`. */
   changed(frame) {
     this.revision += 1;
     if (frame) this.keep(frame, this.shapes);
@@ -33,11 +33,11 @@ export class Regions {
     return frame.places?.revision === this.revision;
   }
 
-  /** Find the places in all frames of a series from those in any of them; the last hand is kept. */
+  /** Compute the positions in all frames of a series from those in any of them; the last edit takes precedence. */
   carry(frames) {
     const known = frames.findIndex((frame) => this.knows(frame));
     if (known < 0) {
-      // From before these frames: as they lie now.
+      // Edited before these frames: use the present positions.
       if (frames.length) this.keep(frames.at(-1), this.shapes);
       if (frames.length > 1) this.carry(frames);
       return;
@@ -52,7 +52,7 @@ export class Regions {
     this.keep(to, { lesion: moved("lesion"), background: moved("background") });
   }
 
-  /** Take the places in a frame for the shapes that are shown and can be moved. */
+  /** Use the positions in a frame as the shapes that are shown and can be edited. */
   show(frame) {
     if (!this.knows(frame)) this.keep(frame, this.shapes);
     const { lesion, background } = frame.places;
@@ -82,7 +82,7 @@ export class Regions {
     };
   }
 
-  /** Which region a point lies in. */
+  /** The region that contains a point. */
   at({ xMm, zMm }) {
     for (const [name, shape] of Object.entries(this.shapes)) {
       if (!shape) continue;

@@ -1,4 +1,4 @@
-// One file that holds a picture with its figures and settings: a PNG with the same as JSON within.
+// Saves a picture with its figures and settings in one file: a PNG that also holds them as JSON.
 
 import { INK, number } from "./canvas.js";
 
@@ -36,7 +36,7 @@ export function withText(png, key, text) {
   return whole;
 }
 
-/** Draw the stage with lines of text under it, and hand the file to the browser to keep. */
+/** Draw the stage with lines of text under it, and let the browser save the file. */
 export async function save(stageCanvas, lines, record) {
   const ratio = stageCanvas.width / stageCanvas.clientWidth;
   const canvas = document.createElement("canvas");
@@ -62,7 +62,7 @@ export async function save(stageCanvas, lines, record) {
   return link.download;
 }
 
-/** What a saved file says of a frame. */
+/** The data on a frame in a saved file. */
 export function recordOf(frame, seen, settings, figures) {
   return {
     saved: new Date().toISOString(),
@@ -83,7 +83,7 @@ export function recordOf(frame, seen, settings, figures) {
   };
 }
 
-/** The same for people, in a few lines under the picture. */
+/** The same as text, in a few lines under the picture. */
 export function recordLines(record, content, ratioText) {
   const percent = record.applied_strain === null ? "–" : `${number(100 * record.applied_strain, 2)} %`;
   return [

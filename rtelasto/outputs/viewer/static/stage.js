@@ -19,16 +19,16 @@ export class Stage {
   /**
    * Draw a frame.
    *
-   * `frame` gives the B-mode, `source` (which may be an earlier frame, or null at rest) the strain with
-   * the B-mode under it, `shown` its values and opacities, `limits` the colours' limits, `scale` what
-   * they mean, `colours` their table, `opacity` 0 to 1, `regions` the regions, `profileMm` the lateral
-   * position of the profile or null, `title` and `words` what stands over and in the strain image.
+   * `frame` has the B-mode, `source` (which may be an earlier frame, or null at rest) the strain with
+   * the B-mode under it. `shown` has its values and opacities, `limits` the limits of the colours, `scale`
+   * their meaning, `colours` their table. `opacity` is 0 to 1, `regions` the regions, `profileMm` the lateral
+   * position of the profile or null, `title` and `words` the texts over and in the strain image.
    */
   draw({ frame, source, shown, limits, scale, colours, opacity, regions, profileMm, title, words }) {
     const context = begin(this.canvas);
     if (!context) return;
     const { clientWidth, clientHeight } = this.canvas;
-    // For programs that read the page: which frame it shows, and what of it.
+    // For programs that read the page: which frame it shows, and which part of it.
     this.canvas.dataset.seq = frame.seq;
     this.canvas.dataset.frameIds = frame.frameIds.join(" ");
     this.canvas.dataset.shows = source ? "strain" : "rest";
@@ -139,7 +139,7 @@ export class Stage {
         context.clip();
         context.beginPath();
         context.ellipse(cx, cy, shape.rxMm * scale, shape.rzMm * scale, 0, 0, 2 * Math.PI);
-        // Dark beneath, so that the line shows on any colour.
+        // A dark outline, so that the line is visible on any colour.
         context.strokeStyle = "rgb(0 0 0 / 70%)";
         context.lineWidth = name === selected ? 5 : 4;
         context.stroke();

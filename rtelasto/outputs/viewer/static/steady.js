@@ -1,4 +1,4 @@
-// A state for people: it stands for at least a second before it changes, so that nothing strobes.
+// A displayed state that stays for at least a second before it changes, so that nothing flickers.
 
 export const DWELL_MS = 1000;
 
@@ -9,13 +9,13 @@ export class Steady {
     this.changedMs = -Infinity;
   }
 
-  /** Take a wish: followed at once after a quiet second, else when it is still wished for then. */
-  wish(value, nowMs = performance.now()) {
+  /** Request a value: set at once if the last change was a second ago, otherwise ignored. */
+  request(value, nowMs = performance.now()) {
     if (value !== this.value && nowMs - this.changedMs >= this.dwellMs) this.set(value, nowMs);
     return this.value;
   }
 
-  /** Change at once: for what the user asked for. */
+  /** Change at once, for an action of the user. */
   set(value, nowMs = performance.now()) {
     if (value !== this.value) this.changedMs = nowMs;
     this.value = value;
@@ -23,7 +23,7 @@ export class Steady {
   }
 }
 
-/** Lets an action through at most once in `periodMs`, or at once where the user asked for it. */
+/** Allows an action at most once in `periodMs`, or at once after `hurry`. */
 export class Every {
   constructor(periodMs) {
     this.periodMs = periodMs;

@@ -10,7 +10,7 @@ export const RIGHT = 10;
 const TOP = 5;
 const BOTTOM = 14;
 const LEAST_PERCENT = 1;
-// Frames further apart were not seen to be one movement.
+// Frames further apart are not joined: the movement between them is unknown.
 const BREAK_MS = 700;
 
 export class Trace {
@@ -18,7 +18,7 @@ export class Trace {
     this.canvas = canvas;
   }
 
-  /** Draw the applied strain of the frames of a cine, where the one shown stands, and the good ones. */
+  /** Draw the applied strain of the frames of a cine, and mark the frame shown and the good ones. */
   draw(cine) {
     const context = begin(this.canvas);
     if (!context || !cine.newest) return;
@@ -74,7 +74,7 @@ export class Trace {
   }
 }
 
-/** Word and level for a quality of 0 to 1; the words say what the colours say. */
+/** Word and level for a quality of 0 to 1; words and colours mean the same. */
 export function qualityWord(quality) {
   if (quality === null) return ["–", "none"];
   if (quality >= 0.9) return ["good", "good"];

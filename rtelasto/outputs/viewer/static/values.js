@@ -1,4 +1,4 @@
-// From frames to what is shown: values in the units of the colours, and how certain each is.
+// Converts frames to what is shown: values in the units of the colours, and their certainty.
 
 import { isTelling, lowestCorrelation, opacityOfCorrelation, opacityOfStd } from "./certainty.js";
 import { NO_STRAIN } from "./wire.js";
@@ -7,16 +7,16 @@ export const RELATIVE = "relative";
 export const INSTANTANEOUS = "instantaneous";
 
 const RELATIVE_SCALE = 1 / 2048;
-// Tissue that does not give way in the direction of the press at all is as hard as the scale goes.
+// Tissue that does not strain in the direction of the press at all gets the hard end of the scale.
 const HARDEST = -8;
-// Harder tissue has the same colour, so that its certainty need not be that of a still smaller number.
+// Harder tissue has the same colour, so its certainty is judged at this value, not at a smaller one.
 const HARDEST_SHOWN = -2;
 const LOG2_OF_STORED = Float32Array.from({ length: 65536 }, (_, i) => {
   const stored = i < 32768 ? i : i - 65536;
   return stored === NO_STRAIN ? NaN : Math.max(HARDEST, Math.log2(Math.max(stored, 1e-3) * RELATIVE_SCALE));
 });
 
-/** +1 where the frame's strain has the sign of a release, -1 where it has that of a press. */
+/** +1 if the frame's strain has the sign of a release, -1 if it has that of a press. */
 export function direction(frame) {
   return frame.appliedStrain > 0 ? 1 : -1;
 }
@@ -28,11 +28,11 @@ export function hasPicture(frame, mode) {
 }
 
 /**
- * What a frame shows: `values` [line][depth], NaN where nothing is claimed, and `opacity` (0 to 255), which
- * falls with the certainty.
+ * What a frame shows: `values` [line][depth], NaN where strain is too uncertain, and `opacity` (0 to 255),
+ * which falls with the certainty.
  *
- * Instantaneous strain is in %, positive where tissue gives way in the direction of the press; relative
- * strain is its base-2 logarithm, 0 the average tissue. `into` is a former result, used again.
+ * Instantaneous strain is in %, positive in the direction of the press; relative strain is
+ * its base-2 logarithm, 0 for average tissue. `into` is an earlier result whose memory is reused.
  */
 export function shownValues(frame, mode, maskBelow, into) {
   const count = frame.strain.length;

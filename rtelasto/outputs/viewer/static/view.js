@@ -1,4 +1,4 @@
-// What is painted of the frame shown: newest and live, or held and as it was seen.
+// Paints the frame shown: the newest one live, or a held one as it was first shown.
 
 import { COLOURS } from "./colours.js";
 import { extentMm } from "./layout.js";
@@ -18,7 +18,7 @@ export class View {
     this.regions = regions;
     this.stage = new Stage(canvas);
     this.picture = new Picture();
-    /** What is on show: { source, mode, limits }. */
+    /** What is shown: { source, mode, limits }. */
     this.seen = { source: null, mode: RELATIVE, limits: null };
     this.profileMm = null;
     this.values = null;
@@ -31,7 +31,7 @@ export class View {
     const { range } = controls;
     if (source) this.values = shownValues(source, mode, preferences.maskBelow / 100, this.values);
     if (!frozen && source === frame) range.update(this.values.values);
-    // A range that the user fixed holds for all frames; one that followed is part of what was seen.
+    // A range that the user fixed applies to all frames; an automatic one belongs to the frame as it was shown.
     const used = range.auto && limits ? limits : range.limits;
     this.seen = { source, mode, limits: used };
     if (!frozen) frame.seen = this.seen;
@@ -58,7 +58,7 @@ export class View {
   }
 }
 
-/** What stands in the strain image beside strain. */
+/** Text in the strain image beside strain. */
 function wordsFor(frame, source) {
   if (!source) return "no strain to show: press gently";
   return "";

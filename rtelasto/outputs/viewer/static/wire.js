@@ -1,13 +1,13 @@
-// What comes from the server: see page_message.py beside the server's code.
+// Decodes the server's messages: see page_message.py beside the server's code.
 
 export const NO_STRAIN = -32768;
 
 const ARRAYS = { "<i2": Int16Array, "|u1": Uint8Array };
 
 /**
- * A strain frame out of a binary message.
+ * A strain frame from a binary message.
  *
- * `strain` (int16, times `strainScale`), `correlation` (0 to 255), and, each null where the stream has none,
+ * `strain` (int16, times `strainScale`), `correlation` (0 to 255), and, each null if the stream has none,
  * `bmode` (steps of 0.25 dB), `relative`, `relativeStd` and `strainStd` (see page_images.py) are
  * [line][depth], depth running fastest, and share the message's memory.
  */
@@ -61,14 +61,14 @@ function imagesOf(buffer, start, header) {
 }
 
 /**
- * How old a frame is now, in ms, by no more than this page's own clock: its age when it was sent, half of
- * the way that credit and frame took together, and the time since it arrived.
+ * How old a frame is now, in ms, by this page's clock alone: its age when it was sent, half of the time
+ * that credit and frame took together, and the time since it arrived.
  */
 export function ageNowMs(frame) {
   return ageAtMostMs(frame) - bothWaysMs(frame) / 2;
 }
 
-/** How old a frame can be at most: should all of the way have been that of the frame. */
+/** How old a frame can be at most: if the frame alone took all of that time. */
 export function ageAtMostMs(frame) {
   return frame.ageMs + bothWaysMs(frame) + (performance.now() - frame.arrivedMs);
 }
@@ -87,7 +87,7 @@ export function sameGrid(a, b) {
   );
 }
 
-/** Whether two frames can be looked at together. */
+/** Whether two frames have the same stream and grid, so that they can be combined. */
 export function belongTogether(a, b) {
   return a.stream === b.stream && sameGrid(a.grid, b.grid);
 }
