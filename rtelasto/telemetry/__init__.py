@@ -1,4 +1,4 @@
-"""What a run reports about itself: counters, latency, logs, Prometheus."""
+"""Measurements of a run: counters, latency, logs, Prometheus metrics."""
 
 from rtelasto.lazy import lazy_names
 

@@ -1,6 +1,6 @@
-"""Named counters that several threads may raise: what arrived, and every way data was lost.
+"""Named counters, shared by threads: what arrived, and every way in which data were lost.
 
-Frames are conserved. Of a live run, whenever nothing is on its way through it::
+Frames are conserved. In a live run, whenever no frame is in progress::
 
     received = strain.out                                       became strain
              + repeated + out_of_order                          not new
@@ -8,17 +8,17 @@ Frames are conserved. Of a live run, whenever nothing is on its way through it::
              + overflow + unread                                never used, or not any more at the end
              + frame.* + rf_lines.*                             held no image
              + pair.first                                       had no partner
-             + pair.decorrelated                                had one too far away
-             + worker.lost                                      died with the process that had them
+             + pair.decorrelated                                had a partner too far away
+             + worker.lost                                      lost with the process that held them
 
-and of a sender, up to its newest message that was received, where nothing is repeated or reordered on the
-way (a message that arrives malformed is lost on the wire, too)::
+For a sender, up to its newest message that was received, if nothing is repeated or reordered on the
+way (a message that arrives malformed counts as lost on the wire, too)::
 
     sent = received + lost_on_wire + missed_at_join
 
-`unaccounted` is the first law as a number; `losses` says for people what was lost, each frame
-once. What else is counted (``pair.reset.*``, ``gaps``, ``published``,
-``worker.restarts``, …) says why, or counts something other than frames that arrived.
+`unaccounted` is the difference of the two sides of the first law; `losses` lists what was lost, each frame
+once. All other counters (``pair.reset.*``, ``gaps``, ``published``, ``worker.restarts``, …) give reasons, or
+count something other than frames that arrived.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from time import monotonic
 
 from rtelasto.frames.stamp import MAX_COUNT
 
-# What becomes of a frame that was received; those that end in a dot stand for all that begin so.
-_FATES = (
+# Outcomes of a frame that was received; a name that ends in a dot stands for all names that begin with it.
+_OUTCOMES = (
     "strain.out",
     "repeated",
     "out_of_order",
@@ -47,17 +47,17 @@ _FATES = (
 
 
 class Counters:
-    """Named counters, each 0 until first raised. All methods may be called from any thread."""
+    """Named counters, each 0 until it is first increased. All methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._values: MutableMapping[str, int] = {}
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Raise counter ``name`` by ``amount`` (which is not negative), to `MAX_COUNT` at most.
+        """Increase counter ``name`` by ``amount`` (which is not negative), to `MAX_COUNT` at most.
 
-        What a sender says of itself raises counters too: two jumps of its sequence numbers can add up to
-        more than the wire format and the memory shared with the worker hold.
+        Values from a sender increase counters too: two jumps of its sequence numbers can add up to more
+        than the wire format and the memory shared with the worker can hold.
         """
         if amount < 0:
             raise ValueError(f"counters only rise: {name} by {amount}")
@@ -67,7 +67,7 @@ class Counters:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Make all changes in the block visible at once, at its end. Must not be nested."""
+        """Make all changes in the block visible at once, when it ends. Must not be nested."""
         with self._changed:
             yield
 
@@ -76,12 +76,12 @@ class Counters:
             return self._values.get(name, 0)
 
     def snapshot(self) -> dict[str, int]:
-        """A copy of all counters at one moment, in the order in which they were first raised."""
+        """Return a copy of all counters at one moment, in the order in which they were first increased."""
         with self._changed:
             return dict(self._values)
 
     def wait_for(self, name: str, at_least: int, timeout_s: float | None = None) -> bool:
-        """Wait until counter ``name`` is ``at_least`` so high; False if not in ``timeout_s``."""
+        """Wait until counter ``name`` is at least ``at_least``; return False after ``timeout_s``."""
         deadline = None if timeout_s is None else monotonic() + timeout_s
         with self._changed:
             while self._values.get(name, 0) < at_least:
@@ -92,7 +92,7 @@ class Counters:
         return True
 
 
-# Frames that did arrive and did not become strain, apart from those without a partner.
+# Outcomes of frames that arrived and did not become strain, except those without a partner.
 _DROPPED = (
     "overflow",
     "repeated",
@@ -105,15 +105,14 @@ _DROPPED = (
 
 
 def losses(counters: Mapping[str, int]) -> dict[str, int]:
-    """Frames that did not become strain through some fault, each under one cause; causes of none
-    are left out.
+    """Return the frames that did not become strain because of a fault, each under one cause, without causes
+    that count 0.
 
-    What arrived is under the counter that says what became of it, and so are messages that were malformed.
-    What did not arrive is ``lost_on_wire`` (the sender counted it) or ``not_sent`` (only the scanner did).
-    The counters of `rtelasto.transport.sequence` overlap, since a hole shows in ``seq`` and in
-    ``frame_id``, and a
-    message that is malformed or late leaves a hole behind it too: what is counted elsewhere is
-    taken off here.
+    Frames that arrived are under the counter of their outcome, and so are malformed messages. Frames that
+    did not arrive are ``lost_on_wire`` (the sender counted them) or ``not_sent`` (only the scanner did).
+    The counters of `rtelasto.transport.sequence` overlap, because a hole shows in ``seq`` and in
+    ``frame_id``, and a malformed or late message leaves a hole too. What another counter already holds
+    is subtracted here.
     """
     found = {
         name: count
@@ -131,14 +130,15 @@ def losses(counters: Mapping[str, int]) -> dict[str, int]:
 
 
 def _is_one_of(name: str, names: Iterable[str]) -> bool:
-    """Whether ``name`` is among ``names``, of which those that end in a dot stand for all that begin so."""
+    """Whether ``name`` is among ``names``; a name that ends in a dot stands for all that begin with it."""
     return any(name == other or (other[-1] == "." and name.startswith(other)) for other in names)
 
 
 def unaccounted(counters: Mapping[str, int]) -> int:
-    """Frames that were received and of which no counter says what became of them.
+    """Return the number of frames that were received and have no outcome in any counter.
 
-    In a live run, those in progress; 0 once it has stopped. The law is at the top of this module.
+    In a live run these are the frames in progress; 0 once it has stopped. See the law at the top of this
+    module.
     """
-    known = sum(count for name, count in counters.items() if _is_one_of(name, _FATES))
+    known = sum(count for name, count in counters.items() if _is_one_of(name, _OUTCOMES))
     return counters.get("received", 0) - known

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True, slots=True)
 class LatencySummary:
-    """Percentiles of a set of times, in ms; all NaN where there were none."""
+    """Percentiles of a set of times, in ms; all NaN if the set is empty."""
 
     count: int
     p50_ms: float
@@ -21,7 +21,7 @@ class LatencySummary:
 
     @classmethod
     def of(cls, times_ns: ArrayLike) -> LatencySummary:
-        """The summary of times in ns."""
+        """Summarise times in ns."""
         times_ms = np.asarray(times_ns, np.float64) / 1e6
         if not times_ms.size:
             return cls(0, *[np.nan] * 5)
@@ -35,10 +35,10 @@ class LatencySummary:
 
 
 class Latencies:
-    """Keeps the newest ``capacity`` times, so that memory stays flat however long a run is."""
+    """Keeps the newest ``capacity`` times, so that memory stays constant however long a run is."""
 
     def __init__(self, capacity: int = 100_000) -> None:
-        # Written once, so that all of it is there from the start: zeros would come page by page.
+        # Write all of it once, so that its memory is allocated from the start: zeros arrive page by page.
         self._times_ns = np.full(capacity, -1, np.int64)
         self._count = 0
 
@@ -47,7 +47,7 @@ class Latencies:
         self._count += 1
 
     def summary(self, newest: int | None = None) -> LatencySummary:
-        """Of the ``newest`` times, or of all that are kept; ``count`` is that of all there were."""
+        """Summarise the ``newest`` times, or all that are kept; ``count`` is the number of all so far."""
         kept = min(self._count, self._times_ns.size)
         wanted = kept if newest is None else min(newest, kept)
         places = np.arange(self._count - wanted, self._count) % self._times_ns.size

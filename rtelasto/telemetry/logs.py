@@ -1,10 +1,10 @@
-"""What rtelasto logs: one line for each event, text or JSON, and one for each cause in ten seconds.
+"""The log: one line for each event, as text or JSON, at most one for each cause in ten seconds.
 
-Every process calls `set_up` once. A cause is what a call site gives as ``extra={"cause": …}``, or else its
-logger and its message with all arguments but numbers, so that different events are not merged; a call site
-that logs names that others choose gives a cause without them. What else it gives in
-``extra={"fields": {…}}`` are the event's fields in JSON. Lines beyond one for each cause are held back, and
-their number is logged.
+Every process calls `set_up` once. A cause is what a call site passes as ``extra={"cause": …}``. By default it
+is the logger and the message with all arguments except numbers, so that different events are not merged. A
+call site that logs names from outside passes a cause without them. The entries of
+``extra={"fields": {…}}`` become the event's fields in JSON. Further lines of the same cause are held back,
+and their number is logged.
 
 Samples, contents of files and anything that could identify a patient are never logged.
 """
@@ -24,12 +24,12 @@ from rtelasto.errors import RtelastoError
 FORMAT_VARIABLE = "RTELASTO_LOG_FORMAT"
 FORMATS = ("text", "json")
 PERIOD_S = 10.0
-# The most causes to remember; beyond it, all are forgotten, and each may be logged once more than it should.
+# Most causes to remember; beyond it, all are forgotten, and each may be logged once more than intended.
 _MOST_CAUSES = 10_000
 
 
 def set_up() -> None:
-    """Log to stderr, in the format that the environment asks for (which children inherit).
+    """Log to stderr, in the format that the environment selects (child processes inherit it).
 
     Raises
     ------
@@ -41,14 +41,14 @@ def set_up() -> None:
         raise RtelastoError(f"{FORMAT_VARIABLE} must be text or json, got {name!r}")
     handler = LimitedHandler()
     handler.setFormatter(JsonLines() if as_json() else TextLines())
-    # Users need the warnings of libraries, not their reports of progress.
+    # Users need the warnings of libraries, but not their progress messages.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("rtelasto", "rtelasto_engines"):
         logging.getLogger(name).setLevel(logging.INFO)
 
 
 def as_json() -> bool:
-    """Whether the environment asks for JSON."""
+    """Whether the environment selects JSON."""
     return os.environ.get(FORMAT_VARIABLE) == "json"
 
 

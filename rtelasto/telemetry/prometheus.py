@@ -1,4 +1,4 @@
-"""Prometheus metrics of a live run, served for scraping."""
+"""Serves Prometheus metrics of a live run."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from rtelasto.closing import Closing
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.telemetry.counters import Counters, losses
 
-# From what a GPU takes for a stage to a pipeline that hangs, in s.
+# From a fast stage on a GPU to a pipeline that hangs, in s.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-# The time from arrival to the end, of which the others are parts.
+# The time from arrival to the end, which the other stages are parts of.
 TOTAL = "total"
 # Counters with a metric of their own.
 _FRAMES_IN, _STRAIN_OUT = "received", "strain.out"
 _GAUGES = {
     "quality": "Median correlation of the last pair; NaN before the first",
     "applied_strain": "Median axial strain of the last pair; NaN before the first",
-    "newest_frame_age_seconds": "Time since the newest strain frame was acquired (or came, where its "
+    "newest_frame_age_seconds": "Time since the newest strain frame was acquired (or arrived, if its "
     "clock cannot tell)",
     "queue_frames": "RF frames that wait for the pipeline",
     "persistence_frames": "Pairs in the averaged picture",
     "persistence_presses": "Presses in the averaged picture",
     "persistence_age_seconds": "Time since a pair entered the averaged picture; NaN before the first",
-    "relative_strain_std": "Median standard deviation of the relative strain; NaN where there is none",
+    "relative_strain_std": "Median standard deviation of the relative strain; NaN if there is none",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """How often a stage took up to each of `BUCKETS_S` and how often longer, and the sum of its
-    times in s."""
+    """How often a stage took up to each of `BUCKETS_S`, how often it took longer, and the sum of its times
+    in s."""
 
     counts: tuple[int, ...]
     sum_s: float
 
 
 def bucket_of(time_s: float) -> int:
-    """Index of the bucket that a time belongs to, ``len(BUCKETS_S)`` for those beyond the last."""
+    """Return the index of the bucket of a time, ``len(BUCKETS_S)`` for times beyond the last."""
     return bisect_left(BUCKETS_S, time_s)
 
 
 class MetricsServer(Closing):
-    """Serves ``/metrics`` from the moment it is made until it is closed.
+    """Serves ``/metrics`` from its creation until it is closed.
 
-    It counts nothing itself: everything is read when somebody asks. So it can stand beside the process of
-    the pipeline, and answers while that one is replaced.
+    It counts nothing itself: everything is read on each request. So it can run in another process than the
+    pipeline, and answers while the pipeline is replaced.
 
     Parameters
     ----------
     port
         Port on loopback; 0 takes a free one.
     counters
-        The run's.
+        Those of the run.
     gauges
-        Gives the current values of the gauges, by their names in `_GAUGES`.
+        Returns the current values of the gauges, by their names in `_GAUGES`.
     stage_times
-        Gives the times of strain frames in each stage so far.
+        Returns the times of strain frames in each stage so far.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class MetricsServer(Closing):
         self.address = f"http://127.0.0.1:{self._server.server_port}/metrics"
 
     def describe(self, info: dict[str, str]) -> None:
-        """Say what runs: engine, device."""
+        """Set the labels of the run: engine, device."""
         self._info.info(info)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class _Reader:
         from prometheus_client.core import CounterMetricFamily
 
         counts = self._counters.snapshot()
-        # A missing frame that comes late changes its cause; what Prometheus counts must never fall.
+        # A missing frame that arrives late changes its cause, but a Prometheus counter must never decrease.
         for name, count in losses(counts).items():
             self._lost[name] = max(count, self._lost.get(name, 0))
         yield CounterMetricFamily(
