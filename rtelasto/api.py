@@ -40,15 +40,16 @@ def estimate(
     Parameters
     ----------
     pre, post
-        RF frames of shape (n_lines, n_samples), any real dtype. Samples that are not finite lie outside
-        the field of view: correlation is 0 there.
+        RF frames of shape (n_lines, n_samples), any real dtype. Samples that are not finite are treated as
+        outside the field of view: correlation is 0 there.
     rf_format
-        What the frames are; its ``n_lines`` and ``n_samples`` must match.
+        Format of the frames; its ``n_lines`` and ``n_samples`` must match.
     engine
         ``cnn`` (default), ``ncc``, ``am``, or the path of an ONNX file. An engine is opened
         on its first use and kept; calls from several threads take turns.
     device
-        ``auto`` takes the GPU where there is one with a runtime for networks, ``cpu`` and ``gpu`` insist.
+        ``auto`` uses the GPU if there is one with a runtime for networks; ``cpu`` and ``gpu`` require that
+        device.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def estimate(
     Raises
     ------
     RtelastoError
-        If a frame has another shape than the format says, is not real, holds no finite sample, or is
+        If a frame does not have the shape of the format, is not real, holds no finite sample, or is
         constant; or if there is no such engine or device.
     """
     pair = FramePair(_frame("pre", pre, rf_format, 0), _frame("post", post, rf_format, 1))
@@ -84,7 +85,7 @@ def stream(
     max_lag_s: float = 0.5,
     counters: Counters | None = None,
 ) -> Iterator[StrainFrame]:
-    """Strain of a sequence of RF frames, as a live run would give it: best pairs, averaged over time.
+    """Strain of a sequence of RF frames, as in a live run: best pairs, averaged over time.
 
     >>> for frame in rtelasto.stream(arrays, rf_format, frame_rate_hz=20.0):  # doctest: +SKIP
     ...     print(frame.frame_ids, frame.applied_strain, frame.relative_strain.shape)
@@ -93,10 +94,10 @@ def stream(
     ----------
     frames
         RF frames in the order in which they were acquired: arrays of shape (n_lines, n_samples), any real
-        dtype, or `RfFrame` objects, which keep their frame ids and times. One is taken at a time, and none
-        ahead.
+        dtype, or `RfFrame` objects, which keep their frame ids and times. They are taken one at a time, and
+        none in advance.
     rf_format
-        What the frames are.
+        Format of the frames.
     frame_rate_hz
         Frames per second, for arrays, which have no times of their own.
     pair
@@ -108,18 +109,18 @@ def stream(
     target_strain, max_lag_s
         For adaptive pairs: the applied strain to aim for, and how far back to look, s.
     counters
-        Where frames that make no strain frame are counted, by cause.
+        Counts frames that make no strain frame, by cause.
 
     Yields
     ------
     StrainFrame
-        One for each frame that found a partner. Of arrays, ``frame_ids`` are their places in the sequence.
+        One for each frame with a partner. For arrays, ``frame_ids`` are their indices in the sequence.
 
     Raises
     ------
     RtelastoError
-        At the call, if an argument is out of range or there is no such engine; while iterating, if a frame
-        has another shape than the format says or is not real.
+        At the call, if an argument is out of range or there is no such engine; during iteration, if a frame
+        does not have the shape of the format or is not real.
     """
     if not 0.1 <= frame_rate_hz <= 10_000.0:
         raise RtelastoError(f"frame_rate_hz must lie in 0.1…10000 Hz, got {frame_rate_hz:g}")

@@ -15,7 +15,7 @@ from rtelasto.pipeline.persistence import check_persistence_s
 
 
 def check_stale_ms(stale_ms: float) -> None:
-    """Raise RtelastoError for an age that no frame could have or that no operator would wait for."""
+    """Raise RtelastoError for an age that no frame can have or that no operator would accept."""
     if not 1.0 <= stale_ms <= 60_000.0:
         raise RtelastoError(f"stale_ms must lie in 1…60000, got {stale_ms}")
 
@@ -29,7 +29,7 @@ class EstimateSettings:
     engine
         cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
     pair
-        adaptive (the newest frame with the recent one whose strain comes nearest to --target-strain),
+        adaptive (the newest frame with the recent one whose strain is nearest to --target-strain),
         consecutive, or "lag N" (acquisitions).
     target_strain
         Applied strain that adaptive pairing aims for; 0.007 is 0.7 %.
@@ -40,17 +40,17 @@ class EstimateSettings:
     min_quality
         Adaptive pairing refuses pairs whose median post-warp correlation is lower.
     persistence_s
-        Time constant of the average over time that relative strain is, in s; 0 turns it off.
+        Time constant of the average over time from which relative strain is computed, in s; 0 turns it off.
     threads
-        Cores to use, for the network's runtime and for all other computing; by default all that this
-        process may.
+        Cores to use, for the network's runtime and for all other computing; by default all that are
+        available to this process.
     cpu_runtime
-        What runs a network on the CPU: onnxruntime, openvino (the same numbers), or openvino-bf16 (faster
-        and less accurate, where the processor can); rtelasto doctor says what this machine has.
+        Runtime of a network on the CPU: onnxruntime, openvino (the same numbers), or openvino-bf16 (faster
+        and less accurate, if the processor supports it); rtelasto doctor shows what this machine has.
     device
-        auto, cpu, gpu, or what is to run the network on a GPU: tensorrt, tensorrt_rtx, onnxruntime.
+        auto, cpu, gpu, or the runtime of the network on a GPU: tensorrt, tensorrt_rtx, onnxruntime.
     f_number
-        Of the receive aperture, where channel data are beamformed here.
+        F-number of the receive aperture, where channel data are beamformed here.
     apodization
         Window over that aperture: hann, hamming, boxcar, tukey.
     """
@@ -78,11 +78,11 @@ class EstimateSettings:
         self.beamform()
 
     def beamform(self) -> BeamformSettings:
-        """How these settings want channel data beamformed."""
+        """Return how channel data are beamformed with these settings."""
         return BeamformSettings(f_number=self.f_number, window=self.apodization)
 
     def policy(self) -> PairPolicy:
-        """The pairing these settings ask for."""
+        """Return the pairing policy of these settings."""
         return PairPolicy.parse(
             self.pair,
             target_strain=self.target_strain,
@@ -110,7 +110,7 @@ class RunSettings(EstimateSettings):
     view
         Serve the live viewer beside the run.
     view_host, view_port
-        Where to serve it; a host that other machines reach needs the token that is printed.
+        Where to serve it; a host that other machines can reach needs the token that is printed.
     igtl
         Port for OpenIGTLink clients such as 3D Slicer (18944 is usual).
     metrics
@@ -118,13 +118,13 @@ class RunSettings(EstimateSettings):
     record
         Folder to record the RF and strain streams into.
     every
-        Work on every frame, however late, instead of dropping the oldest when behind.
+        Process every frame, however late, instead of dropping the oldest when behind.
     frames
-        Stop after so many strain frames; by default only on SIGINT or SIGTERM.
+        Stop after this many strain frames; by default only on SIGINT or SIGTERM.
     stale_ms
-        A frame older than this since its acquisition is marked stale, and --view says that it is not live.
+        A frame older than this since its acquisition is marked stale, and --view shows that it is not live.
     hang_s
-        Replace the pipeline's process where it has not moved for so long, in s.
+        Replace the pipeline's process if it has made no progress for this long, in s.
     """
 
     rf: str = "tcp://127.0.0.1:5555"
@@ -156,5 +156,5 @@ class RunSettings(EstimateSettings):
 
     @property
     def wants_bmode(self) -> bool:
-        """Whether anything that was asked for shows the B-mode."""
+        """Whether any requested output shows the B-mode."""
         return self.bmode or self.view or self.igtl is not None
