@@ -50,7 +50,7 @@ def test_classical_engines_run_on_the_cpu(engine: str) -> None:
 
 
 def test_the_cpu_can_be_insisted_on() -> None:
-    assert choose("cnn", "cpu").reasons == ("the CPU was asked for",)
+    assert choose("cnn", "cpu").reasons == ("the CPU was requested",)
 
 
 def test_devices_are_checked_by_name() -> None:

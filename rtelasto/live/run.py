@@ -171,7 +171,7 @@ class LiveRun(Closing):
         self._receiver.check()
         newest = recent.take_newest(timeout_s)
         if newest is None:
-            recent.let_go_unused()
+            recent.release_unused()
         return newest
 
     def _heartbeat(self, frame: ScannerFrame | None) -> None:

@@ -1,4 +1,4 @@
-"""From frames to pairs to strain: the stages and their composition."""
+"""The stages that turn frames into pairs and pairs into strain, and their composition."""
 
 from rtelasto.lazy import lazy_names
 

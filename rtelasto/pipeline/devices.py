@@ -1,4 +1,4 @@
-"""Where an engine runs: which device and runtime, chosen or asked for, and why."""
+"""Selects the device and runtime of an engine, and records the reasons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A device, the runtimes to try on it in order, and the reasons, a line each."""
+    """A device, the runtimes to try on it in order, and the reasons, one line each."""
 
     device: str
     runtimes: tuple[str, ...]
@@ -26,25 +26,25 @@ class Choice:
 
 
 def choose(engine: str, device: str = "auto") -> Choice:
-    """Where an engine is to run.
+    """Choose where an engine runs.
 
     Parameters
     ----------
     engine
         Its name, or the path of an ONNX file.
     device
-        ``auto`` takes the GPU where there is one with a runtime for networks, else the CPU; ``gpu``
-        insists on it; the name of a runtime insists on that.
+        ``auto`` uses the GPU if there is one with a runtime for networks, else the CPU; ``gpu`` requires
+        the GPU; the name of a runtime requires that runtime.
 
     Raises
     ------
     RtelastoError
-        If what was insisted on is not there.
+        If a required device or runtime is not available.
     """
     if device not in DEVICES:
         raise RtelastoError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     if device == "cpu":
-        return Choice("cpu", (), ("the CPU was asked for",))
+        return Choice("cpu", (), ("the CPU was requested",))
     if engine in CLASSICAL:
         if device != "auto":
             raise RtelastoError(f"device {device}: {engine} runs on the CPU only")
@@ -78,7 +78,7 @@ def open_estimator(
     history: int = 16,
     progress: Callable[[float, str], None] | None = None,
 ) -> CpuEstimator | GpuEstimator:
-    """An estimator on the device that :func:`choose` names.
+    """Open an estimator on the device that :func:`choose` selects.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def open_estimator(
     threads
         Cores to use on the CPU, in kernels and in a network's runtime (`open_engine`).
     cpu_runtime
-        What runs a network on the CPU, one of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
+        Runtime of a network on the CPU, one of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
     history
         How many frames back pairs reach.
     progress
@@ -98,7 +98,7 @@ def open_estimator(
     Raises
     ------
     RtelastoError
-        If there is no such engine, or what was insisted on is not there.
+        If there is no such engine, or a required device or runtime is not available.
     """
     choice = choose(engine, device)
     on_cpu = open_engine(engine, threads=threads, runtime=cpu_runtime)
@@ -121,12 +121,12 @@ def open_estimator(
 
 
 def network_files(engine: str) -> tuple[Path, Path | None]:
-    """The ONNX file of a network and its half-precision variant, if it has one.
+    """Return the ONNX file of a network and its half-precision variant, if it has one.
 
     Raises
     ------
     RtelastoError
-        If the name is not a network's.
+        If the name is not that of a network.
     """
     from rtelasto_engines import shipped_models
 

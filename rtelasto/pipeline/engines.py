@@ -1,4 +1,4 @@
-"""Engines by name: the classical ones of this package and the networks shipped as ONNX files."""
+"""Opens engines by name: the classical ones of this package and the networks shipped as ONNX files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASSICAL = {
 
 
 def engine_names() -> dict[str, str]:
-    """Every engine that can be named, with one line on what it is."""
+    """Return the names of all engines, each with a description of one line."""
     from rtelasto_engines import shipped_models
 
     networks = {name: card.summary for name, card in shipped_models().items()}
@@ -30,19 +30,19 @@ def open_engine(
     Parameters
     ----------
     name
-        A name from :func:`engine_names`, or the path of an ONNX file with this project's contract
+        A name from :func:`engine_names`, or the path of an ONNX file that follows this project's contract
         (``docs/engines.md``).
     threads
-        Cores to use, in this engine's runtime and from now on in all kernels of this process; None lets
-        them use every core, or leaves a limit that was set before.
+        Cores to use, in this engine's runtime and from now on in all kernels of this process; None uses
+        every core, or keeps a limit that was set before.
     runtime
-        What runs a network: onnxruntime, openvino or openvino-bf16 (`rtelasto.cpu.network.runtimes`).
+        Runtime of a network: onnxruntime, openvino or openvino-bf16 (`rtelasto.cpu.network.runtimes`).
 
     Raises
     ------
     RtelastoError
-        If there is no such engine, the ONNX file cannot be read or breaks the contract, the runtime cannot
-        be used here, or ``threads`` is no number of threads.
+        If there is no such engine, the ONNX file cannot be read or breaks the contract, the runtime is not
+        available, or ``threads`` is not a valid number of threads.
     """
     limit_threads(threads)
     if name == "ncc":
@@ -64,7 +64,7 @@ def open_engine(
 
 
 def model_path(name: str) -> Path | None:
-    """The ONNX file of a network, shipped or named by its path; None for any other name."""
+    """Return the ONNX file of a network, shipped or named by its path; None for any other name."""
     from rtelasto_engines import shipped_models
 
     models = shipped_models()

@@ -1,7 +1,8 @@
 """What one pair contributes to the average over time: a pattern, its precision, and the tissue's motion.
 
-This is the seam between what is measured and what is averaged: today the pattern is the finished strain image
-over the applied strain. A network that gives its measurement before it smooths it can put that here instead.
+This module is the interface between measurement and average. At present the pattern is the finished strain
+image divided by the applied strain. A network that has its measurement before it smooths it can put that here
+instead.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from rtelasto.frames.rf import Float32Image
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.compiled import kernel
 
-# Nodes of the coarse images, in pixels: motion and compression are smooth.
+# Spacing of the nodes of the coarse images, in pixels: motion and compression are smooth.
 NODE_LINES, NODE_ROWS = 8, 16
-# Under this, tissue is at rest: what strain there is is noise.
+# Below this, tissue is at rest, and any strain is noise.
 LEAST_APPLIED_STRAIN = 2e-4
-# Where most of a pair does not correlate, neither its strain nor its motion is the tissue's.
+# If most of a pair does not correlate, its strain and motion are not those of the tissue.
 LEAST_QUALITY = 0.5
-# Correlations nearer to 1 than this say no more on how precise strain is.
+# Correlations nearer to 1 than this carry no further information on the precision of strain.
 LARGEST_CORRELATION = 0.995
-# The smooth compression weighs no pixel by less or more than these, relative to the middle one.
-_LEAST, _MOST = 0.2, 2.0
+# Bounds of the smooth compression, relative to the applied strain, so that no pixel's weight is extreme.
+_MIN_RELATIVE, _MAX_RELATIVE = 0.2, 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
-    """One pair's part in the average, at pre-compression points.
+    """The contribution of one pair to the average, at pre-compression points.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class Measurement:
     lateral_m
         Lateral displacement, the same everywhere.
     weight
-        Of the pair as a whole: the median of that of its pixels.
+        Of the pair as a whole: the median weight of its pixels.
     """
 
     pattern: Float32Image
@@ -57,7 +58,7 @@ class Measurement:
 
 
 def measure(strain: StrainFrame) -> Measurement:
-    """What a pair contributes: no weight where it says nothing, nor motion where it was not tracked."""
+    """Return the contribution of a pair: no weight without information, no motion if it was not tracked."""
     n_lines, n_depths = strain.axial_strain.shape
     shape = (-(-n_lines // NODE_LINES), -(-n_depths // NODE_ROWS))
     motion_m, coarse = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -89,20 +90,20 @@ def _precision(correlation: float) -> float:
 
 
 def _smooth(coarse: Float32Image, trust: Float32Image, applied: float) -> Float32Image:
-    """The compression as a polynomial across the lines and in depth: 1, x, z, xz, z²."""
+    """Fit the compression by a polynomial across the lines and in depth: 1, x, z, xz, z²."""
     x = np.linspace(-1.0, 1.0, coarse.shape[0])[:, None] * np.ones(coarse.shape)
     z = np.linspace(-1.0, 1.0, coarse.shape[1])[None, :] * np.ones(coarse.shape)
     design = np.stack([np.ones_like(x), x, z, x * z, z * z], axis=-1).reshape(-1, 5)
     weighted = design * trust.reshape(-1, 1)
     gram = weighted.T @ design + 1e-6 * np.eye(5) * float(trust.sum())
     fitted = design @ np.linalg.solve(gram, weighted.T @ coarse.reshape(-1).astype(np.float64))
-    relative = np.clip(fitted / applied, _LEAST, _MOST)
+    relative = np.clip(fitted / applied, _MIN_RELATIVE, _MAX_RELATIVE)
     return (abs(applied) * relative).reshape(coarse.shape).astype(np.float32)
 
 
 @kernel(fastmath=FASTMATH)
 def _block_means(displacement, strain, correlation, motion, coarse, trust):  # type: ignore[no-untyped-def]
-    """Means over blocks around each node, weighted by the correlation to the fourth power.
+    """Compute means over blocks around each node, weighted by the correlation to the fourth power.
 
     Blocks without correlation take the motion of the node above them.
     """
@@ -129,9 +130,9 @@ def _block_means(displacement, strain, correlation, motion, coarse, trust):  # t
 
 
 def node_places(n_pixels: int, spacing: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each pixel the node before it and how far it is on the way to the next, 0…1.
+    """Return for each pixel the node before it and the position between it and the next node, 0…1.
 
-    A node stands for the middle of its block; pixels beyond the first and last take theirs.
+    A node stands for the middle of its block; pixels beyond the first and last node use that node.
     """
     n_nodes = -(-n_pixels // spacing)
     middles = np.array(

@@ -1,10 +1,10 @@
-"""Which two frames make a pair: the newest with the one whose strain comes nearest the target.
+"""Chooses the two frames of a pair: the newest, and the one whose strain to it is nearest to the target.
 
 At 100 frames/s and freehand palpation neighbouring frames differ by about 0.05 % strain, too little to
 see against the noise; frames further apart strain more but decorrelate. The adaptive policy predicts from
-the pairs so far how much the tissue has been compressed between each of the recent frames and the newest,
-and looks at two or three of them where the prediction is unsure. Consecutive pairs and a fixed lag are
-there for comparison.
+the pairs so far how much the tissue has been compressed between each of the recent frames and the newest.
+Where the prediction is unsure, it looks at two or three candidates. Consecutive pairs and a fixed lag are
+provided for comparison.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from rtelasto.pipeline.press_track import frame_times, predict_positions
 from rtelasto.pipeline.recent_frames import RecentFrame, RecentFrames
 from rtelasto.telemetry.counters import Counters
 
-# Candidates looked at before the engine runs, at most.
-_MOST_LOOKS = 3
-# Another candidate has to come nearer to the target by this fraction of it to be looked at.
-_WORTH_A_LOOK = 0.15
-# Of two candidates that strain alike the nearer one is taken: reaching back as far as possible costs as much
+# Most candidates to look at before the engine runs.
+_MAX_LOOKS = 3
+# Look at another candidate only if it comes nearer to the target by this fraction of it.
+_LEAST_GAIN = 0.15
+# Of two candidates with equal strain the nearer one is chosen: reaching back as far as possible costs as much
 # as missing the target by this fraction of it.
 _COST_OF_REACH = 0.02
-# Block correlation under which a candidate is too far away: unrelated frames show 0.2.
+# Block correlation below which a candidate is too far away: unrelated frames reach 0.2.
 _TRACKED = 0.4
-# Without a free look: the prediction is trusted where it was last wrong by less than this fraction of the
-# target, and rests on at least so many frames.
+# If a look is not free: the prediction is trusted if its last error was below this fraction of the target,
+# and it is based on at least this many frames.
 _TRUSTED_ERROR = 0.25
 _TRUSTED_FRAMES = 3
 
@@ -47,13 +47,13 @@ class PairPolicy:
     Parameters
     ----------
     lag
-        Acquisitions between pre- and post-compression frame; None lets the strain decide.
+        Acquisitions between pre- and post-compression frame; with None the strain decides.
     target_strain
         For the adaptive policy: the applied strain (magnitude, dimensionless) to aim for.
     max_lag
         For the adaptive policy: how many acquisitions it reaches back.
     min_quality
-        For the adaptive policy: pairs whose median post-warp correlation is below are refused.
+        For the adaptive policy: pairs with a lower median post-warp correlation are refused.
     max_lag_s
         For the adaptive policy: how far it reaches back in time, s. The frame before the newest can always
         be its partner.
@@ -81,7 +81,7 @@ class PairPolicy:
 
     @classmethod
     def parse(cls, text: str, **others: float) -> PairPolicy:
-        """Read ``consecutive``, ``lag N`` (or ``lag=N``, ``N``) or ``adaptive``; ``others`` by name.
+        """Parse ``consecutive``, ``lag N`` (or ``lag=N``, ``N``) or ``adaptive``; ``others`` by name.
 
         Raises
         ------
@@ -106,21 +106,21 @@ class PairPolicy:
         return self.max_lag if self.lag is None else self.lag
 
     def recent_frames(self, counters: Counters | None = None) -> RecentFrames:
-        """A ring that holds every frame that this policy may choose."""
+        """Create a ring that holds every frame that this policy may choose."""
         max_lag_s = self.max_lag_s if self.lag is None else None
         return RecentFrames(self.history, max_lag_s, counters=counters)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a quick look at a pair shows: its applied strain, and the correlation that is left (0…1)."""
+    """The result of a quick look at a pair: its applied strain, and the remaining correlation (0…1)."""
 
     applied_strain: float
     correlation: float
 
 
 class _Looks:
-    """The looks at the candidates of one frame: each taken once, counted, and whether one failed."""
+    """Looks at the candidates of one frame: takes each look once, counts them, and notes failures."""
 
     def __init__(self, look: Callable[[FramePair], Look], newest: RecentFrame) -> None:
         self._look = look
@@ -148,7 +148,7 @@ class Pairing:
     """Finds partners for frames of a ring.
 
     Counts into ``counters``: ``pair.first`` (frames without a partner in the ring: the first of a stream,
-    and with a fixed lag those whose partner is missing), ``partner_only`` (frames that were a partner and
+    and with a fixed lag those whose partner is missing), ``partner_only`` (frames that were a partner but
     never the newer frame of a pair), ``pair.decorrelated`` (pairs that :meth:`observe` refused).
 
     Parameters
@@ -158,13 +158,14 @@ class Pairing:
     counters
         Where to count.
     recent
-        The ring; by default one of its own.
+        The ring; by default a new one.
     usable
-        Turns a frame of the ring into RF lines, once, and says whether it holds an image.
+        Turns a frame of the ring into RF lines, once, and returns whether it holds an image.
     look
-        Looks at a pair before the engine does, in some milliseconds; without it predictions have to do.
+        Takes a quick look at a pair, some milliseconds long, before the engine runs; without it, partners are
+        chosen by the prediction alone.
     look_is_free
-        The engine uses what was looked at, so that only further candidates cost time.
+        The engine reuses the look at its pair, so that only further candidates cost time.
     """
 
     def __init__(
@@ -181,8 +182,8 @@ class Pairing:
         self.counters = counters if counters is not None else Counters()
         self.recent = recent if recent is not None else policy.recent_frames(self.counters)
         self.scene = 0
-        """Rises where the newest frames cannot be followed back to those before them."""
-        self._usable = usable or _take_as_it_is
+        """Increases when the newest frames cannot be followed back to those before them."""
+        self._usable = usable or _use_unchanged
         self._look = look
         self._look_is_free = look_is_free
         self._barrier: RecentFrame | None = None
@@ -197,7 +198,7 @@ class Pairing:
         return self.pair(newest) if newest is not None and self._usable(newest) else None
 
     def pair(self, newest: RecentFrame) -> FramePair | None:
-        """The pair that a frame of the ring, which is usable, makes with its best partner, if any."""
+        """Return the pair of a usable frame of the ring with its best partner, if any."""
         earlier = self.recent.before(newest)
         if self.policy.lag is None:
             partner = self._best(newest, earlier)
@@ -215,7 +216,7 @@ class Pairing:
         return _pair_of(partner, newest)
 
     def observe(self, pair: FramePair, strain: StrainFrame) -> bool:
-        """Learn from what a pair showed; False means that the adaptive policy refuses the pair."""
+        """Learn from the strain of a pair; return False if the adaptive policy refuses the pair."""
         if self.policy.lag is not None:
             return True
         chosen = None
@@ -226,7 +227,7 @@ class Pairing:
         if not strain.quality >= self.policy.min_quality:
             self.counters.add("pair.decorrelated")
             if chosen is not None:
-                # Too far apart to track: come closer, and reach out again frame by frame.
+                # Too far apart to track: use nearer frames, and reach further again frame by frame.
                 between = self.recent.before(chosen[1])
                 nearer = [old for old in between if old.acquisition > chosen[0].acquisition]
                 self._barrier = nearer[len(nearer) // 2] if nearer else chosen[0]
@@ -242,7 +243,7 @@ class Pairing:
         return True
 
     def _best(self, newest: RecentFrame, earlier: list[RecentFrame]) -> RecentFrame | None:
-        """The partner whose strain comes nearest the target; sets the positions of both."""
+        """Return the partner whose strain is nearest to the target; set the positions of both."""
         candidates = self._within_reach(newest, earlier)
         if not candidates:
             return None
@@ -263,7 +264,7 @@ class Pairing:
         while left.any():
             miss = np.where(left, abs(abs(here - predicted[:-1]) - target) + penalty, math.inf)
             k = int(np.argmin(miss))
-            if best >= 0 and not miss[k] < best_miss - _WORTH_A_LOOK * target:
+            if best >= 0 and not miss[k] < best_miss - _LEAST_GAIN * target:
                 break
             left[k] = False
             if not self._usable(frames[k]):
@@ -278,9 +279,9 @@ class Pairing:
                 if found < best_miss:
                     best, best_miss, best_strain = k, float(found), seen.applied_strain
             else:
-                # Too far apart: only nearer ones are left, the next at most half as far away.
+                # Too far apart: keep only nearer candidates, at most half as far away.
                 left &= times[:-1] >= 0.5 * (times[k] + times[-1])
-            if looks.count >= _MOST_LOOKS:
+            if looks.count >= _MAX_LOOKS:
                 break
         if best < 0:
             best = self._nearest_usable(frames)
@@ -299,19 +300,19 @@ class Pairing:
         return partner
 
     def _nearest_usable(self, frames: Sequence[RecentFrame]) -> int:
-        """Index of the nearest frame that holds an image; −1 if there is none."""
+        """Return the index of the nearest frame that holds an image; −1 if there is none."""
         nearest = (k for k in range(len(frames) - 2, -1, -1) if self._usable(frames[k]))
         return next(nearest, -1)
 
     def _begin_scene(self, first: RecentFrame, candidates: Sequence[RecentFrame]) -> None:
-        """Nothing measured so far leads to the frames from ``first`` on."""
+        """Begin a new scene: no measurement so far connects to the frames from ``first`` on."""
         self.scene += 1
         self._barrier = first
         for old in candidates:
             old.position = math.nan
 
     def _looks(self, newest: RecentFrame, n_known: int) -> _Looks | None:
-        """Looks at candidates, where they are free or the prediction is unsure."""
+        """Return looks at candidates if they are free or the prediction is unsure, else None."""
         if self._look is None:
             return None
         wrong = self._last_error > _TRUSTED_ERROR * self.policy.target_strain
@@ -320,7 +321,7 @@ class Pairing:
         return None
 
     def _within_reach(self, newest: RecentFrame, earlier: list[RecentFrame]) -> list[RecentFrame]:
-        """Candidates, the nearest first: not before the barrier, and within the policy's reach."""
+        """Return candidates, the nearest first: not before the barrier, and within the policy's reach."""
         reach_ns = 1e9 * self.policy.max_lag_s
         within: list[RecentFrame] = []
         for old in earlier:
@@ -334,7 +335,7 @@ class Pairing:
         return within
 
 
-def _take_as_it_is(recent: RecentFrame) -> bool:
+def _use_unchanged(recent: RecentFrame) -> bool:
     assert isinstance(recent.scanned, RfFrame)
     recent.lines, recent.usable = recent.scanned, True
     return True

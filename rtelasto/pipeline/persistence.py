@@ -1,9 +1,9 @@
 """Persistence: the strain pattern averaged over time by its precision, carried along with the tissue.
 
 After R. J. Lindop, G. M. Treece, A. H. Gee, R. W. Prager (Cambridge), "An intelligent interface for freehand
-strain imaging", Ultrasound in Med. & Biol. 34(7), 2008: strain over the applied strain is averaged with the
-precision of each pixel. The average is kept in the coordinates that the tissue had when the scene began, so
-that nothing is interpolated twice however long it lasts.
+strain imaging", Ultrasound in Med. & Biol. 34(7), 2008: strain over the applied strain is averaged, weighted
+by the precision of each pixel. The average is stored in the coordinates of the tissue at the beginning of the
+scene, so that nothing is interpolated twice, however long it lasts.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from rtelasto.pipeline.measurement import (
 )
 from rtelasto.pipeline.running_average import add_pattern, move_sums, read_pattern
 
-# Without frames for so long, what comes next need not be the same place.
+# After a pause of this length without frames, the probe may be at another place.
 LONGEST_PAUSE_S = 2.0
-# A pair enters if it weighs at least this much of a good one: at rest the last good picture stays.
+# A pair enters if its weight is at least this share of a good pair's: at rest the last good picture stays.
 LEAST_WEIGHT = 0.05
-# Time in which no pair entered does not count as time to forget in, beyond this.
+# Longest time without a new pair that counts as time for forgetting.
 LONGEST_STEP_S = 0.25
-# What a good pair weighs is forgotten so much more slowly than the picture.
+# The weight of a good pair is forgotten more slowly than the picture by this factor.
 _REFERENCE_TIMES = 10.0
-# Pairs that weigh less than this of the heaviest, and presses that do of all, are no longer counted.
+# Pairs with a smaller share of the heaviest weight, and presses with a smaller share of all, are not counted.
 _COUNTED = 0.02
-# Patterns that differ by more than so many standard deviations in the median belong to another scene; one
-# such pair is left out, and so long a run of them begins a new average.
-_OUTLYING = 3.0
-_OUTLYING_S = 0.4
-# Precision of the pattern for a pair of unit weight, before any pairs could be compared.
+# A pattern whose median difference exceeds this many standard deviations belongs to another scene. A single
+# such pair is ignored; a run of them of this length begins a new average.
+_OUTLIER = 3.0
+_OUTLIER_RUN_S = 0.4
+# Precision of the pattern of a pair of unit weight, before any pairs could be compared.
 _FIRST_VARIANCE = 1.5e-7
 _VARIANCE_MEMORY = 0.1
-# The tissue may move so far from where it was when the scene began before the average is moved there.
+# How far the tissue may move from its position at the start of the scene before the average is moved there.
 _FURTHEST_M = 2e-3
 _MOST_PAIRS = 512
 _MOST_POSITIONS = 256
@@ -54,7 +54,7 @@ _MOST_POSITIONS = 256
 
 @dataclass(slots=True)
 class _Entered:
-    """A pair in the average: when, what it weighs by now, and in which press."""
+    """A pair in the average: its time, its present weight, and its press."""
 
     post_s: float
     weight: float
@@ -63,7 +63,7 @@ class _Entered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Position:
-    """Where the tissue of the scene's beginning was at a time: axial motion at the nodes, and lateral."""
+    """The tissue's position at a time, relative to the scene's start: axial at the nodes, and lateral."""
 
     time_s: float
     axial_m: Float32Image
@@ -71,7 +71,7 @@ class _Position:
 
 
 def check_persistence_s(persistence_s: float) -> None:
-    """Raise RtelastoError unless it is a time constant, or 0."""
+    """Raise RtelastoError unless ``persistence_s`` is a valid time constant, or 0."""
     if not (persistence_s == 0.0 or 0.05 <= persistence_s <= 60.0):
         raise RtelastoError(
             f"persistence_s must lie in 0.05…60 s, or be 0 for none, got {persistence_s:g}"
@@ -79,12 +79,12 @@ def check_persistence_s(persistence_s: float) -> None:
 
 
 class Persistence:
-    """Averages the frames of a run. One thread at a time.
+    """Averages the frames of a run. Not thread-safe.
 
     Parameters
     ----------
     persistence_s
-        Time constant: a pair counts for 1/e after so much time in which good pairs came.
+        Time constant: a pair counts 1/e after this much time in which good pairs arrived.
 
     Raises
     ------
@@ -103,7 +103,7 @@ class Persistence:
     def __call__(
         self, strain: StrainFrame, *, pre_s: float, post_s: float, scene: int = 0
     ) -> StrainFrame:
-        """The frame with ``relative_strain``, ``relative_strain_std`` and ``persistence``.
+        """Return the frame with ``relative_strain``, ``relative_strain_std`` and ``persistence``.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Persistence:
         pre_s, post_s
             When its two RF frames were acquired, s from any start.
         scene
-            Another number than before says that its tissue cannot be followed back to earlier frames.
+            A change of this number means that the tissue cannot be followed back to earlier frames.
         """
         found = (scene, strain.stream, strain.grid)
         pause_s = post_s - self._newest_s
@@ -124,7 +124,7 @@ class Persistence:
         before = self._position(pre_s, pair)
         after = _Position(post_s, before.axial_m + pair.motion_m, before.lateral_m + pair.lateral_m)
         self._positions.append(after)
-        if self._is_worth_it(pair):
+        if self._is_heavy_enough(pair):
             self._enter(pair, before, strain.applied_strain, post_s)
         pattern, std = self._read(before)
         if max(float(np.abs(after.axial_m).max()), abs(after.lateral_m)) > _FURTHEST_M:
@@ -135,9 +135,9 @@ class Persistence:
 
     @classmethod
     def warm_up(cls) -> None:
-        """Compile, or load, what the first frame of a run would wait for."""
+        """Compile, or load, the kernels that the first frame of a run would wait for."""
         grid = Grid(16, 64, 1e-4, 3e-4)
-        # Slid by more than the average is carried, so that it is moved as well.
+        # Shift the tissue by more than the limit, so that the kernel that moves the average runs as well.
         ones = np.ones(grid.shape, np.float32)
         frame = StrainFrame(
             -0.01 * ones,
@@ -160,20 +160,20 @@ class Persistence:
         self._variance = _FIRST_VARIANCE
         self._press = 0
         self._pressing = False
-        self._outlying_since = math.nan
+        self._outliers_since_s = math.nan
         if grid is not None:
             self._clear(grid)
 
     def _clear(self, grid: Grid) -> None:
         self._entered.clear()
-        # As `running_average` describes them.
+        # See `running_average` for their meaning.
         self._sums: NDArray[np.float32] = np.zeros((*grid.shape, 3), np.float32)
         self._spare = np.zeros_like(self._sums)
         self._places = node_places(grid.n_lines, NODE_LINES), node_places(grid.n_depths, NODE_ROWS)
         self._grid = grid
 
     def _position(self, time_s: float, pair: Measurement) -> _Position:
-        """Where the tissue was at a time: between the pairs so far, interpolated."""
+        """Return the tissue's position at a time, interpolated between the pairs so far."""
         known = self._positions
         if not known:
             first = _Position(time_s, np.zeros_like(pair.motion_m), 0.0)
@@ -191,20 +191,20 @@ class Persistence:
             earlier.lateral_m + share * (later.lateral_m - earlier.lateral_m),
         )
 
-    def _is_worth_it(self, pair: Measurement) -> bool:
+    def _is_heavy_enough(self, pair: Measurement) -> bool:
         return pair.weight > 0.0 and pair.weight >= LEAST_WEIGHT * self._good_weight
 
     def _enter(self, pair: Measurement, before: _Position, applied: float, post_s: float) -> None:
-        """Add a pair to the average, unless it contradicts it."""
+        """Add a pair to the average, unless it contradicts the average."""
         step_s = post_s - self._entered[-1].post_s if self._entered else 0.0
         step_s = min(max(step_s, 0.0), LONGEST_STEP_S)
         share = min(1.0, pair.weight / self._good_weight) if self._good_weight else 1.0
         forget = math.exp(-step_s * share / self._persistence_s)
         outlying, scatter = self._add(pair, before, applied, forget)
-        if outlying > _OUTLYING and self._entered:
-            if math.isnan(self._outlying_since):
-                self._outlying_since = post_s
-            if post_s - self._outlying_since < _OUTLYING_S:
+        if outlying > _OUTLIER and self._entered:
+            if math.isnan(self._outliers_since_s):
+                self._outliers_since_s = post_s
+            if post_s - self._outliers_since_s < _OUTLIER_RUN_S:
                 return
             assert self._grid is not None
             self._clear(self._grid)
@@ -213,16 +213,16 @@ class Persistence:
             self._add(pair, before, applied, forget)
         elif self._entered:
             self._variance += _VARIANCE_MEMORY * (scatter - self._variance)
-        self._outlying_since = math.nan
+        self._outliers_since_s = math.nan
         self._sums, self._spare = self._spare, self._sums
         slower = forget ** (1.0 / _REFERENCE_TIMES)
         self._good_weight = max(pair.weight, slower * self._good_weight)
-        self._note(pair.weight, applied, forget, post_s)
+        self._count_pair(pair.weight, applied, forget, post_s)
 
     def _add(
         self, pair: Measurement, before: _Position, applied: float, forget: float
     ) -> tuple[float, float]:
-        """The sums with a pair, into the spare ones; how far it is from them, and their scatter."""
+        """Compute the sums with a pair into the spare array; return their distance and their scatter."""
         assert self._grid is not None
         grid = self._grid
         apart = np.zeros((grid.n_lines, 2), np.float64)
@@ -246,13 +246,13 @@ class Persistence:
             self._spare,
             apart,
         )
-        # Medians over the lines of each line's own figures.
+        # Medians over the lines of each line's own values.
         seen = apart[apart[:, 0] >= 0.0]
         if not seen.size:
             return 0.0, self._variance
         return float(np.median(seen[:, 0])), float(np.median(seen[:, 1]))
 
-    def _note(self, weight: float, applied: float, forget: float, post_s: float) -> None:
+    def _count_pair(self, weight: float, applied: float, forget: float, post_s: float) -> None:
         pressing = applied < 0.0
         if not self._press or (pressing and not self._pressing):
             self._press += 1
@@ -278,7 +278,7 @@ class Persistence:
         )
 
     def _read(self, at: _Position) -> tuple[Float32Image, Float32Image]:
-        """The average and its standard deviation at a frame's points."""
+        """Return the average and its standard deviation at a frame's points."""
         assert self._grid is not None
         grid = self._grid
         pattern, std = np.empty(grid.shape, np.float32), np.empty(grid.shape, np.float32)
@@ -300,7 +300,7 @@ class Persistence:
         return pattern, std
 
     def _move_to(self, at: _Position) -> None:
-        """Take the coordinates of a frame for those of the scene: the tissue has gone far."""
+        """Make the coordinates of a frame those of the scene, because the tissue has moved far."""
         assert self._grid is not None
         grid = self._grid
         (lines, line_shares), (rows, row_shares) = self._places

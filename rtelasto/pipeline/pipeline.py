@@ -1,7 +1,7 @@
 """The path of a frame: receive → RF lines → pair → stretch → engine → publish.
 
-Live and offline runs are this one composition; they differ in where frames come from and where strain
-goes to.
+Live and offline runs use this same composition; they differ in where frames come from and where strain
+goes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.telemetry.counters import Counters
 
-# Of frames without stamps.
+# Assumed frame period where frames have no stamps.
 _UNTIMED_PERIOD_S = 0.05
 
 
@@ -40,9 +40,9 @@ class Estimator(Protocol):
 
 @runtime_checkable
 class OverlappingEstimator(Estimator, Protocol):
-    """A back-end whose device works on pairs while the host goes on.
+    """A back-end whose device works on pairs while the host continues.
 
-    ``room`` is how many more pairs can be started before one has to be collected; they are collected in
+    ``room`` is the number of pairs that can be started before one must be collected. Pairs are collected in
     the order in which they were started.
     """
 
@@ -56,14 +56,14 @@ class OverlappingEstimator(Estimator, Protocol):
 
 @runtime_checkable
 class LookingEstimator(Estimator, Protocol):
-    """A back-end whose estimate of the global motion can be had beforehand, and is then not made again."""
+    """A back-end that can estimate the global motion in advance, and then does not estimate it again."""
 
     def look(self, pair: FramePair) -> ElongationFit: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """A pair between start and collection; ``strain`` is there where its estimator has finished."""
+    """A pair between start and collection; ``strain`` is set once its estimator has finished."""
 
     pair: FramePair
     strain: StrainFrame | None
@@ -77,25 +77,25 @@ class Pipeline:
     """Pairs frames and estimates strain, counting every frame that does not become strain.
 
     Besides what :class:`~rtelasto.pipeline.pairing.Pairing` and its ring count: ``frame.nonfinite`` and
-    ``frame.constant`` (frames without an image in them), ``rf_lines.refused`` (frames that cannot become RF
-    lines) and ``strain.out``. Only frames that are used are looked at and turned into RF lines, and once.
+    ``frame.constant`` (frames without an image), ``rf_lines.refused`` (frames that cannot become RF
+    lines) and ``strain.out``. Only frames that are used are checked and turned into RF lines, each once.
 
-    With ``drop_copies``, a frame whose samples are those of the frame before counts as ``repeated`` and is
-    dropped: recordings number their frames anew, so that one which was stored twice cannot be found by
-    its id, as it is on the wire.
+    With ``drop_copies``, a frame with the samples of the frame before it counts as ``repeated`` and is
+    dropped. Recordings number their frames anew, so the id does not show that a frame was stored twice, as
+    it does on the wire.
 
     With ``bmode``, strain frames carry the B-mode of their pre-compression frame; with ``persistence_s``
     the pattern of strain averaged over time (`rtelasto.pipeline.persistence`).
 
-    :meth:`process` takes a frame and gives what comes of it. Where the estimator overlaps its work with
+    :meth:`process` takes a frame and returns its strain frame. If the estimator overlaps its work with
     the host's, :meth:`start` and :meth:`collect` do the same in two halves, with up to ``room`` pairs
-    between them; adaptive pairing then learns from a pair that many pairs later. A live run has its receiver
-    fill `recent` and calls :meth:`start_newest` instead.
+    between them; adaptive pairing then learns from a pair that many pairs later. In a live run the receiver
+    fills `recent`, and :meth:`start_newest` is called instead.
 
     Attributes
     ----------
     recent : RecentFrames
-        The frames that pairs are made of.
+        The frames from which pairs are made.
     """
 
     def __init__(
@@ -127,18 +127,18 @@ class Pipeline:
         self._started: deque[_Started] = deque()
 
     def warm_up(self) -> None:
-        """Compile, or load, what the first pair would wait for beside the estimator."""
+        """Compile, or load, the kernels outside the estimator that the first pair would wait for."""
         if self._persistence is not None:
             Persistence.warm_up()
 
     @property
     def pending(self) -> int:
-        """How many pairs were started and not collected."""
+        """Number of pairs that were started and not collected."""
         return len(self._started)
 
     @property
     def room(self) -> int:
-        """How many more pairs can be started before one has to be collected."""
+        """Number of further pairs that can be started before one must be collected."""
         if isinstance(self.estimator, OverlappingEstimator):
             return self.estimator.room
         return 1 - self.pending
@@ -148,7 +148,7 @@ class Pipeline:
         return self.collect() if self.start(scanned) else None
 
     def start(self, scanned: ScannerFrame) -> bool:
-        """Take the next frame and start the work on the pair that it makes; whether there is one."""
+        """Take the next frame and start the work on its pair; return whether it makes one."""
         if self.drop_copies and self.recent.is_copy(scanned):
             self.recent.pass_over_copy()
             return False
@@ -157,7 +157,7 @@ class Pipeline:
         return newest is not None and self.start_newest(newest)
 
     def start_newest(self, newest: RecentFrame) -> bool:
-        """Start the work on the pair of a frame just taken from the ring; whether it makes one."""
+        """Start the work on the pair of a frame just taken from the ring; return whether it makes one."""
         started_ns = time.monotonic_ns()
         self._converted_ns = 0
         if not self._usable(newest):
@@ -177,7 +177,7 @@ class Pipeline:
         return True
 
     def _usable(self, recent: RecentFrame) -> bool:
-        """Turn a frame into RF lines, once, and see whether it holds an image; count it if it does not."""
+        """Turn a frame into RF lines, once, and return whether it holds an image; count it if it does not."""
         if recent.usable is None:
             lines = self._rf_lines(recent.scanned)
             self._converted_ns += self._rf_lines.spent_ns
@@ -196,11 +196,11 @@ class Pipeline:
         return Look(fit.elongation.axial_slope, fit.correlation)
 
     def collect(self) -> StrainFrame | None:
-        """The strain of the oldest pair that was started; None if the pairing policy refuses it.
+        """Return the strain of the oldest pair that was started; None if the pairing policy refuses it.
 
-        Of a frame that came over the wire the stage times also say how long it took to ``decode``, how
-        long it stood in the ``queue``, and the ``total`` from its arrival to now; ``pair`` is the time
-        for checking and pairing it.
+        For a frame from the wire the stage times also contain the time to ``decode`` it, its time in the
+        ``queue``, and the ``total`` from its arrival to now; ``pair`` is the time for checking and pairing
+        it.
         """
         started = self._started.popleft()
         pair, strain = started.pair, started.strain
@@ -232,7 +232,7 @@ class Pipeline:
 
 
 def _times_s(pair: FramePair) -> tuple[float, float]:
-    """When the frames of a pair were acquired, s from any start; where stamps do not say, by their ids."""
+    """Return when the frames of a pair were acquired, s from any start; without stamps, by their ids."""
     pre, post = pair.pre, pair.post
     if post.acquired_ns > pre.acquired_ns:
         return 1e-9 * pre.acquired_ns, 1e-9 * post.acquired_ns
@@ -240,13 +240,13 @@ def _times_s(pair: FramePair) -> tuple[float, float]:
 
 
 def image_fault(samples: np.ndarray) -> str:
-    """Why a frame holds no image: ``nonfinite``, ``constant``, or empty where it does hold one.
+    """Return why a frame holds no image: ``nonfinite``, ``constant``, or empty if it does hold one.
 
-    Samples that are not finite lie outside the field of view: a frame holds none where no sample is
-    finite, and it is constant where all that are finite are alike.
+    Samples that are not finite lie outside the field of view. A frame without finite samples holds no
+    image, and it is constant if all finite samples are equal.
     """
     low, high = samples.min(), samples.max()
-    # A NaN anywhere makes both extremes NaN and an infinity shows as one, so two passes settle it.
+    # A NaN anywhere makes both extremes NaN and an infinity is one of them, so two passes decide.
     if not (np.isfinite(low) and np.isfinite(high)):
         finite = samples[np.isfinite(samples)]
         if finite.size == 0:

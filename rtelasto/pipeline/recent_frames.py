@@ -1,8 +1,8 @@
-"""The frames of the last moments, also those that the pipeline had no time to start on.
+"""The frames of the last moments, including those that the pipeline had no time to process.
 
-The thread that receives adds frames, the pipeline takes the newest and finds its partner among the others.
-What becomes of every frame is counted once: by the pair that it is the newer frame of, as ``partner_only``
-where it served other frames as a partner, as ``overflow`` where it was never used.
+The receiving thread adds frames; the pipeline takes the newest and finds its partner among the others.
+Every frame is counted once: by the outcome of the pair of which it is the newer frame, as ``partner_only`` if
+it only served other frames as a partner, as ``overflow`` if it was never used.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from rtelasto.frames.rf import RfFrame
 from rtelasto.telemetry.counters import Counters
 
 MAX_BYTES = 256 * 1024 * 1024
-# After so long without a frame, those that were passed over have no more use.
+# After this long without a frame, those that were passed over are of no more use.
 IDLE_S = 1.0
 
 
 class _Fate(Enum):
-    """What is known of the use of a frame."""
+    """What is known about the use of a frame."""
 
     WAITING = auto()
     PASSED_OVER = auto()
     """A newer frame was taken before it; it may still become a partner."""
     COUNTED = auto()
-    """Taken, and counted by what comes of its pair, or counted in some other way."""
+    """Taken, and counted by the outcome of its pair, or counted in another way."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,17 +43,17 @@ class RecentFrame:
     Attributes
     ----------
     scanned
-        The frame as it came; once it has been turned into RF lines, those.
+        The frame as it was received; its RF lines once it has been converted.
     copies
         Copies of other frames before it in its stream, which have ids and were passed over.
     lines
-        Its RF lines; None before `usable` is decided, and where it has none.
+        Its RF lines; None before `usable` is decided, and if it has none.
     usable
-        Whether it holds an image; None where it has not been looked at yet.
+        Whether it holds an image; None before it has been checked.
     rf_lines_ns
-        How long it took to turn it into RF lines.
+        Time taken to convert it to RF lines.
     position
-        How far the tissue is compressed, as strain from any start; NaN where nothing was measured.
+        How far the tissue is compressed, as strain from any start; NaN if not measured.
     """
 
     scanned: ScannerFrame
@@ -70,7 +70,7 @@ class RecentFrame:
 
     @property
     def acquisition(self) -> int:
-        """The frame's id, copies not counted: what lags are measured in."""
+        """The frame's id minus the copies before it: the unit of lags."""
         return self.scanned.frame_id - self.copies
 
     @property
@@ -82,7 +82,7 @@ class RecentFrames:
     """A ring of frames in acquisition order, bounded by acquisitions, by time and by size.
 
     Frames that are missing leave a gap and nothing else. A new stream, another format, and frame ids or
-    stamps that go back empty it, counted as ``pair.reset.stream``, ``.format`` and ``.back``. The frame
+    stamps that go back empty the ring, counted as ``pair.reset.stream``, ``.format`` and ``.back``. The frame
     before the newest stays however old or large it is. All methods may be called from any thread.
 
     Parameters
@@ -90,10 +90,10 @@ class RecentFrames:
     max_lag
         Acquisitions that it reaches back, by ``frame_id``.
     max_lag_s
-        Time that it reaches back, by ``acquired_ns``; None for no limit in time. Where stamps do not rise,
-        only the other bounds hold.
+        Time that it reaches back, by ``acquired_ns``; None for no limit in time. If stamps do not rise,
+        only the other bounds apply.
     max_bytes
-        Samples that it keeps, in bytes.
+        Largest size of the samples that it holds, in bytes.
     counters
         Where to count.
     """
@@ -123,33 +123,33 @@ class RecentFrames:
                 self._copies = 0
                 self.counters.add(f"pair.reset.{broken}")
                 while self._frames:
-                    self._let_go(self._frames.popleft())
+                    self._release(self._frames.popleft())
             self._format = frame.format
             self._frames.append(RecentFrame(frame, self._copies))
             while len(self._frames) > 2 and self._is_beyond(self._frames[0], self._frames[-1]):
-                self._let_go(self._frames.popleft())
+                self._release(self._frames.popleft())
             self._changed.notify_all()
 
     def is_copy(self, frame: ScannerFrame) -> bool:
-        """Whether a frame has the samples of the newest one of its stream and format."""
+        """Whether a frame has the same samples as the newest one, in the same stream and format."""
         with self._changed:
             if not self._frames or self._break(self._frames[-1].scanned, frame):
                 return False
             samples, last = frame.samples, self._frames[-1].scanned.samples
         middle = len(samples) // 2
-        # Frames that differ do so in any line.
+        # Compare one line first: frames that differ do so in any line.
         return _alike(last[middle], samples[middle]) and _alike(last, samples)
 
     def pass_over_copy(self) -> None:
-        """Count a copy of the newest frame as ``repeated``; lags go on as if it had not been there."""
+        """Count a copy of the newest frame as ``repeated``; lags continue as if it did not exist."""
         with self._changed:
             self._copies += 1
             self.counters.add("repeated")
 
     def take_newest(self, timeout_s: float = 0.0) -> RecentFrame | None:
-        """The newest frame, once; None if no new one came within ``timeout_s``.
+        """Return the newest frame, once; None if no new one arrived within ``timeout_s``.
 
-        Older ones that were waiting are passed over.
+        Older frames that were waiting are passed over.
         """
         with self._changed:
             if not self._changed.wait_for(self._has_new, timeout_s):
@@ -163,24 +163,24 @@ class RecentFrames:
             return newest
 
     def before(self, newest: RecentFrame) -> list[RecentFrame]:
-        """The frames before a frame of this ring, the nearest first."""
+        """Return the frames before a frame of this ring, the nearest first."""
         with self._changed:
             frames = list(self._frames)
-        if newest not in frames:  # a new stream has begun meanwhile, or it is long past
+        if newest not in frames:  # a new stream has begun since, or the frame has left the ring
             return []
         return frames[: frames.index(newest)][::-1]
 
     def count_partner(self, partner: RecentFrame) -> None:
-        """A frame is used as a partner."""
+        """Count a frame that is used as a partner."""
         self._count_passed_over(partner, "partner_only")
 
     def settle(self, recent: RecentFrame) -> None:
-        """A frame was counted elsewhere: it holds no image."""
+        """Mark a frame that was counted elsewhere because it holds no image."""
         with self._changed:
             recent.fate = _Fate.COUNTED
 
-    def let_go_unused(self) -> None:
-        """Let go of what was passed over, if no frame has come for `IDLE_S`."""
+    def release_unused(self) -> None:
+        """Release the frames that were passed over, if no frame has arrived for `IDLE_S`."""
         with self._changed:
             if not self._frames:
                 return
@@ -189,21 +189,21 @@ class RecentFrames:
                 return
             for recent in [f for f in self._frames if f.fate is _Fate.PASSED_OVER]:
                 self._frames.remove(recent)
-                self._let_go(recent)
+                self._release(recent)
 
     def close(self) -> None:
-        """Let go of all frames; those that wait are counted as ``unread``."""
+        """Release all frames; those that wait are counted as ``unread``."""
         with self._changed:
             while self._frames:
                 recent = self._frames.popleft()
                 if recent.fate is _Fate.WAITING:
                     self.counters.add("unread")
                 else:
-                    self._let_go(recent)
+                    self._release(recent)
 
     @property
     def waiting(self) -> int:
-        """Frames that came after the last one that was taken."""
+        """Number of frames that arrived after the last one that was taken."""
         with self._changed:
             return sum(recent.fate is _Fate.WAITING for recent in self._frames)
 
@@ -212,7 +212,7 @@ class RecentFrames:
 
     @property
     def nbytes(self) -> int:
-        """Size of the samples in it."""
+        """Size of the samples in the ring, in bytes."""
         with self._changed:
             return self._size()
 
@@ -230,7 +230,7 @@ class RecentFrames:
             return True
         return self._size() > self._max_bytes
 
-    def _let_go(self, recent: RecentFrame) -> None:
+    def _release(self, recent: RecentFrame) -> None:
         if recent.fate is not _Fate.COUNTED:
             recent.fate = _Fate.COUNTED
             self.counters.add("overflow")
@@ -242,10 +242,10 @@ class RecentFrames:
                 self.counters.add(name)
 
     def _break(self, last: ScannerFrame, new: ScannerFrame) -> str:
-        """Why ``new`` does not continue the sequence of ``last``; empty where it does."""
+        """Return why ``new`` does not continue the sequence of ``last``; empty if it does."""
         if new.stream != last.stream:
             return "stream"
-        # That of the frames as they came: those that were used are RF lines by now.
+        # Compare the format as received: frames that were used have been converted to RF lines.
         if new.format != self._format:
             return "format"
         if new.frame_id <= last.frame_id or new.acquired_ns < last.acquired_ns:

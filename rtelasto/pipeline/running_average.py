@@ -1,8 +1,8 @@
-"""The kernels of `rtelasto.pipeline.persistence`: patterns moved into and out of the average.
+"""The kernels of `rtelasto.pipeline.persistence`, which move patterns into and out of the average.
 
 ``sums`` holds, for each pixel of the average, Σ w·m, Σ w and Σ λ·w over the pairs in it, where w is the
-weight of the pattern m, already faded by λ for the time since. How far the tissue of a pixel has moved is
-known at coarse nodes, as rows, and as lines for the whole image.
+weight of the pattern m, already faded by λ for the time since. The motion of a pixel's tissue is
+known at coarse nodes, in rows, and for the whole image, in lines.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 from rtelasto.cpu.resample import FASTMATH
 from rtelasto.host.compiled import kernel
 
-# Differences of a pixel from its average up to this fraction of it, and of 1, are no outliers: not all that
-# differs between pairs is noise.
+# Differences of a pixel from its average up to this fraction of the average, and of 1, are not outliers: part
+# of the difference between pairs is not noise.
 _TOLERANCE = np.float32(0.15)
 _LEAST_PATTERN = np.float32(0.3)
-# In standard deviations, squared: beyond, a pixel's weight falls with the fourth power of its distance.
-_GATE2 = np.float32(9.0)
-# How much of a pixel's average a pattern takes away that contradicts it: one does not show, ten replace it.
-_DOUBT = np.float32(0.15)
-# Neighbouring pairs share frames, so that their noise is alike; and no engine is without error of its own.
+# In standard deviations, squared: beyond it, a pixel's weight falls with the fourth power of its distance.
+_OUTLIER_GATE2 = np.float32(9.0)
+# Share of a pixel's average that a contradicting pattern removes: one is invisible, ten replace the average.
+_CONTRADICTION_LOSS = np.float32(0.15)
+# Neighbouring pairs share frames, so their noise is correlated; and every engine has an error of its own.
 _SHARED_NOISE = np.float32(2.0)
 _OWN_ERROR = np.float32(0.012)
 # Half of a Gaussian's squares lie below 0.455 of its variance.
 _MEDIAN_OF_SQUARES = np.float32(0.455)
 _FEWEST_PIXELS = 16
-# Every so many lines and rows are enough to compare a pattern with the average.
+# A pattern is compared with the average at every _LINE_STEP-th line and every _ROW_STEP-th row.
 _LINE_STEP, _ROW_STEP = 4, 6
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _LARGEST = np.float32(1e3)
@@ -37,7 +37,7 @@ _WHOLE = np.float32(0.01)
 
 @kernel(fastmath=FASTMATH)
 def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-untyped-def]
-    """A coarse image along one line, linear between its nodes."""
+    """Interpolate a coarse image along one line, linearly between its nodes."""
     beside = min(node + 1, image.shape[0] - 1)
     last = image.shape[1] - 1
     nodes = np.empty(last + 2, np.float32)
@@ -51,7 +51,7 @@ def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-u
 
 @kernel(fastmath=FASTMATH)
 def _moved_line(pattern, correlation, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
-    """A pattern read where the tissue of one line was, and its least correlation there; 0 outside."""
+    """Read a pattern where the tissue of one line was, and its least correlation there; 0 outside."""
     n_lines, n_rows = pattern.shape
     right = left + 1 if side > _WHOLE else left
     if left < 0 or right >= n_lines:
@@ -92,27 +92,27 @@ def add_pattern(  # type: ignore[no-untyped-def]
     begin,
     end,
 ):
-    """out = forget · sums + the pattern, read where its tissue was; lines begin … end.
+    """Set out = forget · sums + the pattern, read where its tissue was, for lines begin … end.
 
     Parameters
     ----------
     pattern, correlation
-        Of the pair, at its own points.
+        Those of the pair, at its own points.
     compression
         Its smooth applied strain at the nodes.
     motion, shift
-        How far the tissue of each pixel of the average has moved to there: rows, at the nodes, and lines.
+        How far the tissue of each pixel of the average has moved: in rows, at the nodes, and in lines.
     lines, line_shares, rows, row_shares
         The nodes around each pixel.
     forget
-        What is left of the weights so far.
+        Factor on the weights so far.
     variance
-        Of a pattern of weight 1.
+        Variance of a pattern of weight 1.
     largest
-        Correlation that counts at most.
+        Correlation above which weights do not increase.
     apart
-        Gets, for each line, the median distance from the average so far in standard deviations and the median
-        scatter; −1 where there is nothing to compare.
+        Receives, for each line, the median distance from the average so far in standard deviations and the
+        median scatter; −1 if there is nothing to compare.
     """
     n_rows = pattern.shape[1]
     moved, applied = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
@@ -143,8 +143,8 @@ def add_pattern(  # type: ignore[no-untyped-def]
                         distances[n_seen] = ratio
                         scatters[n_seen] = away / spread
                         n_seen += 1
-                    passes = _ONE / (_ONE + ratio / _GATE2)
-                    doubt = _ONE - _DOUBT * (_ONE - passes)
+                    passes = _ONE / (_ONE + ratio / _OUTLIER_GATE2)
+                    doubt = _ONE - _CONTRADICTION_LOSS * (_ONE - passes)
                     total *= doubt
                     weight *= doubt
                     faded *= doubt * doubt
@@ -175,8 +175,8 @@ def read_pattern(  # type: ignore[no-untyped-def]
     begin,
     end,
 ):
-    """The average and its standard deviation at the points of a frame, to which its tissue moved; NaN
-    where nothing is known. Parameters as for `add_pattern`."""
+    """Read the average and its standard deviation at the points of a frame, to which its tissue moved; NaN
+    where unknown. Parameters as for `add_pattern`."""
     n_lines, n_rows = pattern.shape
     moved = np.empty(n_rows, np.float32)
     known = np.empty((2, n_rows, 2), np.float32)
@@ -187,7 +187,7 @@ def read_pattern(  # type: ignore[no-untyped-def]
         _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
         left = min(max(i + whole_shift, 0), n_lines - 1)
         right = min(left + 1, n_lines - 1) if side > _WHOLE else left
-        # Each line's own average first: between pixels it is interpolated by place, whatever they weigh.
+        # Average each line first: interpolation between pixels is by position, independent of their weights.
         for k in range(2):
             line = left if k == 0 else right
             for j in range(n_rows):
@@ -196,7 +196,7 @@ def read_pattern(  # type: ignore[no-untyped-def]
                 known[k, j, 0] = sums[line, j, 0] * inverse
                 known[k, j, 1] = sums[line, j, 2] * inverse * inverse if w > _ZERO else -_ONE
         for j in range(n_rows):
-            # Where this tissue was: the motion is smooth, so that it is the same there to second order.
+            # Where this tissue was: the motion is smooth, so it is the same there to second order.
             place = min(max(np.float32(j) - moved[j], _ZERO), np.float32(n_rows - 1))
             row = min(np.int32(place), max(n_rows - 2, 0))
             below = min(row + 1, n_rows - 1)
@@ -225,7 +225,7 @@ def read_pattern(  # type: ignore[no-untyped-def]
 def move_sums(  # type: ignore[no-untyped-def]
     sums, motion, shift, lines, line_shares, rows, row_shares, out, begin, end
 ):
-    """The sums at the points to which their tissue moved, into ``out``. Parameters as for `add_pattern`."""
+    """Move the sums to the points to which their tissue moved, into ``out``. Parameters: `add_pattern`."""
     n_lines, n_rows = sums.shape[:2]
     moved = np.empty(n_rows, np.float32)
     for i in range(begin, end):

@@ -1,4 +1,4 @@
-"""Whatever a scanner sends, as RF lines: the stage between receiving and pairing."""
+"""Converts frames of any kind to RF lines: the stage between receiving and pairing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class RfLines:
-    """Channel data beamformed, IQ remodulated, RF lines as they are.
+    """Beamforms channel data, remodulates IQ, and passes RF lines on unchanged.
 
-    Delays and filters are worked out once for every format; a change of format in mid-stream costs
-    one frame's time. A format that cannot become RF lines is a fault of the sender: its frames are
-    counted as ``rf_lines.refused`` and dropped, the reason is logged once.
+    Delays and filters are computed once for every format; a change of format in the middle of a stream costs
+    the time of one frame. A format that cannot become RF lines is a fault of the sender: its frames are
+    counted as ``rf_lines.refused`` and dropped, and the reason is logged once.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class RfLines:
         self.counters = counters if counters is not None else Counters()
         self.on_gpu = on_gpu and mach_installed()
         self.spent_ns = 0
-        """How long the last frame took to convert; 0 where it came as RF lines."""
+        """Time taken to convert the last frame; 0 if it arrived as RF lines."""
         self._format: Any = None
         self._converter: Beamformer | Remodulator | None = None
 
     def __call__(self, frame: ScannerFrame) -> RfFrame | None:
-        """The frame as RF lines; None where its format cannot become any."""
+        """Return the frame as RF lines; None if its format cannot become RF lines."""
         self.spent_ns = 0
         if isinstance(frame, RfFrame):
             return frame
