@@ -149,7 +149,7 @@ def test_no_output_lands_among_the_segments_of_the_recording(tmp_path: Path, nam
 def test_simulate_keeps_what_is_there_unless_it_simulated_it(tmp_path: Path):
     write_recording(tmp_path / "scan.h5", stream="a scanner's")
     line = refused("simulate", "scan.h5", "--frames", 2, "--motion", "ideal", cwd=tmp_path)
-    assert "scan.h5 is there" in line
+    assert "scan.h5 exists" in line
     assert "--force" in line
 
 
@@ -162,7 +162,7 @@ def test_demo_keeps_files_that_no_demo_wrote(tmp_path: Path, name: str):
     else:
         (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n of somebody else")
     before = contents(tmp_path)
-    with pytest.raises(RtelastoError, match=f"{name} is there"):
+    with pytest.raises(RtelastoError, match=f"{name} exists"):
         demo(out=tmp_path)
     assert contents(tmp_path) == before
 

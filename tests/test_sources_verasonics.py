@@ -296,7 +296,7 @@ def test_what_follows_from_beamforming_cannot_be_overridden(
 ) -> None:
     path = tmp_path / "press.mat"
     write_workspace(path, workspace(ring(frames), newest=2))
-    with pytest.raises(RtelastoError, match="line_pitch_m the file says"):
+    with pytest.raises(RtelastoError, match="line_pitch_m comes from the file"):
         open_recording(path, line_pitch_m=3e-4)
     with pytest.raises(RtelastoError, match="cannot be"):
         open_recording(path, center_freq_hz="estimate")
