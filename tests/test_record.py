@@ -288,7 +288,7 @@ def test_places_that_cannot_be_recorded_into(tmp_path: Path):
     with pytest.raises(RtelastoError, match="cannot record into"):
         Recorder(RecordSettings(folder=tmp_path / "file" / "folder"))
     (tmp_path / "rf-01-00001.h5").write_bytes(b"")
-    with pytest.raises(RtelastoError, match="holds a recording already"):
+    with pytest.raises(RtelastoError, match="already holds a recording"):
         Recorder(RecordSettings(folder=tmp_path))
     with pytest.raises(RtelastoError, match="buffer_frames"):
         RecordSettings(folder=tmp_path, buffer_frames=0)

@@ -98,7 +98,7 @@ def test_a_server_whose_feed_fails_ends_with_a_message(tmp_path, command, breaks
 
 def test_a_part_of_a_run_that_cannot_start_is_named_and_the_run_goes_on(tmp_path: Path):
     pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
-    (tmp_path / "rf-01-00001.h5").touch()  # the folder holds a recording already
+    (tmp_path / "rf-01-00001.h5").touch()  # the folder already holds a recording
     with RfSender("tcp://127.0.0.1:0") as sender:
         run = ("run", "--rf", sender.endpoint, "--strain", free_endpoint(), "--engine", "ncc")
         with processes.running(*run, "--record", str(tmp_path), "--frames", "1") as process:
@@ -110,7 +110,7 @@ def test_a_part_of_a_run_that_cannot_start_is_named_and_the_run_goes_on(tmp_path
                 assert line, said
                 said += line
             assert "the recorder could not start" in said
-            assert "holds a recording already" in said
+            assert "already holds a recording" in said
             for frame in timing_frames(FORMAT):
                 sender.send(frame.samples, FORMAT)
             output, _ = process.communicate(timeout=WAIT_S)
