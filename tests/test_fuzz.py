@@ -134,7 +134,7 @@ def test_hdf5_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "other.raw").write_bytes(RF.tobytes())
     with h5py.File(tmp_path / "link.h5", "w") as file:
         file["rf"] = h5py.ExternalLink("other.h5", "/rf")
-    refused(tmp_path / "link.h5", "link into another file")
+    refused(tmp_path / "link.h5", "link to another file")
     with h5py.File(tmp_path / "raw.h5", "w") as file:
         file.create_dataset("rf", RF.shape, "<i2", external=[("other.raw", 0, RF.nbytes)])
     refused(tmp_path / "raw.h5", "lie in another file")
