@@ -42,7 +42,7 @@ def run(settings: Annotated[RunSettings, Parameter(name="*")] | None = None) -> 
                 say(part.ready)
             elif part.name not in gone and not part.is_alive:
                 gone.add(part.name)
-                why = f"could not start: {part.failure}" if part.failure else "ended by itself"
+                why = f"could not start: {part.failure}" if part.failure else "exited unexpectedly"
                 log.error("the %s %s; the run goes on without it", part.name, why)
 
     with (

@@ -126,7 +126,7 @@ class ViewServer(Closing):
             # uvicorn raises this if it cannot start; in a thread it would pass unnoticed.
             raise RuntimeError("the viewer's server could not start") from error
         if not self._server.should_exit:
-            raise RuntimeError("the viewer's server ended by itself")
+            raise RuntimeError("the viewer's server exited unexpectedly")
 
     def _get_hub(self) -> Hub:
         assert self._hub is not None, "pages are served only within the lifespan"
