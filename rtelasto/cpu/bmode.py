@@ -1,8 +1,8 @@
 """B-mode on the strain grid: the log-compressed envelope of the pre-compression frame, made for live use.
 
-The envelope is wanted only where strain pixels lie, at about every fourth sample, so it is demodulated
-only there: a Hann window of two echo periods times a carrier, one dot product a pixel. It reads the RF
-frame as it came from the scanner, so that every back-end's strain gets the same B-mode.
+The envelope is needed only at strain pixels, about every fourth sample, so it is demodulated only there: a
+Hann window of two echo periods times a carrier, one dot product per pixel. It is computed from the RF frame
+as the scanner sent it, so that the strain of every back-end gets the same B-mode.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rtelasto.host.compiled import kernel
 DYNAMIC_RANGE_DB = 60.0
 # Of the stored values: 0 is 60 dB below the reference, 240 the reference, 255 3.75 dB above it.
 STEP_DB = 0.25
-# The reference is the lower end of the brightest percent, so that one specular reflector darkens nothing;
-# but not far below the maximum, so that a few wires in water do not turn the noise around them white.
+# The reference is the 99th percentile, so that one specular reflector does not darken the image. It is
+# bounded relative to the maximum, so that a few wires in water do not turn the noise around them white.
 _REFERENCE_PERCENTILE = 99.0
 _REFERENCE_BELOW_MAXIMUM_DB = 20.0
 _REFERENCE_STRIDE = 7
@@ -32,15 +32,15 @@ def bmode_on_grid(frame: RfFrame, grid: Grid) -> NDArray[np.uint8]:
     """Brightness of a frame at the pixels of ``grid``, in steps of 0.25 dB over 60 dB.
 
     Value v is 0.25 v - 60 dB from a reference, so 240 is that reference: the frame's 99th percentile, or
-    20 dB below its maximum where that is more. What lies below the range is 0 and above it 255. A silent
-    frame is 0.
+    20 dB below its maximum if that is higher. Values below the range become 0 and values above it 255. A
+    silent frame is 0.
 
     Parameters
     ----------
     frame
         RF frame, samples (n_lines, n_samples) of any real dtype.
     grid
-        Where to take the envelope; its lines are those of the frame, its depths any.
+        Where to take the envelope. It has the lines of the frame; its depths are free.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def bmode_on_grid(frame: RfFrame, grid: Grid) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If the grid has other lines than the frame.
+        If the grid does not have as many lines as the frame.
     """
     if grid.n_lines != frame.format.n_lines:
         raise ValueError(f"grid has {grid.n_lines} lines, the frame {frame.format.n_lines}")
@@ -73,7 +73,7 @@ def bmode_on_grid(frame: RfFrame, grid: Grid) -> NDArray[np.uint8]:
 def _carrier(rf_format: RfFormat) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cosine and sine of the centre frequency under a Hann window of two periods.
 
-    The cosine is freed of its mean, so that an offset of the samples does not show.
+    The mean of the cosine is removed, so that an offset of the samples has no effect.
     """
     width = _PERIODS * rf_format.samples_per_wavelength
     half = max(1, math.ceil(0.5 * width) - 1)
@@ -101,7 +101,7 @@ def _envelope_power(samples, centres, in_phase, quadrature, power):  # type: ign
         for j in range(n_samples):
             line[taps + j] = np.float32(samples[i, j])
         for k in range(centres.size):
-            # Depths beyond the frame read the silence around it.
+            # Depths beyond the frame read the zeros around it.
             at = min(max(centres[k], -half), n_samples + half) + taps - half
             real, imaginary = np.float32(0.0), np.float32(0.0)
             for t in range(taps):

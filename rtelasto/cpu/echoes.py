@@ -1,9 +1,9 @@
-"""The echoes of an RF frame: its samples free of offset and hum, and 0 where nothing was recorded.
+"""The echoes of an RF frame: its samples without offset and hum, and 0 where nothing was recorded.
 
-An offset of the receiver, hum, or rows filled with a constant are alike in any two frames and would
-correlate at any motion. Everything that looks for motion therefore reads echoes instead of samples: each
-line less its local mean, a triangular one over some wavelengths to either side. What lies above a third
-of the centre frequency passes; what lies below a hundredth of it is 45 dB down.
+An offset of the receiver, hum, or rows filled with a constant are the same in any two frames and would
+correlate at any motion. All motion estimation therefore uses echoes instead of samples: each line minus its
+local mean, a triangular average over several wavelengths on either side. Frequencies above a third of the
+centre frequency pass; those below a hundredth of it are attenuated by 45 dB.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def mean_samples(samples_per_wavelength: float) -> int:
     return int(2 ** round(wanted))
 
 
-# The loops over a line are functions of their own: only then does numba vectorise them.
+# The loops over a line are separate functions: only then does numba vectorise them.
 
 
 @kernel(fastmath=FASTMATH)
@@ -49,11 +49,11 @@ def _sums_of_two(source, apart, target):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _triangular_sums(values, spare, half):  # type: ignore[no-untyped-def]
-    """values[i] = Σ over m of (half - |m - half + 1|) · values[i + m], m = 0 … 2 half - 2.
+    """Compute values[i] = Σ over m of (half - |m - half + 1|) · values[i + m], m = 0 … 2 half - 2.
 
-    Two sums of ``half`` values, a power of two, each made of sums of four or two of the sums before.
-    Sums of 16-bit samples stay whole numbers up to 20 samples per wavelength. ``spare`` has the size of
-    ``values``, whose last 2 half - 2 become meaningless.
+    This is two running sums of ``half`` values, a power of two, each built from sums of four or two earlier
+    sums. Sums of 16-bit samples remain whole numbers up to 20 samples per wavelength. ``spare`` has the size
+    of ``values``; the last 2 half - 2 elements of ``values`` are undefined afterwards.
     """
     size, in_values = values.size, True
     for _ in range(2):
@@ -71,15 +71,15 @@ def _triangular_sums(values, spare, half):  # type: ignore[no-untyped-def]
                 _sums_of_two(spare, apart, values[:size])
             apart *= many
             in_values = not in_values
-    # Both sums take equally many steps, so that the last one ends in ``values``.
+    # Both sums take the same number of steps, so that the last result is in ``values``.
 
 
 @kernel(fastmath=FASTMATH)
 def _mark_fill(line, half, recorded):  # type: ignore[no-untyped-def]
-    """recorded = 0 where ``half`` or more samples on end are equal, or all of them; whether there are any.
+    """Set recorded = 0 in runs of ``half`` or more equal samples, or if all are equal.
 
-    Any such run holds a whole one of the stretches of half / 2 samples that are looked at; most of them
-    differ in their first two samples.
+    Returns whether there are any. Every such run contains a complete section of half / 2 samples. The
+    sections are checked one by one; most of them differ in their first two samples.
     """
     found = False
     n = line.size
@@ -103,7 +103,7 @@ def _mark_fill(line, half, recorded):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _convert(source, line):  # type: ignore[no-untyped-def]
-    """line = source; how many of them are finite."""
+    """Copy source to line and return how many samples are finite."""
     n_finite = 0
     for j in range(line.size):
         value = np.float32(source[j])
@@ -125,8 +125,8 @@ def _subtract(line, sums, whole_line):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FASTMATH)
-def _free_with_holes(line, recorded, sums, weights, spare, half):  # type: ignore[no-untyped-def]
-    """As `_subtract`, with the mean over what was recorded."""
+def _subtract_recorded_mean(line, recorded, sums, weights, spare, half):  # type: ignore[no-untyped-def]
+    """Do the same as `_subtract`, with the mean over the recorded samples only."""
     n, first = line.size, half - 1
     weights[:] = 0.0
     for j in range(n):
@@ -142,8 +142,8 @@ def _free_with_holes(line, recorded, sums, weights, spare, half):  # type: ignor
 
 
 @kernel(fastmath=FASTMATH)
-def _free_lines(samples, half, whole_line, out):  # type: ignore[no-untyped-def]
-    """out = samples less their local mean.
+def _subtract_local_means(samples, half, whole_line, out):  # type: ignore[no-untyped-def]
+    """Compute out = samples minus their local mean.
 
     ``whole_line`` is 1 / the sum of the weights where the whole line was recorded.
     """
@@ -166,7 +166,7 @@ def _free_lines(samples, half, whole_line, out):  # type: ignore[no-untyped-def]
         for j in range(n):
             if not abs(line[j]) <= LARGEST:
                 recorded[j] = 0.0
-        _free_with_holes(line, recorded, sums, weights, spare, half)
+        _subtract_recorded_mean(line, recorded, sums, weights, spare, half)
         recorded[:] = 1.0
 
 
@@ -179,18 +179,18 @@ def _whole_line(n_samples: int, half: int) -> NDArray[np.float32]:
 
 
 def echoes(samples: NDArray[np.generic], rf_format: RfFormat) -> Float32Image:
-    """A frame less the local mean of each line, and 0 where nothing was recorded.
+    """Return a frame minus the local mean of each line, and 0 where nothing was recorded.
 
-    Nothing was recorded where samples are not finite, and where so many on end are equal that no echo
-    can have made them (about 4 wavelengths): beyond the field of view, in dead lines, in rows filled with a
-    constant. The mean leaves these out.
+    Samples that are not finite count as not recorded, and so do runs of equal samples too long for an echo
+    (about 4 wavelengths): beyond the field of view, in dead lines, in rows filled with a constant. The mean
+    excludes them.
 
     Parameters
     ----------
     samples
         RF lines, (n_lines, n_samples) of ``rf_format``, any real dtype.
     rf_format
-        What ``samples`` is.
+        Format of ``samples``.
 
     Returns
     -------
@@ -200,5 +200,5 @@ def echoes(samples: NDArray[np.generic], rf_format: RfFormat) -> Float32Image:
     half = mean_samples(rf_format.samples_per_wavelength)
     out = np.empty(samples.shape, np.float32)
     whole_line = _whole_line(samples.shape[1], half)
-    _free_lines(samples, half, whole_line, out)
+    _subtract_local_means(samples, half, whole_line, out)
     return out

@@ -13,7 +13,7 @@ from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 _INPUTS = ("pre", "post")
 _OUTPUTS = ("displacement", "strain")
-# What newer networks give besides, in any number and order.
+# Optional outputs of newer networks, in any number and order.
 _MORE_OUTPUTS = ("lateral_displacement", "lateral_strain", "strain_std")
 
 
@@ -21,18 +21,18 @@ class OnnxEngine:
     """Runs a network on whole frames.
 
     The ONNX contract (``docs/engines.md``): inputs ``pre`` and ``post``, float32 [lines, samples];
-    outputs ``displacement`` (in input samples, positive away from the probe) and ``strain``
-    (dimensionless), float32 [lines, depths] with output depth k at input sample k·axial_stride, and
-    after them any of ``lateral_displacement`` (in lines, towards higher ones), ``lateral_strain`` and
-    ``strain_std`` (one standard deviation of the axial strain, dimensionless), of the same shape;
-    metadata ``axial_stride`` and ``samples_per_wavelength``.
+    outputs ``displacement`` (in input samples, positive away from the probe) and ``strain`` (dimensionless),
+    float32 [lines, depths] with output depth k at input sample k·axial_stride, followed by any of
+    ``lateral_displacement`` (in lines, positive towards higher ones), ``lateral_strain`` and ``strain_std``
+    (one standard deviation of the axial strain, dimensionless), of the same shape; metadata ``axial_stride``
+    and ``samples_per_wavelength``.
 
     Parameters
     ----------
     path
         The ONNX file.
     threads
-        Threads of the runtime; None uses one per core.
+        Number of threads of the runtime; None uses one per core.
     runtime
         One of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
 
@@ -46,7 +46,7 @@ class OnnxEngine:
         self, path: Path, *, threads: int | None = None, runtime: str = "onnxruntime"
     ) -> None:
         check_runtime(runtime)
-        # It also reads what the others do not: the file's metadata.
+        # ONNX Runtime also reads the file's metadata, which the other runtimes do not.
         reference = OnnxRuntime(path, threads)
         _check_names(path, reference.inputs, reference.outputs)
         try:
@@ -67,7 +67,7 @@ class OnnxEngine:
             )
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
-        """Residual motion of a stretched pair, at every ``axial_stride``-th sample."""
+        """Estimate the residual motion of a stretched pair, at every ``axial_stride``-th sample."""
         images = dict(
             zip(self._runtime.outputs, self._runtime.run(pair.pre, pair.post), strict=True)
         )

@@ -15,12 +15,12 @@ from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
 
 
 class CpuEstimator:
-    """Runs the stages between pairing and publishing and times each of them.
+    """Runs the stages between pairing and publishing, and times each of them.
 
     Parameters
     ----------
     engine
-        What turns a stretched pair into residual motion; its ``samples_per_wavelength`` sets the grid.
+        Estimates the residual motion of a stretched pair; its ``samples_per_wavelength`` sets the grid.
     """
 
     device = "cpu"
@@ -30,7 +30,7 @@ class CpuEstimator:
         self._stretch = Stretch(engine.samples_per_wavelength)
 
     def warm_up(self) -> None:
-        """Run all stages once on noise, so that the first real frame does not wait for compilers."""
+        """Run all stages once on noise, so that the first real frame does not wait for compilation."""
         rf_format = RfFormat(
             n_lines=16,
             n_samples=1024,
@@ -42,14 +42,14 @@ class CpuEstimator:
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))
 
     def look(self, pair: FramePair) -> ElongationFit:
-        """The global motion of a pair, which :meth:`__call__` on the same pair does not estimate again."""
+        """Estimate the global motion of a pair; a later :meth:`__call__` on the same pair reuses it."""
         return self._stretch.estimator(pair)
 
     def __call__(self, pair: FramePair) -> StrainFrame:
         """Estimate strain, displacement and correlation of a pair.
 
-        The frame carries both frame ids, the post-compression frame's ``acquired_ns`` and ``stream``,
-        and in ``stage_ns`` the times of ``stretch``, ``engine`` and ``quality``.
+        The strain frame contains both frame ids, the ``acquired_ns`` and ``stream`` of the post-compression
+        frame, and in ``stage_ns`` the times of ``stretch``, ``engine`` and ``quality``.
         """
         started = time.perf_counter_ns()
         stretched = self._stretch(pair)

@@ -1,4 +1,4 @@
-"""Pixels outside the field of view: where a frame's samples are not finite."""
+"""Pixels outside the field of view, where the samples of a frame are not finite."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rtelasto.frames.rf import Float32Image, Grid, RfFrame
 
 
 def all_finite(samples: NDArray[np.generic]) -> bool:
-    """Whether a frame holds neither NaN nor infinities."""
+    """Return whether a frame contains neither NaN nor infinities."""
     if samples.dtype.kind != "f":
         return True
-    # A NaN anywhere makes both extremes NaN and an infinity shows as one, so two passes settle it.
+    # Any NaN makes both extremes NaN, and any infinity is an extreme, so two passes are enough.
     return math.isfinite(float(samples.min())) and math.isfinite(float(samples.max()))
 
 
 def outside_view(frame: RfFrame, grid: Grid) -> NDArray[np.bool_] | None:
-    """Pixels of a grid, with the lines of the frame, whose nearest sample is not finite; None for none.
+    """Return the pixels of a grid whose nearest sample is not finite; None if there are none.
 
-    Scanners and converters put NaN where the probe does not see: beyond the end of short lines, beside
-    a sector. No strain is claimed there.
+    The grid has the lines of the frame. Scanners and converters write NaN outside the field of view of the
+    probe: beyond the end of short lines, beside a sector. No strain is reported there.
     """
     if all_finite(frame.samples):
         return None
@@ -36,10 +36,10 @@ def outside_view(frame: RfFrame, grid: Grid) -> NDArray[np.bool_] | None:
 def summarise(
     correlation: Float32Image, strain: Float32Image, outside: NDArray[np.bool_] | None
 ) -> tuple[float, float]:
-    """Medians of correlation and strain over the field of view: quality and applied strain.
+    """Return the medians of correlation and strain over the field of view: quality and applied strain.
 
-    Also sets ``correlation`` to 0 outside the field of view. Pixels that are NaN do not count; where no
-    pixel does, a median is NaN.
+    This also sets ``correlation`` to 0 outside the field of view. NaN pixels are ignored; a median without
+    pixels is NaN.
     """
     if outside is not None:
         correlation[outside] = 0.0

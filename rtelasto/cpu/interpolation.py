@@ -1,8 +1,8 @@
-"""Interpolation filters: which samples or lines make up one that lies between them.
+"""Interpolation filters: the weights of samples or lines for a value that lies between them.
 
 Least-squares fractional-delay filters (Laakso et al., "Splitting the unit delay", IEEE Signal
 Processing Magazine 13(1), 1996, sec. 3): for each fraction the taps that minimise the integrated
-squared error over the band that the echo can occupy.
+squared error over the frequency band of the echo.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ POLYNOMIAL_PASS_EDGE = 0.36
 LATERAL_PHASES = 512
 LATERAL_TAPS = 6
 LATERAL_PASS_EDGE = 0.3  # cycles per line
-# A grid may be this much coarser than the recording before frequencies have to be removed: strain
-# alone never needs it, since echoes leave the top tenth of the band empty.
+# A grid may be this much coarser than the recording before an anti-aliasing filter is needed. Strain alone
+# never needs one, since echoes leave the top tenth of the band empty.
 ALIAS_FREE_RATIO = 1.1
 
 
@@ -31,7 +31,7 @@ ALIAS_FREE_RATIO = 1.1
 def interpolation_table(
     n_taps: int, n_phases: int, pass_edge: float, stop_edge: float = 0.5
 ) -> NDArray[np.float32]:
-    """Least-squares fractional-delay filters.
+    """Design least-squares fractional-delay filters.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ def interpolation_table(
 
 @lru_cache(maxsize=1)
 def polynomial_filters() -> NDArray[np.float32]:
-    """The 12-tap fractional-delay filters as polynomials of the delay (Farrow structure).
+    """Return the 12-tap fractional-delay filters as polynomials of the delay (Farrow structure).
 
     C. W. Farrow, "A continuously variable digital delay element", ISCAS 1988. With the delay counted
-    from half-way between taps 5 and 6, even powers have symmetric taps and odd ones antisymmetric,
-    so that half of each is enough: float32 (POLYNOMIAL_DEGREE + 1, 6).
+    from half-way between taps 5 and 6, even powers have symmetric taps and odd powers antisymmetric ones, so
+    that half of them are enough: float32 (POLYNOMIAL_DEGREE + 1, 6).
     """
     table = interpolation_table(POLYNOMIAL_TAPS, N_PHASES, POLYNOMIAL_PASS_EDGE)
     delay = np.arange(N_PHASES + 1) / N_PHASES - 0.5
@@ -77,11 +77,11 @@ def polynomial_filters() -> NDArray[np.float32]:
 
 
 def axial_table(rf_format: RfFormat, ratio: float) -> NDArray[np.float32] | None:
-    """Filters for reading a recording at ``ratio`` of its samples per output sample.
+    """Return filters for reading a recording at ``ratio`` of its samples per output sample.
 
-    None where the polynomial filters serve: echoes below 0.36 cycles/sample and no aliasing.
-    Recordings sampled more tightly take 24 taps; a coarser output keeps what lies below 0.35 cycles
-    per output sample and drops what would alias onto it.
+    None if the polynomial filters are sufficient: echoes below 0.36 cycles/sample and no aliasing. Recordings
+    with fewer samples per wavelength need 24 taps. A coarser output keeps frequencies below 0.35 cycles per
+    output sample and removes those that would alias onto them.
     """
     if ratio > ALIAS_FREE_RATIO:
         steps = round(ratio, 3)
@@ -95,7 +95,7 @@ def axial_table(rf_format: RfFormat, ratio: float) -> NDArray[np.float32] | None
 
 @lru_cache(maxsize=1)
 def lateral_table() -> NDArray[np.float32]:
-    """Filters across the lines, (LATERAL_PHASES + 1, LATERAL_TAPS); whole lines pass untouched."""
+    """Return filters across the lines, (LATERAL_PHASES + 1, LATERAL_TAPS); whole lines are unchanged."""
     table = interpolation_table(LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE).copy()
     table[0] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2 - 1
     table[-1] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2
@@ -105,10 +105,10 @@ def lateral_table() -> NDArray[np.float32]:
 def lateral_taps(
     lateral_lines: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Which lines make up a line at a fractional position, and with which weights.
+    """Return the lines, and their weights, that interpolate a line at a fractional position.
 
-    Lines outside the image are replaced by the nearest one; a position more than half a line outside
-    gives zero weights.
+    Lines outside the image are replaced by the nearest one. A position more than half a line outside has zero
+    weights.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Kernels run over the lines of an image on all the cores that they may use (`rtelasto.host.threads`).
+"""Runs kernels over the lines of an image on all available cores (`rtelasto.host.threads`).
 
-Plain threads around kernels that release the GIL rather than numba's parallel loops: these compile
-several times as long, and some of their threading layers end the process when two threads of a
-program enter them at once.
+It uses plain threads around kernels that release the GIL, not numba's parallel loops: those take several
+times as long to compile, and some of their threading layers abort the process when two threads enter them at
+once.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def run_side_by_side(*tasks: Callable[[], Any]) -> None:
-    """Run tasks on the pool, return when all are done; the first error is raised."""
+    """Run tasks on the pool, wait for all of them, and raise the first error."""
     pool = _pool(kernel_threads())
     for done in [pool.submit(task) for task in tasks]:
         done.result()
 
 
 def over_lines(kernel: Callable[..., Any], n_lines: int, *arguments: Any) -> None:
-    """kernel(*arguments, begin, end) for ranges that make up 0 … n_lines, one to a core.
+    """Call kernel(*arguments, begin, end) for ranges that together cover 0 … n_lines, one per core.
 
-    Must not be called from a kernel or task of its own: the pool would wait for itself.
+    A kernel or task on the pool must not call this: the pool would wait for itself.
     """
     n_parts = min(kernel_threads(), n_lines)
     edges = [n_lines * part // n_parts for part in range(n_parts + 1)]

@@ -1,4 +1,4 @@
-"""The exact median of an image, by ordering only the pixels near it."""
+"""The exact median of an image, found by sorting only the values near it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
 SAMPLE_STRIDE = 29
-# Between these quantiles of the sample lies the median of the whole image, but for odd ones.
+# The median of the whole image lies between these quantiles of the sample, with rare exceptions.
 BRACKET = (0.46, 0.54)
 
 
 @kernel()
 def _gather(values, low, high, bracket):  # type: ignore[no-untyped-def]
-    """Values from low to high into ``bracket``; how many these are, how many are below, and numbers."""
+    """Copy values from low to high into ``bracket``; return counts: copied, below low, and not NaN."""
     inside, below, numbers = 0, 0, 0
     for i in range(values.size):
         value = values[i]
-        # Without a branch: which way it goes cannot be foretold.
+        # No branch here: the processor could not predict it.
         bracket[inside] = value
         inside += (value >= low) & (value <= high)
         below += value < low
@@ -30,9 +30,9 @@ def _gather(values, low, high, bracket):  # type: ignore[no-untyped-def]
 
 
 def median(image: Float32Image, skipped: NDArray[np.bool_] | None = None) -> float:
-    """The median over the pixels that are numbers; NaN where there are none.
+    """Return the median over the pixels that are not NaN, or NaN if there are none.
 
-    A sample of the pixels brackets it, so that only those within the bracket have to be ordered (after
+    A sample of the pixels gives a range that contains it, so that only values in that range are sorted (after
     Floyd and Rivest, "Expected time bounds for selection", Communications of the ACM 18(3), 1975).
 
     Parameters
@@ -40,7 +40,7 @@ def median(image: Float32Image, skipped: NDArray[np.bool_] | None = None) -> flo
     image
         float32, any shape.
     skipped
-        Pixels to leave out, of the same shape.
+        Pixels to exclude, of the same shape.
     """
     values = np.ascontiguousarray(image, np.float32).reshape(-1)
     if skipped is not None:

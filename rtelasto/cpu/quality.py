@@ -1,4 +1,4 @@
-"""The quality map: how well the two frames of a pair agree once all estimated motion is taken out."""
+"""The quality map: how well the two frames of a pair agree after removal of all estimated motion."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rtelasto.frames.strain import ResidualMotion, StretchedPair
 from rtelasto.host.compiled import kernel
 
 WINDOW_WAVELENGTHS = 3.0
-# Stretched pairs have a joint RMS of 1: windows 100 dB below that hold no echo.
+# Stretched pairs have a joint RMS of 1: windows 100 dB below that contain no echo.
 POWER_FLOOR = 1e-10
 
 
 @kernel(fastmath=FASTMATH)
-def _spread_rows(residual, first_row, rows_per_sample, moved):  # type: ignore[no-untyped-def]
-    """moved[j] = the residual (in samples) at sample j, linear between rows, constant beyond them."""
+def _interpolate_rows(residual, first_row, rows_per_sample, moved):  # type: ignore[no-untyped-def]
+    """Compute moved[j] = the residual (in samples) at sample j, linear between rows, constant beyond them."""
     n_rows, n_samples = residual.size, moved.size
     step = 1.0 / rows_per_sample
     begin = min(max(math.ceil(first_row), 0), n_samples)
@@ -37,11 +37,13 @@ def _spread_rows(residual, first_row, rows_per_sample, moved):  # type: ignore[n
 
 @kernel(fastmath=FASTMATH)
 def _read_moved(moved, padded, n_samples, values, inside):  # type: ignore[no-untyped-def]
-    """values[j] = the line at j + moved[j], by four-point cubic convolution (Keys, IEEE Trans. ASSP
-    29(6), 1981), and inside[j] = 1, or both 0 where that is outside or NaN.
+    """Read the line at j + moved[j] into values[j] and set inside[j] = 1, or set both to 0.
 
-    ``padded`` holds the line from index 1 on. Whole and fractional part are taken of the residual
-    alone, which keeps its precision; the cast truncates, so it is made on a positive number.
+    Both are 0 where the position is outside or NaN. Interpolation is four-point cubic convolution (Keys,
+    IEEE Trans. ASSP 29(6), 1981).
+
+    ``padded`` holds the line from index 1 on. Only the residual is split into whole and fractional part,
+    which keeps its precision. The cast truncates, so it is applied to a positive number.
     """
     largest = np.float32(16384.0)
     half = np.float32(0.5)
@@ -66,13 +68,13 @@ def _read_moved(moved, padded, n_samples, values, inside):  # type: ignore[no-un
 def _line_sums(  # type: ignore[no-untyped-def]
     pre, post, residual, first_row, rows_per_sample, half_window, work, running, sums
 ):
-    """sums[row] = Σ pre·post, Σ pre², Σ post² over the axial window around each row of one line.
+    """Compute sums[row] = Σ pre·post, Σ pre², Σ post² over the axial window around each row of one line.
 
-    Samples that lead outside do not count; a row that does is marked by Σ pre² = -1.
+    Samples whose motion leads outside are ignored; a row whose motion leads outside is marked by Σ pre² = -1.
     """
     n_samples, n_rows = pre.size, residual.size
     moved, values, inside, padded = work[0], work[1], work[2], work[3]
-    _spread_rows(residual, first_row, rows_per_sample, moved[:n_samples])
+    _interpolate_rows(residual, first_row, rows_per_sample, moved[:n_samples])
     padded[1 : n_samples + 1] = post
     padded[0], padded[n_samples + 1 : n_samples + 3] = post[0], post[n_samples - 1]
     _read_moved(moved, padded, n_samples, values, inside)
@@ -102,7 +104,7 @@ def _line_sums(  # type: ignore[no-untyped-def]
 def _window_sums(  # type: ignore[no-untyped-def]
     pre, post, residual, first_row, rows_per_sample, half_window, sums, begin, end
 ):
-    """`_line_sums` of lines begin … end."""
+    """Compute `_line_sums` for lines begin … end."""
     n_samples = pre.shape[1]
     work = np.zeros((4, n_samples + 4), np.float32)
     running = np.zeros((n_samples + 1, 3), np.float64)
@@ -122,7 +124,7 @@ def _window_sums(  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _correlation(sums, floor, out, begin, end):  # type: ignore[no-untyped-def]
-    """Correlation of lines begin … end from the sums of each line and its two neighbours."""
+    """Compute the correlation of lines begin … end from the sums of each line and its two neighbours."""
     n_lines, n_rows = out.shape
     for i in range(begin, end):
         before, after = max(i - 1, 0), min(i + 1, n_lines - 1)
@@ -145,35 +147,35 @@ def _correlation(sums, floor, out, begin, end):  # type: ignore[no-untyped-def]
 
 
 def half_window(samples_per_wavelength: float) -> int:
-    """Samples of the axial window to either side of its middle."""
+    """Return the number of samples of the axial window on either side of its middle."""
     window = 2.0 * WINDOW_WAVELENGTHS * samples_per_wavelength
     return max(1, round(0.5 * (window - 1.0)))
 
 
 def post_warp_correlation(pair: StretchedPair, residual: ResidualMotion) -> Float32Image:
-    """Normalised cross-correlation of pre and of post warped by the residual.
+    """Return the normalised cross-correlation of pre and of post warped by the residual.
 
         ρ = Σ pre(z) post(z + r) / √(Σ pre(z)² Σ post(z + r)²)
 
-    over windows of 3 wavelengths in depth (6 periods of the echo) by 3 lines. Negative values count as
-    0; unrelated frames give 0 ± 0.2.
+    over windows of 3 wavelengths in depth (6 periods of the echo) by 3 lines. Negative values are set to 0;
+    unrelated frames give 0 ± 0.2.
 
     Parameters
     ----------
     pair
         The stretched pair.
     residual
-        The motion left in it, on a grid with the same lines and any rows within its depths.
+        The remaining motion, on a grid with the same lines and any rows within the depths of the pair.
 
     Returns
     -------
     correlation : float32 (n_lines, n_depths) of ``residual.grid``
-        0 … 1; 0 where the motion leads out of the image, is NaN, or where a frame is silent.
+        0 … 1; 0 where the motion leads out of the image or is NaN, or where a frame is silent.
 
     Raises
     ------
     ValueError
-        If the lines of the residual are not those of the pair.
+        If the residual and the pair differ in the number of lines.
     """
     grid, rows = pair.grid, residual.grid
     if rows.n_lines != grid.n_lines:
@@ -202,33 +204,31 @@ def post_warp_correlation(pair: StretchedPair, residual: ResidualMotion) -> Floa
 def bmode_db(samples: NDArray[np.generic], *, floor_db: float = -100.0) -> Float32Image:
     """Log-compressed envelope of an RF frame, for pictures.
 
-    The envelope is the magnitude of the analytic signal of each line, taken in the Fourier domain;
-    brightness is 20 log10(envelope / its maximum).
+    The envelope is the magnitude of the analytic signal of each line; brightness is
+    20 log10(envelope / its maximum).
 
     Parameters
     ----------
     samples
         RF lines, (n_lines, n_samples), any real dtype; samples that are not finite count as 0.
     floor_db
-        Lowest value, also that of a silent frame.
+        Lowest value; a silent frame has it everywhere.
 
     Returns
     -------
     float32 (n_lines, n_samples), dB, 0 at the maximum
     """
+    # scipy.signal takes long to import, and the live run does not need it.
+    from scipy.signal import hilbert
+
     lines = np.nan_to_num(np.asarray(samples, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    n_samples = lines.shape[1]
-    spectrum = np.fft.fft(lines, axis=1)
-    gain = np.zeros(n_samples, np.float32)
-    gain[0] = 1.0
-    gain[1 : (n_samples + 1) // 2] = 2.0
-    if n_samples % 2 == 0:
-        gain[n_samples // 2] = 1.0
-    envelope = np.abs(np.fft.ifft(spectrum * gain, axis=1))
-    largest = float(envelope.max()) if envelope.size else 0.0
+    if not lines.size:
+        return lines
+    envelope = np.abs(hilbert(lines, axis=1))
+    largest = float(envelope.max())
     if not largest > 0.0:
         return np.full(lines.shape, floor_db, np.float32)
     lowest = 10.0 ** (floor_db / 20.0)
     decibels = 20.0 * np.log10(np.maximum(envelope / largest, lowest))
-    # The logarithm of the lowest value may round to just below it.
+    # Rounding of the logarithm may give a value just below the lowest one.
     return np.maximum(decibels, floor_db).astype(np.float32)

@@ -1,7 +1,7 @@
 """Resampling of RF frames: fractional lines laterally, band-limited fractional samples axially.
 
-Both global elongation and a change of sampling are, line by line, a linear map of depth, so that one
-pass over the frame serves for both.
+Global elongation and a change of sampling are both linear maps of depth, line by line, so that one pass over
+the frame does both.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from rtelasto.host.compiled import kernel
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 VECTOR = 8
-FAR = 1e9  # outputs; a drift next to nothing would take a run beyond what an int holds
-LARGEST = np.float32(3e38)  # what is beyond, or NaN, counts as 0
-# Smaller shifts cost as much correlation by interpolation as they cost uncorrected, and time.
+FAR = 1e9  # outputs; with a drift close to 0 the length of a run would overflow an int
+LARGEST = np.float32(3e38)  # values beyond this, and NaN, are read as 0
+# Interpolating for smaller shifts loses as much correlation as leaving them uncorrected, and takes time.
 NEGLIGIBLE_LINES = 0.15
 
 
 def engine_grid(rf_format: RfFormat, samples_per_wavelength: float | None) -> Grid:
-    """The grid with so many samples per wavelength over the lines and the depth span of a recording.
+    """Return the grid with this many samples per wavelength over the lines and depth span of a recording.
 
     Axial step = wavelength / (2 samples_per_wavelength) with wavelength = sound speed / centre
-    frequency; None, or the recording's own sampling, gives the recording's own grid.
+    frequency. None, or the sampling of the recording, gives the grid of the recording.
     """
     own = rf_format.grid
     if samples_per_wavelength is None:
@@ -62,7 +62,7 @@ def finite(value):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-def]
-    """out = the weighted sum of LATERAL_TAPS lines; what is not finite counts as 0."""
+    """Compute out = the weighted sum of LATERAL_TAPS lines; samples that are not finite count as 0."""
     n_lines = samples.shape[0]
     last = n_lines - 1
     if weights[LATERAL_TAPS // 2 - 1] == 1.0:
@@ -85,7 +85,7 @@ def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-
 
 @kernel(fastmath=FASTMATH)
 def _readable(start, increment, n_samples, n_out):  # type: ignore[no-untyped-def]
-    """First and one past the last output whose position lies within half a sample of the line."""
+    """Return the first and one past the last output whose position lies within half a sample of the line."""
     if not (increment > 0.0 and abs(start) < FAR):  # NaN included
         return 0, 0
     first = math.ceil(max((-0.5 - start) / increment, 0.0))
@@ -95,10 +95,10 @@ def _readable(start, increment, n_samples, n_out):  # type: ignore[no-untyped-de
 
 @kernel(fastmath=FASTMATH)
 def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out):  # type: ignore[no-untyped-def]
-    """out[j] = the buffered line at start + increment j, for increments near 1; 0 outside it.
+    """Compute out[j] = the buffered line at start + increment j, for increments near 1; 0 outside it.
 
-    Where the base sample advances by one per output the delay is linear in j and the loop over
-    outputs vectorises; ``out`` is longer than ``n_out`` because runs are rounded up to whole vectors.
+    Where the base sample advances by one per output, the delay is linear in j and the loop over outputs
+    vectorises. ``out`` is longer than ``n_out`` because runs are rounded up to whole vectors.
     """
     e0, e1, e2, e3, e4, e5 = taps[0]
     o0, o1, o2, o3, o4, o5 = taps[1]
@@ -144,7 +144,7 @@ def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out)
 
 @kernel(fastmath=FASTMATH)
 def _read_table(buffer, pad, n_samples, start, increment, table, out, n_out):  # type: ignore[no-untyped-def]
-    """out[j] = the buffered line at start + increment j, for any increment; 0 outside it."""
+    """Compute out[j] = the buffered line at start + increment j, for any increment; 0 outside it."""
     n_phases, n_taps = table.shape[0] - 1, table.shape[1]
     before = n_taps // 2 - 1
     first, last = _readable(start, increment, n_samples, n_out)
@@ -164,11 +164,11 @@ def _read_table(buffer, pad, n_samples, start, increment, table, out, n_out):  #
 
 @kernel(fastmath=FASTMATH)
 def _resample(samples, first_line, weights, inside, start, increment, table, polynomial, out):  # type: ignore[no-untyped-def]
-    """Every line of out; ``polynomial`` says which kind of filters ``table`` holds."""
+    """Compute every line of out; ``polynomial`` is whether ``table`` holds polynomial filters."""
     n_samples, n_out = samples.shape[1], out.shape[1]
     pad = POLYNOMIAL_TAPS if polynomial else table.shape[1]
-    # A run starts before the end of the line and, at increments near 1, reads no further on than
-    # its own rounded-up length, at most n_out + VECTOR.
+    # A run starts before the end of the line and, at increments near 1, reads no further than its own
+    # rounded-up length, at most n_out + VECTOR.
     buffer = np.zeros(n_samples + n_out + 2 * pad + VECTOR, np.float32)
     line = np.empty(n_out + VECTOR, np.float32)
     energy = 0.0
@@ -201,7 +201,7 @@ def _convert(samples, out):  # type: ignore[no-untyped-def]
 
 
 def axial_filters(rf_format: RfFormat, ratio: float) -> tuple[NDArray[np.float32], bool]:
-    """Filters for reading at ``ratio`` samples per output, and whether they are the polynomial ones."""
+    """Return filters for reading at ``ratio`` samples per output, and whether they are polynomials."""
     table = axial_table(rf_format, ratio)
     if table is not None:
         return table, False
@@ -211,9 +211,9 @@ def axial_filters(rf_format: RfFormat, ratio: float) -> tuple[NDArray[np.float32
 
 
 def readable(samples: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The samples in a layout and dtype that the kernels are compiled for, copied only if they must.
+    """Return the samples in a layout and dtype for which the kernels are compiled, copied only if necessary.
 
-    Line by line in memory, in the byte order of this machine, and no float16 or long double.
+    That is line by line in memory, in native byte order, and not float16 or long double.
     """
     dtype = samples.dtype
     if dtype.kind == "f" and dtype.itemsize not in (4, 8):
@@ -229,7 +229,7 @@ def resample_frame(
     *,
     out: Float32Image | None = None,
 ) -> tuple[Float32Image, float]:
-    """A frame on another grid, read where the elongation says: out(x, z) = frame(x + v, z + u).
+    """Resample a frame onto another grid, warped by an elongation: out(x, z) = frame(x + v, z + u).
 
     Parameters
     ----------
@@ -237,18 +237,18 @@ def resample_frame(
         RF lines, (n_lines, n_samples) of ``rf_format``, any real dtype; samples that are not finite
         count as 0.
     rf_format
-        What ``samples`` is.
+        Format of ``samples``.
     grid
-        Where to read it; its lines are those of the recording.
+        The output grid; it has the lines of the recording.
     elongation
-        The motion, none if None: u and v are evaluated at the pixels of ``grid``.
+        The motion (none if None): u and v are evaluated at the pixels of ``grid``.
     out
-        Where to write, float32 of ``grid.shape``; a new array if None.
+        Output array, float32 of ``grid.shape``; a new one if None.
 
     Returns
     -------
     out : float32 (n_lines, n_depths)
-        0 where it would have to be read from outside the recording.
+        0 where the position lies outside the recording.
     energy : float
         Sum of the squares of ``out``.
     """

@@ -1,4 +1,4 @@
-"""The stretch stage: a pair on the engine's grid with its global motion taken out."""
+"""The stretch stage: a pair on the engine's grid with its global motion removed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def _scale(image, factor):  # type: ignore[no-untyped-def]
 
 
 class Stretch:
-    """Estimates the global elongation of a pair and resamples its echoes by it onto an engine's grid.
+    """Estimates the global elongation of a pair and resamples its echoes accordingly onto an engine's grid.
 
     The grid has the recording's lines and depth span and an axial step of
     wavelength / (2 samples_per_wavelength); with the published format (40 MHz, 6.25 MHz) and 6.4
-    samples per wavelength it is the recording's own.
+    samples per wavelength it is the grid of the recording.
 
     Parameters
     ----------
     samples_per_wavelength
-        Axial sampling of the grid, or None for the recording's own.
+        Axial sampling of the grid, or None for that of the recording.
     estimator
-        Where elongations come from; share one with a pairing policy that asks for them too.
+        Estimates the elongations; share it with a pairing policy that also needs them.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Stretch:
         self._grid: tuple[RfFormat, Grid] | None = None
 
     def __call__(self, pair: FramePair) -> StretchedPair:
-        """The stretched pair; its arrays are new and the caller's to keep."""
+        """Return the stretched pair; its arrays are new and belong to the caller."""
         rf_format = pair.pre.format
         if self._grid is None or self._grid[0] != rf_format:
             self._grid = (rf_format, engine_grid(rf_format, self.samples_per_wavelength))

@@ -1,1 +1,1 @@
-"""The classical estimators, `ncc` and `am`, and what only they use."""
+"""The classical estimators `ncc` and `am`, and the modules that only they use."""

@@ -11,21 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 from rtelasto.cpu.classical.analytic_minimisation import Weights, minimise_image
-from rtelasto.cpu.classical.common import output_grid, require_positive, require_whole_number
+from rtelasto.cpu.classical.common import require_positive, require_whole_number, residual_motion
 from rtelasto.cpu.classical.dynamic_programming import seed_displacement
-from rtelasto.cpu.classical.kalman import kalman_smooth
-from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
 from rtelasto.frames.rf import Float32Image
 from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
-# The seed line starts whole samples off, the others where their neighbour ended.
+# The seed line starts from whole-sample motion, the other lines from the result of their neighbour.
 SEED_STEPS = 10
 
 
 class AmEngine:
     """Two-dimensional regularised analytic minimisation with Kalman-smoothed strain.
 
-    The weights are those of echoes with an RMS of 1, as stretched pairs have: the data term of the
+    The weights apply to echoes with an RMS of 1, as in stretched pairs: the data term of the
     cost then has a curvature of about (2π / samples per wavelength)², near 1 per sample, so that
     continuity of weight α smooths over about √α samples. The defaults were tuned on simulated pairs
     (``docs/baselines.md``).
@@ -37,7 +35,7 @@ class AmEngine:
     lateral_weight, lateral_lateral_weight
         Continuity β_a of the lateral motion along the line and β_l to the line before.
     outlier_residual
-        Residual T at which a sample counts half.
+        Residual T at which the weight of a sample is one half.
     seed_weight
         Continuity of the dynamic programming on the seed line.
     search_samples, search_lines
@@ -107,17 +105,14 @@ class AmEngine:
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Residual displacement and strain of a pair, row k of the output at sample k·axial_stride."""
-        grid = output_grid(pair.grid, self.axial_stride)
         displacement, _ = self.track(pair)
-        strain = least_squares_strain(
+        return residual_motion(
+            pair,
             displacement,
-            window=window_points(self.strain_window, self.axial_stride),
-            step=float(self.axial_stride),
+            axial_stride=self.axial_stride,
+            strain_window=self.strain_window,
+            kalman=self.kalman,
         )
-        if self.kalman:
-            strain = kalman_smooth(strain)
-        metres = displacement * np.float32(pair.grid.axial_step_m)
-        return ResidualMotion(metres, strain, grid)
 
     def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
         """Residual displacement, axial in samples and lateral in lines, on the output grid."""

@@ -24,7 +24,7 @@ class Weights(NamedTuple):
     axial_lateral: float  # α_l: (a_{i,j} - a_{i,j-1})²
     lateral: float  # β_a: (l_i - l_{i-1})²
     lateral_lateral: float  # β_l: (l_{i,j} - l_{i,j-1})²
-    outlier: float  # T: residual at which a sample counts half
+    outlier: float  # T: residual at which the weight of a sample is one half
 
 
 @kernel()
@@ -93,9 +93,9 @@ def minimise_line(  # type: ignore[no-untyped-def]
     across,
     residual,
 ):
-    """One Gauss-Newton step of the cost of a line, from its present motion, which it overwrites.
+    """Make one Gauss-Newton step on the cost of a line and overwrite the line's motion.
 
-    With the residual linearised about the present motion, the sum over i of
+    With the residual linearised about the current motion, the sum over i of
 
         w_i [pre(i, j) - post(i + a_i, j + l_i)]² + α (a_i - a_{i-1})² + β_a (l_i - l_{i-1})²
             + α_l' (a_i - a_{i,j-1})² + β_l' (l_i - l_{i,j-1})²
@@ -105,9 +105,8 @@ def minimise_line(  # type: ignore[no-untyped-def]
     the gradient is that of the pre-compression line, which needs no interpolation ("inverse
     gradient estimation"); outliers are reweighted by the Cauchy function w = 1 / (1 + (r / T)²)
     ("making elastography resistant to outliers"); α_l' and β_l' are α_l and β_l over
-    1 + |r_{i,j-1}|, so that errors do not spread from line to line. The average strain ε, by which
-    they bias the continuity term, is 0 in a stretched pair. Samples read outside the frame carry no
-    weight.
+    1 + |r_{i,j-1}|, so that errors do not spread from line to line. The average strain ε, which biases the
+    continuity term in the paper, is 0 in a stretched pair. Samples outside the frame have no weight.
 
     ``neighbour`` is (whether there is one, its a, l and residual), ``limits`` the largest |a| and |l|.
     """
@@ -125,10 +124,10 @@ def minimise_line(  # type: ignore[no-untyped-def]
             rest = np.float64(pre[line, i]) - value
             weight = 1.0 / (1.0 + (rest / outlier) ** 2)
         residual[i] = rest
-        # Unknown is the motion itself: the data term is w (rest + g·(a, l) - g·x)².
+        # The unknown is the motion itself: the data term is w (rest + g·(a, l) - g·x)².
         target = weight * (rest + ga * along[i] + gl * across[i])
         neighbours = (1.0 if i > 0 else 0.0) + (1.0 if i < n - 1 else 0.0)
-        # Without echo and neighbours nothing holds the motion: a trace of weight keeps it where it is.
+        # Without an echo or neighbours the motion is undetermined: a very small weight keeps it unchanged.
         aa, ll = 1e-6 + neighbours * alpha, 1e-6 + neighbours * beta
         ra, rl = 1e-6 * along[i], 1e-6 * across[i]
         if has_neighbour:
@@ -163,10 +162,10 @@ def minimise_lines(  # type: ignore[no-untyped-def]
     across,
     residual,
 ):
-    """Motion of the lines from ``first`` on in one direction, each from the line before it.
+    """Estimate the motion of the lines from ``first`` on in one direction, each from the line before it.
 
-    ``along``, ``across`` and ``residual``, float64 (n_lines, n_samples), hold the line before the
-    first and take the results. A direction of 0 does the first line alone, from the motion it holds.
+    ``along``, ``across`` and ``residual``, float64 (n_lines, n_samples), hold the line before the first and
+    receive the results. With a direction of 0 only the first line is estimated, from its own motion.
     """
     n_lines, n = pre.shape
     work = (np.empty((n, 3)), np.empty((n, 2)))
@@ -208,17 +207,17 @@ def minimise_image(
     seed_steps: int,
     line_steps: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sub-sample motion of all lines: the seed line first, then outwards on both sides of it.
+    """Estimate the sub-sample motion of all lines: the seed line first, then outwards on both sides of it.
 
     Parameters
     ----------
     pre, post
         float32 (n_lines, n_samples), joint RMS about 1.
     seed, start
-        Index of the seed line and its motion to start from, along (samples) and across (lines),
+        Index of the seed line and its initial motion, along (samples) and across (lines),
         each (n_samples,).
     weights, limits
-        Of the cost; largest motion along and across.
+        Weights of the cost; largest motion along and across.
     seed_steps, line_steps
         Gauss-Newton steps for the seed line and for each other line.
 

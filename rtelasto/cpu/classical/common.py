@@ -1,11 +1,14 @@
-"""What the classical engines share: their output grid and the checks of their parameters."""
+"""Shared code of the classical engines: output grid, strain from displacement, checks of parameters."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rtelasto.cpu.classical.kalman import kalman_smooth
+from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import Grid
+from rtelasto.frames.rf import Float32Image, Grid
+from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 
 def output_grid(grid: Grid, axial_stride: int) -> Grid:
@@ -19,14 +22,53 @@ def output_grid(grid: Grid, axial_stride: int) -> Grid:
     )
 
 
+def residual_motion(
+    pair: StretchedPair,
+    displacement: Float32Image,
+    *,
+    axial_stride: int,
+    strain_window: int,
+    kalman: bool,
+    weights: Float32Image | None = None,
+) -> ResidualMotion:
+    """Return the displacement in metres and its least-squares strain.
+
+    Parameters
+    ----------
+    pair
+        The stretched pair.
+    displacement
+        Residual axial motion of ``pair`` in samples, float32 (n_lines, n_depths), every
+        ``axial_stride``-th sample of its grid.
+    axial_stride
+        Samples of the grid of ``pair`` per row.
+    strain_window
+        Length of the least-squares fit in samples of the grid of ``pair``.
+    kalman
+        Whether the strain is smoothed across the lines.
+    weights
+        Weight of each pixel in the fit; equal if None.
+    """
+    strain = least_squares_strain(
+        displacement,
+        window=window_points(strain_window, axial_stride),
+        step=float(axial_stride),
+        weights=weights,
+    )
+    if kalman:
+        strain = kalman_smooth(strain)
+    metres = displacement * np.float32(pair.grid.axial_step_m)
+    return ResidualMotion(metres, strain, output_grid(pair.grid, axial_stride))
+
+
 def require_whole_number(name: str, value: int, least: int) -> None:
-    """Raises RtelastoError unless ``value`` is a whole number not below ``least``."""
+    """Raise RtelastoError unless ``value`` is a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise RtelastoError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
 def require_positive(name: str, value: float) -> None:
-    """Raises RtelastoError unless ``value`` is a finite number above 0."""
+    """Raise RtelastoError unless ``value`` is a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise RtelastoError(f"{name} must be a number, got {value!r}")
     if not (np.isfinite(value) and value > 0.0):

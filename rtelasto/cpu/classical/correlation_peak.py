@@ -1,4 +1,4 @@
-"""The displacement at the peak of a correlation volume: safe from peak hopping, below a sample."""
+"""The sub-sample displacement at the peak of a correlation volume, with correction of peak hops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtelasto.host.compiled import kernel
 
 @kernel()
 def _highest(correlation, centre, radius):  # type: ignore[no-untyped-def]
-    """Index of the highest inner value within radius of centre; the nearest to centre among equals."""
+    """Return the index of the highest inner value within radius of centre; if equal, the nearest one."""
     n_lags = correlation.size
     best, value = centre, correlation[centre]
     for distance in range(1, radius + 1):
@@ -37,12 +37,12 @@ def _integer_peaks(correlation, out, begin, end):  # type: ignore[no-untyped-def
 
 @kernel()
 def _return_to_neighbours(correlation, peaks, half_lines, half_depths, radius, out, begin, end):  # type: ignore[no-untyped-def]
-    """Peaks farther than radius from the median of their neighbours are searched again near it."""
+    """Search again near the median of the neighbours where a peak lies farther than radius from it."""
     n_lines, n_depths, n_lags = correlation.shape
     for line in range(begin, end):
         first, after_last = max(0, line - half_lines), min(n_lines, line + half_lines + 1)
-        # The histogram slides along the line; a peak counts by its correlation, so that where there
-        # is no echo there is no vote either.
+        # The histogram slides along the line. A peak is weighted by its correlation, so that pixels without
+        # an echo do not vote.
         votes = np.zeros(n_lags)
         entered = left = 0
         for k in range(n_depths):
@@ -73,7 +73,7 @@ def _return_to_neighbours(correlation, peaks, half_lines, half_depths, radius, o
 
 @kernel()
 def cosine_offset(before, peak, after):  # type: ignore[no-untyped-def]
-    """Where, within ±0.5 of the middle one of three samples, a cosine through them has its maximum.
+    """Return the maximum of a cosine through three samples, within ±0.5 of the middle one.
 
     With R(τ) = A cos ω(τ - δ): ω = arccos((R₋ + R₊) / 2R₀), tan ωδ = (R₊ - R₋) / (2 R₀ sin ω)
     (de Jong, Arts, Hoeks, Reneman, "Determination of tissue motion velocity by correlation
@@ -112,20 +112,20 @@ def peak_displacement(
     neighbour_lines: int = 9,
     neighbour_depths: int = 21,
 ) -> tuple[Float32Image, Float32Image]:
-    """Displacement at the highest correlation, in samples.
+    """Return the displacement at the highest correlation, in samples.
 
-    The echo oscillates, so that correlation has side peaks one wavelength off that noise can lift
-    above the true one. A peak that stands farther than ``hop_distance`` from the median of its
-    neighbours (each weighted by its correlation) has hopped and is searched again within that
-    distance of the median. The position between samples is that of a cosine through three values.
+    The echo oscillates, so that the correlation has side peaks one wavelength away, which noise can raise
+    above the true one. A peak farther than ``hop_distance`` from the median of its neighbours (each weighted
+    by its correlation) has hopped and is searched again within that distance of the median. The position
+    between samples is that of a cosine through three values.
 
     Parameters
     ----------
     correlation
         float32 (n_lines, n_depths, n_lags) at the lags -max_lag … max_lag, n_lags = 2 max_lag + 1
-        at least 3; the peak is searched one lag inside, so that it has neighbours.
+        at least 3; the first and the last lag are not searched, so that every peak has neighbours.
     hop_distance
-        Samples, best half a wavelength; None leaves the check out.
+        In samples, best half a wavelength; None disables the check.
     neighbour_lines, neighbour_depths
         Full size of the neighbourhood, in pixels.
 
@@ -134,7 +134,7 @@ def peak_displacement(
     displacement : float32 (n_lines, n_depths)
         In samples; 0 where there is no positive correlation.
     height : float32 (n_lines, n_depths)
-        Correlation at the whole-sample peak, not below 0.
+        Correlation at the whole-sample peak, at least 0.
     """
     shape = correlation.shape[:2]
     peaks = np.empty(shape, np.int32)
@@ -160,7 +160,7 @@ def peak_displacement(
 
 
 def lateral_motion(heights: Float32Image, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Lateral shift, in lines, at which the locally averaged correlation is highest.
+    """Return the lateral shift, in lines, at which the locally averaged correlation is highest.
 
     Parameters
     ----------
@@ -173,13 +173,13 @@ def lateral_motion(heights: Float32Image, size: tuple[int, int]) -> NDArray[np.f
     Returns
     -------
     shift : float32 (n_lines, n_depths)
-        Between lines by a parabola through three shifts; 0 where nothing correlates.
+        Interpolated by a parabola through three shifts; 0 where nothing correlates.
     """
     largest = heights.shape[0] // 2
     if largest == 0:
         return np.zeros(heights.shape[1:], np.float32)
     heights = uniform_filter(heights, (1, *size), mode="nearest")
-    # Among equals the smallest shift wins, so that no echo means no motion.
+    # Of equal values the smallest shift wins, so that pixels without an echo get no motion.
     order = sorted(range(2 * largest + 1), key=lambda index: abs(index - largest))
     best = np.array(order)[heights[order].argmax(axis=0)]
     middle = np.clip(best, 1, 2 * largest - 1)[None]

@@ -1,4 +1,4 @@
-"""Whole-sample displacement of one line by dynamic programming: where the AM engine starts.
+"""Whole-sample displacement of one line by dynamic programming: the initial motion of the AM engine.
 
 After Rivaz, Boctor, Foroughi, Zellars, Fichtinger, Hager, "Ultrasound elastography: a dynamic
 programming approach", IEEE Trans. Medical Imaging 27(10), 2008.
@@ -15,7 +15,7 @@ from rtelasto.host.compiled import kernel
 
 @kernel()
 def _cheapest_path(pre, post, line, reach, lines, weight, axial, lateral):  # type: ignore[no-untyped-def]
-    """Fills axial and lateral with the path of least cost; returns the cost of it per sample."""
+    """Fill axial and lateral with the path of least cost and return its cost per sample."""
     n_lines, n_samples = post.shape
     n_axial, n_lateral = 2 * reach + 1, 2 * lines + 1
     # Steps are stored as 0 … 8: three axial times three lateral ones.
@@ -49,7 +49,7 @@ def _cheapest_path(pre, post, line, reach, lines, weight, axial, lateral):  # ty
                 following[a, s] = data + best
                 steps[i, a, s] = step
         cost, following = following, cost
-    # Among equals the smallest motion wins, so that no echo means no motion.
+    # Of equal values the smallest motion wins, so that a line without an echo gets no motion.
     a, s = reach, lines
     for other_a in range(n_axial):
         for other_s in range(n_lateral):
@@ -72,7 +72,7 @@ def seed_displacement(
     search_lines: int,
     weight: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Whole-sample motion of one line that costs least.
+    """Return the whole-sample motion of one line that has the least cost.
 
     The cost of a path d(i) = (a, l) is
 
@@ -97,7 +97,7 @@ def seed_displacement(
     axial, lateral : float64 (n_samples,)
         a in samples and l in lines.
     cost : float
-        Cost per sample over the mean |pre| of the line: well below 1 where the echoes match.
+        Cost per sample divided by the mean |pre| of the line: well below 1 where the echoes match.
     """
     axial, lateral = np.zeros(pre.shape[1]), np.zeros(pre.shape[1])
     cost = _cheapest_path(pre, post, line, search_samples, search_lines, weight, axial, lateral)

@@ -33,7 +33,7 @@ def _smooth_rows(strain, process, noise, out):  # type: ignore[no-untyped-def]
 
 
 def kalman_smooth(strain: Float32Image) -> Float32Image:
-    """Smooths strain across the lines, little where it changes and much where it only scatters.
+    """Smooth strain across the lines: little where it changes, strongly where it is only noisy.
 
     Row by row, strain is a random walk across the lines, observed with noise (Rivaz, Boctor, Choti,
     Hager, "Real-time regularized ultrasound elastography", IEEE Trans. Medical Imaging 30(4), 2011,
@@ -44,10 +44,9 @@ def kalman_smooth(strain: Float32Image) -> Float32Image:
         ε̂(j) = ε̂(j - 1) + K [z(j) - ε̂(j - 1)],    p(j) = (1 - K) p⁻(j),
 
     where z is the least-squares strain. σr²(j) is the squared difference of the means of z in blocks
-    of 3 × 3 pixels around lines j and j - 1, so that an edge passes; σs² is one figure for the
-    image, the mean variance in such blocks. The backward pass over the lines is the fixed-interval
-    smoother of Rauch, Tung, Striebel, AIAA Journal 3(8), 1965, which takes out the lag of the
-    one-directional filter.
+    of 3 × 3 pixels around lines j and j - 1, so that edges are preserved; σs² is one value for the image, the
+    mean variance in such blocks. The backward pass over the lines is the fixed-interval smoother of Rauch,
+    Tung, Striebel, AIAA Journal 3(8), 1965, which removes the lag of the one-directional filter.
 
     Parameters
     ----------

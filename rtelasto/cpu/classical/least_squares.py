@@ -7,8 +7,8 @@ import numpy as np
 from rtelasto.frames.rf import Float32Image
 from rtelasto.host.compiled import kernel
 
-# Where less than this part of the depths' variance carries weight, a slope would be mostly noise and
-# is taken down in proportion.
+# Where the weighted variance of the depths is less than this fraction of that of the whole window, a slope
+# would be mostly noise and is reduced in proportion.
 LEAST_VARIANCE = 0.02
 
 
@@ -16,7 +16,8 @@ LEAST_VARIANCE = 0.02
 def _slopes(displacement, weights, half_window, step, out):  # type: ignore[no-untyped-def]
     n_lines, n_depths = displacement.shape
     for line in range(n_lines):
-        # Cumulative weighted moments: Σw, Σwi, Σwi², Σwd, Σwid, so that a window is a difference.
+        # Cumulative weighted moments Σw, Σwi, Σwi², Σwd, Σwid: the sums over a window are differences of
+        # these.
         moments = np.zeros((n_depths + 1, 5))
         for i in range(n_depths):
             weight = np.float64(weights[line, i])
@@ -36,7 +37,7 @@ def _slopes(displacement, weights, half_window, step, out):  # type: ignore[no-u
             out[line, k] = 0.0
             if s0 <= 1e-9 * moments[n_depths, 0]:
                 continue
-            # Variance of the depths in the fit: of those that carry weight, and of the whole window.
+            # Variance of the depths in the fit: weighted, and of the whole window.
             variance = (s0 * s2 - s1 * s1) / (s0 * s0)
             whole = ((end - first) ** 2 - 1.0) / 12.0
             if variance > 1e-9 * whole:
@@ -45,7 +46,7 @@ def _slopes(displacement, weights, half_window, step, out):  # type: ignore[no-u
 
 
 def window_points(window_samples: int, stride: int) -> int:
-    """The odd number of output pixels, at least 3, that comes nearest a window in input samples."""
+    """Return the odd number of output pixels, at least 3, nearest to a window in input samples."""
     return 2 * max(1, round((window_samples / stride - 1) / 2)) + 1
 
 
@@ -56,7 +57,7 @@ def least_squares_strain(
     step: float = 1.0,
     weights: Float32Image | None = None,
 ) -> Float32Image:
-    """Slope of the displacement along depth by a weighted least-squares fit in a sliding window.
+    """Return the slope of the displacement along depth by a weighted least-squares fit in a sliding window.
 
     The least-squares strain estimator of Kallel and Ophir, "A least-squares strain estimator for
     elastography", Ultrasonic Imaging 19, 1997; on a uniform grid with equal weights it is
@@ -68,18 +69,18 @@ def least_squares_strain(
     displacement
         float32 (n_lines, n_depths), finite.
     window
-        Pixels in the fit, odd. At the borders the part of the window that exists is used, so that it
-        shrinks to one side of the pixel, (window + 1) / 2 pixels, in the first and the last row.
+        Pixels in the fit, odd. At the borders the window is cut, down to (window + 1) / 2 pixels on one side
+        of the pixel in the first and the last row.
     step
         Axial distance between pixels, in the unit of ``displacement``.
     weights
-        Weight of each pixel, of the shape of ``displacement``, not negative; equal if None.
+        Weight of each pixel, not negative, with the shape of ``displacement``; equal if None.
 
     Returns
     -------
     strain : float32 (n_lines, n_depths)
-        ∂u/∂z, dimensionless; 0 where fewer than two pixels carry weight, and reduced where
-        those that do lie close together in the window.
+        ∂u/∂z, dimensionless; 0 where fewer than two pixels have a weight above 0, and reduced where these lie
+        close together in the window.
     """
     if weights is None:
         weights = np.ones_like(displacement)

@@ -1,14 +1,14 @@
 """The ``ncc`` engine: windowed normalised cross-correlation, coarse to fine, and least-squares strain.
 
-The classical baseline, made as strong as practice makes it:
+The classical baseline, with the refinements that are usual in practice:
 
 1. On a coarse grid, the correlation of 2-D windows is searched over axial lags and a few lines; peak
-   hops are mended by their neighbours; the motion is smoothed.
+   hops are corrected from their neighbours; the motion is smoothed.
 2. The post-compression frame is warped by the smoothed motion ("companding": Chaturvedi, Insana, Hall,
    "Testing the limitations of 2-D companding for strain imaging using phantoms", IEEE Trans. UFFC
-   45(4), 1998), and what is left is searched again within half a wavelength.
-3. On the output grid, after one more warp, the rest is measured and added to the warp. It is so small
-   that the interpolation of the correlation peak no longer biases it.
+   45(4), 1998), and the remaining motion is searched again within half a wavelength.
+3. On the output grid, after one more warp, the remaining motion is measured and added to the warp. It is so
+  small that the interpolation of the correlation peak no longer biases it.
 4. A straight line is fitted to the displacement in a sliding window.
 """
 
@@ -18,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from rtelasto.cpu.classical.common import output_grid, require_whole_number
+from rtelasto.cpu.classical.common import require_whole_number, residual_motion
 from rtelasto.cpu.classical.correlation_peak import lateral_motion, peak_displacement
-from rtelasto.cpu.classical.kalman import kalman_smooth
-from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
 from rtelasto.cpu.classical.residual_warp import warp_by_residual
 from rtelasto.cpu.classical.windowed_correlation import correlation_volumes
 from rtelasto.frames.rf import Float32Image
@@ -29,25 +27,25 @@ from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 # Rows of the output grid per row of the coarse one.
 COARSE_ROWS = 4
-# The coarse motion is smoothed over so many lines and samples (standard deviations of a Gaussian).
+# Smoothing of the coarse motion (standard deviations of a Gaussian, in lines and samples).
 SMOOTH_AXIAL = (4.0, 32.0)
 SMOOTH_LATERAL = (6.0, 80.0)
-# Correlation heights are averaged over so many lines and samples before the best line is chosen.
+# Correlation heights are averaged over these lines and samples before the best line is chosen.
 LATERAL_NEIGHBOURHOOD = (5, 64)
-# Where the neighbours of a peak are asked whether it hopped.
+# Neighbourhood of a peak that decides whether it hopped (lines and samples).
 HOP_NEIGHBOURHOOD = (13, 160)
-# The highest of the correlations of unrelated windows is about this.
+# Approximate maximum of the correlations of unrelated windows.
 CHANCE = 0.4
-# Weight of the wider neighbourhood in smoothing, against at most 1 of the narrower one.
+# Weight of the wider neighbourhood in smoothing, compared with at most 1 for the narrower one.
 GAP_WEIGHT = np.float32(1e-3)
 
 
 def smooth_weighted(
     image: Float32Image, weights: Float32Image, sigma: tuple[float, float]
 ) -> Float32Image:
-    """Gaussian smoothing in which pixels count by weight (normalised convolution).
+    """Smooth by a Gaussian with a weight for each pixel (normalised convolution).
 
-    Where a neighbourhood carries no weight, a wider one of four times the size fills in.
+    Where the weights of a neighbourhood are 0, a neighbourhood of four times the size is used instead.
     """
     total = gaussian_filter(weights, sigma, mode="nearest")
     value = gaussian_filter(image * weights, sigma, mode="nearest")
@@ -60,7 +58,7 @@ def smooth_weighted(
 def echo_coverage(
     pre: Float32Image, post: Float32Image, window: tuple[int, int], stride: int
 ) -> Float32Image:
-    """Part of each window in which both frames were recorded: samples that are not exactly 0.
+    """Return the part of each window in which both frames were recorded: samples that are not exactly 0.
 
     ``window`` is lines by samples; 1 inside, about 0.5 at the borders of the image.
     """
@@ -69,19 +67,19 @@ def echo_coverage(
 
 
 def trust(correlation: Float32Image, coverage: Float32Image) -> Float32Image:
-    """How far a displacement may be believed: 0 at the chance level of correlation, 1 at twice it.
+    """Return the confidence in a displacement: 0 at the chance level of correlation, 1 at twice that level.
 
-    Chance goes with one over the square root of the number of samples correlated, which counts from
-    half a window down, so that a frame has no distrusted border.
+    The chance level is inversely proportional to the square root of the number of correlated samples. Only
+    windows that are less than half covered raise it, so that the border of a frame keeps its confidence.
     """
     chance = CHANCE / np.sqrt(np.clip(2.0 * coverage, 1e-6, 1.0))
     return np.clip((correlation - chance) / chance, 0.0, 1.0)
 
 
 def fit_weights(correlation: Float32Image, trusted: Float32Image) -> Float32Image:
-    """Weight of a displacement in the strain fit: the inverse of its variance.
+    """Return the weight of a displacement in the strain fit: the inverse of its variance.
 
-    The variance of a time delay goes with (1 - ρ²) / ρ² at good signal-to-noise ratios (Walker,
+    The variance of a time delay is proportional to (1 - ρ²) / ρ² at good signal-to-noise ratios (Walker,
     Trahey, "A fundamental limit on delay estimation using partially correlated speckle signals", IEEE
     Trans. UFFC 42(2), 1995); 0.02 keeps perfect correlation finite.
     """
@@ -90,7 +88,7 @@ def fit_weights(correlation: Float32Image, trusted: Float32Image) -> Float32Imag
 
 
 def _in_rows(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """A neighbourhood of lines and samples as lines and rows of a grid, odd numbers."""
+    """Convert a neighbourhood of lines and samples into lines and rows of a grid, both odd."""
     return size[0], 2 * round(size[1] / (2 * stride)) + 1
 
 
@@ -99,7 +97,7 @@ def _sigma_in_rows(sigma: tuple[float, float], stride: int) -> tuple[float, floa
 
 
 def _between_rows(coarse: Float32Image, ratio: int, n_depths: int) -> Float32Image:
-    """An image with ``ratio`` times the rows, linear in between, cut to ``n_depths``."""
+    """Return an image with ``ratio`` times the rows, interpolated linearly and cut to ``n_depths``."""
     base, part = np.divmod(np.arange(n_depths), ratio)
     after = np.minimum(base + 1, coarse.shape[1] - 1)
     fraction = (part / ratio).astype(np.float32)
@@ -119,13 +117,12 @@ class NccEngine:
         Length of the least-squares fit in samples of the input grid (121 at 6.4 samples per
         wavelength are 19 wavelengths of sound, 2.3 mm at 6.25 MHz).
     kalman
-        Whether the strain is smoothed across the lines as the ``am`` engine does; off in the plain
-        baseline.
+        Whether the strain is smoothed across the lines as in the ``am`` engine; off in the plain baseline.
     axial_stride
         Samples of the input grid per row of the output grid.
     coarse_passes
-        How often the motion is estimated on the coarse grid, 4 output rows apart; 0 measures it once
-        only, on the output grid: plain NCC with search and cosine peak, without warping.
+        Number of estimates of the motion on the coarse grid, 4 output rows apart. With 0 the motion is
+        measured once, on the output grid: plain NCC with search and cosine peak, without warping.
 
     Raises
     ------
@@ -166,18 +163,15 @@ class NccEngine:
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Residual displacement and strain of a pair, row k of the output at sample k·axial_stride."""
-        grid = output_grid(pair.grid, self.axial_stride)
         displacement, weights = self.track(pair)
-        strain = least_squares_strain(
+        return residual_motion(
+            pair,
             displacement,
-            window=window_points(self.strain_window, self.axial_stride),
-            step=float(self.axial_stride),
+            axial_stride=self.axial_stride,
+            strain_window=self.strain_window,
+            kalman=self.kalman,
             weights=weights,
         )
-        if self.kalman:
-            strain = kalman_smooth(strain)
-        metres = displacement * np.float32(pair.grid.axial_step_m)
-        return ResidualMotion(metres, strain, grid)
 
     def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
         """Residual displacement in samples, and its weight in the strain fit, on the output grid."""
@@ -221,7 +215,7 @@ class NccEngine:
     def _correlate(
         self, pre: Float32Image, post: Float32Image, reach: int, stride: int, lines: int
     ) -> NDArray[np.float32]:
-        # One lag more than is searched, so that a peak at the end of the search has neighbours.
+        # One more lag than is searched, so that a peak at the end of the range has neighbours.
         return correlation_volumes(
             pre,
             post,

@@ -1,4 +1,4 @@
-"""Reading the post-compression frame where a first estimate of the residual motion says."""
+"""The post-compression frame warped by a first estimate of the residual motion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE = 6, 256, 0.30
 
 @kernel()
 def _between(image_line, position):  # type: ignore[no-untyped-def]
-    """Linear interpolation along a line, its end values beyond it."""
+    """Interpolate linearly along a line; beyond its ends, return the end values."""
     last = image_line.size - 1
     base = min(int(position), last)
     after = min(base + 1, last)
@@ -26,7 +26,7 @@ def _between(image_line, position):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
 def _read(line, position, table):  # type: ignore[no-untyped-def]
-    """The line at a fractional position; 0 outside it."""
+    """Read the line at a fractional position; 0 outside it."""
     n_samples = line.size
     if position < -0.5 or position > n_samples - 0.5:
         return np.float32(0.0)
@@ -45,9 +45,9 @@ def _read(line, position, table):  # type: ignore[no-untyped-def]
 
 @kernel()
 def read_between(image, line, shift, position, axial_table, lateral_table):  # type: ignore[no-untyped-def]
-    """The image at line + shift and at a fractional position along the lines.
+    """Read the image at line + shift and at a fractional position along the lines.
 
-    The outermost lines stand for those beside the image; above and below it there is 0.
+    Beside the image the outermost lines are repeated; above and below it the result is 0.
     """
     if shift == 0.0:
         return _read(image[line], position, axial_table)
@@ -80,7 +80,7 @@ def _warp(post, axial, lateral, stride, axial_table, lateral_table, out, begin, 
 
 
 def reading_tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The axial and the lateral filters for ``read_between``."""
+    """Return the axial and the lateral filters for ``read_between``."""
     return (
         interpolation_table(AXIAL_TAPS, AXIAL_PHASES, AXIAL_PASS_EDGE),
         interpolation_table(LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE),
@@ -94,7 +94,7 @@ def warp_by_residual(
     *,
     stride: int = 1,
 ) -> Float32Image:
-    """post(l + v, i + u): the post-compression frame read where the motion took each pixel.
+    """Return post(l + v, i + u): the post-compression frame at the position to which each pixel moved.
 
     Interpolation is by least-squares fractional-delay filters (``rtelasto.cpu.interpolation``), eight
     taps axially, six across the lines.
@@ -105,15 +105,14 @@ def warp_by_residual(
         float32 (n_lines, n_samples).
     axial, lateral
         u in samples and v in lines, float32 (n_lines, ceil(n_samples / stride)), pixel k at sample
-        k·stride, linear in between; no lateral motion if None.
+        k·stride, interpolated linearly; no lateral motion if None.
     stride
         Axial distance between the pixels of the motion, in samples.
 
     Returns
     -------
     warped : float32 (n_lines, n_samples)
-        0 where it would have to be read from above or below the frame; the outermost line where from
-        beside it.
+        0 where the position lies above or below the frame; beside it the outermost line is repeated.
     """
     out = np.empty_like(post)
     if lateral is None:

@@ -24,15 +24,16 @@ def _clear(image):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _line_products(pre_line, post_line, half_window, max_lag, stride, out):  # type: ignore[no-untyped-def]
-    """out[k, t] = Σ pre[i] post[i + t - max_lag] over the window around k·stride, 0 outside the line.
+    """Compute out[k, t] = Σ pre[i] post[i + t - max_lag] over the window around k·stride, 0 outside the line.
 
     The window slides by adding the samples that enter and subtracting those that leave, for all lags
-    together, so that the cost depends on the lags and not on the window. The sums are kept in double
-    precision: in single, a strong reflector would leave its rounding error behind in weak echoes.
+    together, so that the cost depends on the number of lags and not on the window. The sums are double
+    precision: in single precision the rounding error of a strong reflector would remain in the weak echoes
+    after it.
     """
     n_samples, n_lags = pre_line.size, out.shape[1]
     padded = np.zeros(n_samples + 2 * max_lag, np.float32)
-    # Loops, here and below: numba takes seconds to compile an assignment to a slice.
+    # Explicit loops, here and below: numba takes seconds to compile an assignment to a slice.
     for i in range(n_samples):
         padded[max_lag + i] = post_line[i]
     total = np.zeros(n_lags)
@@ -81,7 +82,7 @@ def _cumulative_energy(samples):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _normalise_line(products, pre_energy, post_energy, half_window, max_lag, stride, floor, out):  # type: ignore[no-untyped-def]
-    """out = Σ over lines of products / √(energies over exactly the samples that were multiplied)."""
+    """Compute out = Σ over lines of products / √(energies over exactly the samples that were multiplied)."""
     n_samples, n_lags = pre_energy.size - 1, out.shape[1]
     total = np.zeros(n_lags, np.float32)
     for k in range(out.shape[0]):
@@ -122,7 +123,7 @@ def _normalise(  # type: ignore[no-untyped-def]
 ):
     n_lines = products.shape[0]
     for line in range(begin, end):
-        # Only lines that have a partner in the shifted frame may enter the window.
+        # The window includes only lines that have a partner in the shifted frame.
         first = max(0, line - half_lines, -line_shift)
         after_last = min(n_lines, line + half_lines + 1, n_lines - line_shift)
         if after_last <= first:
@@ -156,22 +157,22 @@ def correlation_volumes(
     stride: int = 1,
     max_line_shift: int = 0,
 ) -> NDArray[np.float32]:
-    """Normalised cross-correlation of 2-D windows, for all axial lags and line shifts in reach.
+    """Return the normalised cross-correlation of 2-D windows for all axial lags and line shifts in range.
 
     For the window W around line l and sample k·stride,
 
         C(s, l, k, τ) = Σ pre(l', i) post(l' + s, i + τ) / √(Σ pre²(l', i) · Σ post²(l' + s, i + τ))
 
     with the sums over (l', i) in W (Friemel, Bohs, Trahey, "Relative performance of two-dimensional
-    speckle-tracking techniques", IEEE Ultrasonics Symposium 1995; means are left out because RF
-    echoes have none). At the borders W keeps only what exists in both frames, in all three sums.
+    speckle-tracking techniques", IEEE Ultrasonics Symposium 1995; means are not subtracted because RF echoes
+    have none). At the borders W contains only samples that exist in both frames, in all three sums.
 
     Parameters
     ----------
     pre, post
         float32 (n_lines, n_samples), joint RMS about 1.
     window_samples, window_lines
-        Full size of the window; an even number counts as the odd number above it.
+        Full size of the window; an even number is rounded up to the next odd one.
     max_lag
         Largest lag τ, in samples.
     stride

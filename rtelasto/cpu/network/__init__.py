@@ -1,1 +1,1 @@
-"""Behind `rtelasto.cpu.engine`: the runtimes that execute a network."""
+"""The runtimes that execute a network, used by `rtelasto.cpu.engine`."""

@@ -1,14 +1,14 @@
-"""The CPU runtimes that can run an engine's graph, and what each is for.
+"""The CPU runtimes that can run the graph of an engine.
 
 =================  =======  =====================================================================
-name               needs    what it computes
+name               needs    arithmetic
 =================  =======  =====================================================================
 ``onnxruntime``    —        float32; the reference that the shipped scores were measured with
 ``openvino``       extra    float32, the same numbers to rounding
 ``openvino-bf16``  extra    bfloat16 inside, on processors that multiply it: faster, less accurate
 =================  =======  =====================================================================
 
-``benchmarks/README.md`` has times and differences of all three.
+``benchmarks/README.md`` lists the times and differences of all three.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from rtelasto.frames.rf import Float32Image
 
 RUNTIMES = ("onnxruntime", "openvino", "openvino-bf16")
 
-# A frame's size is compiled in: enough for two streams, or a depth that is switched to and fro.
+# A compiled graph serves one frame size: enough for two streams, or for switching between two depths.
 _COMPILED_SIZES = 2
 
 
 class Runtime(Protocol):
-    """Runs the graph on two frames of one shape; the images it returns are the caller's.
+    """Runs the graph on two frames of one shape.
 
-    They are those of ``outputs``, in that order.
+    The returned images are those of ``outputs``, in that order, and belong to the caller.
     """
 
     outputs: tuple[str, ...]
@@ -54,15 +54,15 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, threads: int | None) -> None:
-        # Some builds report what they run to their maker, and warn where they cannot.
+        # Some builds send usage reports to their vendor, and log a warning if they cannot.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        # Threads that spin while they wait take the cores from the stages around the network, from the
-        # receiver and from the scanner's own software on the same machine.
+        # Threads that spin while waiting would take cores from the other stages, from the receiver and from
+        # the scanner's own software on the same machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(
@@ -80,15 +80,14 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO; every size of frame is compiled when it first comes, which takes about half a second.
+    """OpenVINO. The first frame of each size is compiled, which takes about half a second.
 
     Raises
     ------
     MissingExtraError
         If OpenVINO is not installed.
     RtelastoError
-        If bfloat16 is asked for and this processor does not multiply it, or OpenVINO cannot read the
-        graph.
+        If bfloat16 is requested and this processor does not support it, or OpenVINO cannot read the graph.
     """
 
     def __init__(
@@ -118,7 +117,7 @@ class OpenVino:
     def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, ...]:
         request = self._request_for(pre.shape)
         request.infer({"pre": pre, "post": post}, share_inputs=True)
-        # The request's own arrays hold the next pair soon.
+        # The arrays of the request are overwritten by the next pair.
         return tuple(request.get_tensor(name).data.copy() for name in self.outputs)
 
     def _request_for(self, shape: tuple[int, ...]) -> Any:
@@ -152,7 +151,7 @@ def _multiplies_bf16(core: Any) -> bool:
 
 
 def usable_runtimes() -> dict[str, str]:
-    """Every runtime with an empty string, or with why it cannot be used on this machine."""
+    """Return, for every runtime, an empty string or the reason why it cannot be used on this machine."""
     try:
         core = _openvino_core()
     except MissingExtraError as error:

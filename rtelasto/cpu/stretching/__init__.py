@@ -1,1 +1,1 @@
-"""Behind `rtelasto.cpu.stretch`: the global elongation of a pair."""
+"""The global elongation of a pair, used by `rtelasto.cpu.stretch`."""

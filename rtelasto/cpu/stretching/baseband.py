@@ -1,8 +1,8 @@
-"""Decimated complex baseband of an RF frame: what the search for motion reads instead of the samples.
+"""Decimated complex baseband of an RF frame: the input of the motion search, instead of the samples.
 
-The echo spectrum around the centre frequency is brought to zero by quadrature demodulation and kept
-at about 0.8 times the centre frequency, close to its bandwidth: eight times fewer points than samples
-in the usual format, with the phase that makes sub-sample estimates possible.
+Quadrature demodulation shifts the echo spectrum from the centre frequency to zero. The baseband is sampled at
+about 0.8 times the centre frequency, close to its bandwidth: eight times fewer points than samples in the
+usual format, with the phase that makes sub-sample estimates possible.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Baseband:
 def demodulator(
     decimation: int, cycles_per_sample: float, n_points: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Filter taps (2, n_taps) times the oscillator, and the oscillator per point (2, n_points)."""
+    """Return filter taps (2, n_taps) times the oscillator, and the oscillator per point (2, n_points)."""
     n_taps = FILTER_SPANS * decimation
     tap = np.arange(n_taps) - 0.5 * (n_taps - 1)
     window = 0.5 + 0.5 * np.cos(2.0 * np.pi * tap / n_taps)
@@ -98,7 +98,7 @@ def _scale(real, imag, factor):  # type: ignore[no-untyped-def]
 
 
 def baseband_sampling(rf_format: RfFormat) -> tuple[float, int, int]:
-    """Demodulation frequency in cycles per sample, samples per point, and points per line."""
+    """Return demodulation frequency in cycles per sample, samples per point, and points per line."""
     cycles = rf_format.center_freq_hz / rf_format.sampling_freq_hz
     decimation = max(1, math.floor(1.0 / (BASEBAND_RATE * cycles) + 0.5))
     return cycles, decimation, max(1, rf_format.n_samples // decimation)
@@ -113,7 +113,7 @@ def baseband(samples: NDArray[np.generic], rf_format: RfFormat) -> Baseband:
         RF lines, (n_lines, n_samples) of ``rf_format``, any real dtype; samples that are not finite
         count as 0.
     rf_format
-        What ``samples`` is; its centre frequency is where the spectrum is taken from.
+        Format of ``samples``; its centre frequency is the demodulation frequency.
     """
     cycles, decimation, n_points = baseband_sampling(rf_format)
     taps, rotor = demodulator(decimation, cycles, n_points)

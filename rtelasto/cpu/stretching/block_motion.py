@@ -1,10 +1,9 @@
-"""Motion of blocks around a global motion already assumed: the kernels of one round of refinement.
+"""Motion of blocks relative to an assumed global motion: the kernels of one round of refinement.
 
 The post-compression baseband is warped by the assumed motion and correlated block by block with the
-pre-compression one at a few axial and lateral lags. The magnitude over lags says, coarsely but
-without ambiguity, where the peak lies; the phase says it finely but only up to whole cycles; the first
-picks the cycle of the second (as the combined autocorrelation method does: Shiina et al., J. Med.
-Ultrasonics 29, 2002).
+pre-compression one at a few axial and lateral lags. The magnitude over lags locates the peak coarsely but
+without ambiguity; the phase locates it precisely but only up to whole cycles. The magnitude selects the cycle
+of the phase, as in the combined autocorrelation method (Shiina et al., J. Med. Ultrasonics 29, 2002).
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from rtelasto.cpu.stretching.global_motion import Vector, half_sizes
 from rtelasto.host.compiled import kernel
 
 AXIAL_LAGS = 2  # lags -2 … 2 of one baseband point each
-N_LAGS = 2 * AXIAL_LAGS + 3  # and one line to either side
+N_LAGS = 2 * AXIAL_LAGS + 3  # and one line on either side
 PAD = AXIAL_LAGS  # zeros before and after a warped line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockGrid:
-    """Where blocks begin and end, and their centres in coordinates from -1 to 1."""
+    """Edges of the blocks, and their centres in coordinates from -1 to 1."""
 
     lines: NDArray[np.int64]  # edges, (n_lateral + 1,)
     points: NDArray[np.int64]  # edges, (n_axial + 1,)
@@ -40,7 +39,7 @@ class BlockGrid:
 
 
 def block_grid(frame: Baseband, block_lines: int, block_points: int) -> BlockGrid:
-    """Blocks of about the size asked for that tile the frame."""
+    """Return blocks of about the requested size that tile the frame."""
     n_lines, n_points = frame.shape
     lines = np.linspace(0, n_lines, max(1, round(n_lines / block_lines)) + 1).astype(np.int64)
     points = np.linspace(0, n_points, max(1, round(n_points / block_points)) + 1).astype(np.int64)
@@ -53,7 +52,7 @@ def block_grid(frame: Baseband, block_lines: int, block_points: int) -> BlockGri
 
 @kernel(fastmath=FASTMATH)
 def _read_run(source, base, f, drift, out):  # type: ignore[no-untyped-def]
-    """out[k] = source at base + k + (f + drift k), a run over which the base advances by one.
+    """Compute out[k] = source at base + k + (f + drift k), a run over which the base advances by one.
 
     Four-point cubic convolution (Keys, IEEE Trans. ASSP 29(6), 1981).
     """
@@ -70,7 +69,7 @@ def _read_run(source, base, f, drift, out):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
-    """out = the plane at a fractional line, by four-point cubic convolution across the lines."""
+    """Compute out = the plane at a fractional line, by four-point cubic convolution across the lines."""
     n_lines = plane.shape[0]
     base = math.floor(position)
     f = position - base
@@ -88,18 +87,18 @@ def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
         out[n] = weights[0] * a[n] + weights[1] * b[n] + weights[2] * c[n] + weights[3] * d[n]
 
 
-FAR = 1e9  # a drift next to nothing would take it beyond what an int holds
+FAR = 1e9  # with a drift close to 0 it would overflow an int
 
 
 @kernel(fastmath=FASTMATH)
 def warp_baseband(  # type: ignore[no-untyped-def]
     real, imag, axial, lateral, half, decimation, first_sample, omega, negligible, out
 ):
-    """out[:, 1 + i, PAD + n] = post baseband where the motion leads, turned back to pre's phase.
+    """Compute out[:, 1 + i, PAD + n] = post baseband warped by the motion, rotated back to the phase of pre.
 
     ``axial`` and ``lateral`` are the coefficients of a GlobalMotion, ``half`` the half sizes of the
-    frame, ``omega`` the demodulation frequency in radians per sample; lateral shifts below
-    ``negligible`` lines are left out. What lies outside the frame is 0.
+    frame, ``omega`` the demodulation frequency in radians per sample; lateral shifts below ``negligible``
+    lines are ignored. Points outside the frame are 0.
     """
     n_lines, n_points = real.shape
     half_width, middle, half_depth = half
@@ -161,7 +160,7 @@ def warp_baseband(  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def correlate_blocks(real, imag, warped, lines, points, product, energy):  # type: ignore[no-untyped-def]
-    """Correlation sums of every block at every lag.
+    """Compute the correlation sums of every block at every lag.
 
     ``product`` (2, N_LAGS, n_lateral, n_axial) becomes Σ conj(pre)·post, real and imaginary;
     ``energy`` (N_LAGS + 1, n_lateral, n_axial) Σ |post|² at every lag and, last, Σ |pre|².
@@ -217,7 +216,7 @@ def correlate_blocks(real, imag, warped, lines, points, product, energy):  # typ
 
 @kernel(fastmath=FASTMATH)
 def _peak(before, middle, after):  # type: ignore[no-untyped-def]
-    """Where a Gaussian through three values has its maximum, clipped to ±1."""
+    """Return the position of the maximum of a Gaussian through three values, clipped to ±1."""
     a, b, c = math.log(max(before, 1e-3)), math.log(max(middle, 1e-3)), math.log(max(after, 1e-3))
     curvature = 2.0 * b - a - c
     if curvature <= 1e-3:
@@ -227,16 +226,16 @@ def _peak(before, middle, after):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _information(correlation):  # type: ignore[no-untyped-def]
-    """What a block is worth: 1 / variance of a delay estimate, ∝ ρ² / (1 - ρ²)."""
+    """Return the weight of a block: 1 / variance of a delay estimate, ∝ ρ² / (1 - ρ²)."""
     squared = correlation * correlation
     return squared / (1.0 - squared + 0.02)
 
 
 @kernel(fastmath=FASTMATH)
 def block_corrections(product, energy, decimation, omega, floor, correlation, change, weights):  # type: ignore[no-untyped-def]
-    """What every block says of the motion.
+    """Compute the correction of the motion from every block.
 
-    Per block (flat index): ``correlation``, |ρ| at lag 0, or -1 where pre holds no echo (energy up to
+    Per block (flat index): ``correlation``, |ρ| at lag 0, or -1 where pre has no echo (energy up to
     ``floor``); ``change`` (2, n): displacement to add, in samples and lines; ``weights`` (2, n).
     """
     n_axial = product.shape[3]

@@ -1,8 +1,8 @@
-"""The global elongation between two RF frames, from the pair itself.
+"""The global elongation between two RF frames, estimated from the pair alone.
 
-Most pairs of a live stream have moved by little: refinement from rest explains them. Where it leaves
-too much of the image uncorrelated, the wide search proposes larger motions, each is refined the same
-way, and what correlates best over the image wins.
+Most pairs of a live stream have moved only slightly, and refinement from rest explains them. If it leaves too
+much of the image uncorrelated, the wide search proposes larger motions. Each is refined in the same way, and
+the one with the best correlation over the image wins.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from rtelasto.cpu.stretching.wide_search import wide_search
 from rtelasto.frames.rf import Float32Image, FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
 
-# Refinement from rest is believed when this fraction of the blocks correlates at least so well.
-BELIEVED_CORRELATION = 0.45
-BELIEVED_FRACTION = 0.75
+# Refinement from rest is accepted when this fraction of the blocks has at least this correlation.
+ACCEPTED_CORRELATION = 0.45
+ACCEPTED_FRACTION = 0.75
 # Speckle of unrelated frames correlates by 0.20 (root mean square over blocks) after the best fit; at
 # 0.28, where a fifth of the echo is shared, estimates are still right.
 CHANCE_CORRELATION = 0.23
-# Beyond what a hand-held press does between two frames of a stream, with room to spare.
+# More than a hand-held press causes between two frames of a stream, with a margin.
 LARGEST_STRAIN = 0.15
 LARGEST_SHIFT_M = 5e-3
 LARGEST_SHIFT_LINES = 12.0
-# A wide motion has to explain more than rest does by so much, or rest stays.
+# A wide motion must score this much higher than rest, or rest is kept.
 MIN_GAIN = 0.02
-# As many as a pairing policy looks at for one frame.
+# As many as a pairing policy considers for one frame.
 _KEPT_FITS = 4
 
 
@@ -42,7 +42,7 @@ class ElongationFit:
     """An elongation and how well it explains the pair.
 
     ``correlation`` is the root mean square block correlation after warping by the elongation (0…1;
-    0.20 by chance), ``searched_widely`` whether refinement from rest was not enough.
+    0.20 by chance), ``searched_widely`` is true if refinement from rest was not enough.
     """
 
     elongation: Elongation
@@ -61,14 +61,14 @@ class _Analysed:
 class ElongationEstimator:
     """Estimates elongations and keeps the analysis of recent frames.
 
-    A frame that was ``post`` in one pair and comes back as ``pre`` in a later one (the same RfFrame
-    object) is not analysed twice. Estimates do not depend on earlier pairs. One thread at a time.
+    A frame that was ``post`` in one pair and is ``pre`` in a later one (the same RfFrame object) is not
+    analysed twice. Estimates do not depend on earlier pairs. Not thread-safe.
 
     Parameters
     ----------
     n_cached_frames
-        How many analysed frames to keep; a fixed lag needs its lag + 1, adaptive pairing those
-        of half a second. About 0.7 MB each at the published size, beside the samples.
+        Number of analysed frames to keep: a fixed lag needs its lag + 1, adaptive pairing those of half a
+        second. About 0.7 MB each at the published size, in addition to the samples.
     """
 
     def __init__(self, *, n_cached_frames: int = 24) -> None:
@@ -78,11 +78,10 @@ class ElongationEstimator:
         self._fits: deque[tuple[FramePair, ElongationFit]] = deque(maxlen=_KEPT_FITS)
 
     def __call__(self, pair: FramePair) -> ElongationFit:
-        """The elongation of a pair; never raises for what the samples hold.
+        """Return the elongation of a pair; the values of the samples never cause an exception.
 
-        Silent frames, and frames that have no more in common than chance, give rest, with the low
-        correlation that says so. A pair whose elongation was estimated a moment ago, because a pairing
-        policy looked at it, is not worked on again.
+        Silent frames, and frames that agree no better than by chance, give rest with a correspondingly low
+        correlation. The result of a recent pair, which a pairing policy may have requested, is reused.
         """
         for known, fit in self._fits:
             if known.pre is pair.pre and known.post is pair.post:
@@ -96,8 +95,8 @@ class ElongationEstimator:
         refine = self._refiner_for(pair.pre.format, pre.baseband)
         result = refine(pre.baseband, post.baseband, at_rest())
         silent = result.correlation.size == 0
-        believed = result.settled and result.explained(BELIEVED_CORRELATION) >= BELIEVED_FRACTION
-        widely = not (silent or believed)
+        accepted = result.settled and result.explained(ACCEPTED_CORRELATION) >= ACCEPTED_FRACTION
+        widely = not (silent or accepted)
         if widely:
             result = self._search_widely(refine, pre, post, result)
         correlation = float(np.sqrt(result.score))
@@ -107,7 +106,7 @@ class ElongationEstimator:
         return ElongationFit(elongation, correlation, widely)
 
     def echoes(self, frame: RfFrame) -> Float32Image:
-        """The echoes of a frame, float32 (n_lines, n_samples), not to be written to."""
+        """Return the echoes of a frame, float32 (n_lines, n_samples); read-only."""
         return self._analysed(frame).echoes
 
     def _search_widely(
@@ -122,7 +121,7 @@ class ElongationEstimator:
 
     def _analysed(self, frame: RfFrame) -> _Analysed:
         entry = self._frames.get(id(frame))
-        if entry is not None:  # holding the frame keeps its id from being given to another
+        if entry is not None:  # a reference to the frame prevents reuse of its id
             self._frames.move_to_end(id(frame))
             return entry
         free = echoes(frame.samples, frame.format)

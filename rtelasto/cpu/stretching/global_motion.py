@@ -1,4 +1,4 @@
-"""A motion that is linear in depth and across the lines, in samples and lines, and its robust fit."""
+"""Motion that is linear in depth and across the lines, in samples and lines, and its robust fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GlobalMotion:
     lateral: Vector
 
     def elongation(self, rf_format: RfFormat) -> Elongation:
-        """The same motion in metres."""
+        """Return the same motion in metres."""
         half_width, middle, half_depth = half_sizes(rf_format)
         step, pitch = rf_format.axial_step_m, rf_format.line_pitch_m
         x_m = half_width * pitch
@@ -45,29 +45,29 @@ class GlobalMotion:
         )
 
     def changed_by(self, axial: Vector, lateral: Vector) -> GlobalMotion:
-        """This motion plus a change of its coefficients."""
+        """Return this motion plus a change of its coefficients."""
         return GlobalMotion(self.axial + axial, self.lateral + lateral)
 
 
 def at_rest() -> GlobalMotion:
-    """No motion."""
+    """Return a motion of zero."""
     return GlobalMotion(np.zeros(4), np.zeros(2))
 
 
 def half_sizes(rf_format: RfFormat) -> tuple[float, float, float]:
-    """Half the width in lines, the middle sample, and half the depth in samples (neither half 0)."""
+    """Return half the width in lines, the middle sample, and half the depth in samples (no half is 0)."""
     middle = 0.5 * (rf_format.n_samples - 1)
     return max(0.5 * (rf_format.n_lines - 1), 0.5), middle, max(middle, 0.5)
 
 
 def axial_design(x: Vector, z: Vector) -> Vector:
-    """The functions 1, x, z, xz at points, (n, 4)."""
+    """Return the functions 1, x, z, xz at points, (n, 4)."""
     return np.stack([np.ones_like(x), x, z, x * z], axis=1)
 
 
 @kernel(fastmath=FASTMATH)
 def _solve(gram, right):  # type: ignore[no-untyped-def]
-    """Solves the symmetric positive definite gram·c = right in place (Cholesky); c is in right."""
+    """Solve the symmetric positive definite gram·c = right in place (Cholesky); right becomes c."""
     n = right.size
     for i in range(n):
         for j in range(i + 1):
@@ -99,18 +99,18 @@ def _weighted_median(values, weights):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def robust_fit(design, values, weights, scale_floor, ridge):  # type: ignore[no-untyped-def]
-    """Weighted least squares with Geman–McClure weights against outliers.
+    """Fit by weighted least squares with Geman–McClure weights against outliers.
 
     Parameters
     ----------
     design, values, weights
         float64 (n, p), (n,) and (n,).
     scale_floor
-        Residuals of this size are no outliers; the scale is 1.48 times the weighted median absolute
-        residual where that is more.
+        Residuals of this size are not outliers; the scale is 1.48 times the weighted median absolute residual
+        if that is larger.
     ridge
-        float64 (p,), keeps coefficients at 0 that the points do not determine; a very large entry
-        takes a function out of the fit.
+        float64 (p,), keeps coefficients at 0 that the points do not determine; a very large entry excludes a
+        function from the fit.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Refinement of a global motion: rounds of block correlation and robust fit until it stands still."""
+"""Refinement of a global motion: rounds of block correlation and robust fit until it converges."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from rtelasto.cpu.stretching.global_motion import (
 
 BLOCK_POINTS = 16
 BLOCK_LINES = 8
-# The motion stands still when no coefficient sum moves by more.
-STILL_SAMPLES = 0.15
-STILL_LINES = 0.08
-# A fit that ignores outliers settles on the part of the tissue that moves most alike. What it leaves
-# elsewhere the engine has to find: the last rounds take every block that correlates (|ρ| > 0.5) for
-# what it is, so that the residual is small everywhere rather than nil in most places.
+# The motion has converged when no coefficient sum changes by more.
+CONVERGED_SAMPLES = 0.15
+CONVERGED_LINES = 0.08
+# A fit that ignores outliers follows the largest part of the tissue that moves uniformly, and the engine has
+# to find the residual elsewhere. The last rounds therefore use every block that correlates (|ρ| > 0.5), so
+# that the residual is small everywhere instead of zero in most places.
 TIGHT_ROUNDS = 6
 TIGHT_SAMPLES = 0.3
 TIGHT_LINES = 0.1
-# They go on until the motion is the same to 1e-4 samples however it was come by: what a round leaves
-# is a fiftieth of what it corrects. Back-ends that round differently then agree.
+# They continue until the motion is the same to 1e-4 samples for any starting point: a round leaves a fiftieth
+# of the error that it corrects. Back-ends that round differently then agree.
 LEVELLING_ROUNDS = 4
 LEVEL_SAMPLES = 0.005
 LEVEL_LINES = 0.005
 TRUSTED_INFORMATION = 0.33
 LEVELLING_SAMPLES = 10.0
 UNMOVED_LINES = 0.01  # lateral shifts that need no interpolation
-FIXED = 1e12  # ridge that takes a coefficient out of the fit
-# Blocks with less than this fraction of the median block's energy hold no echo.
+FIXED = 1e12  # ridge that excludes a coefficient from the fit
+# Blocks with less than this fraction of the energy of the median block have no echo.
 SILENT_FRACTION = 1e-4
 
 
@@ -52,8 +52,8 @@ SILENT_FRACTION = 1e-4
 class Refinement:
     """A refined motion and the correlation of the blocks when the pair is warped by it.
 
-    ``correlation`` (n_blocks,) holds the blocks with an echo only, 0…1; ``settled`` says whether the
-    motion stood still in the last round.
+    ``correlation`` (n_blocks,) contains only the blocks with an echo, 0…1; ``settled`` is whether the motion
+    had converged in the last round.
     """
 
     motion: GlobalMotion
@@ -62,16 +62,16 @@ class Refinement:
 
     @property
     def score(self) -> float:
-        """Mean square correlation over the blocks that hold an echo, 0 … 1."""
+        """Mean square correlation over the blocks with an echo, 0 … 1."""
         return float(np.mean(np.square(self.correlation))) if self.correlation.size else 0.0
 
     def explained(self, threshold: float) -> float:
-        """Fraction of the blocks with an echo that correlate at least so well."""
+        """Fraction of the blocks with an echo whose correlation is at least ``threshold``."""
         return float(np.mean(self.correlation >= threshold)) if self.correlation.size else 0.0
 
 
 def ridges(n_lines: int, blocks: BlockGrid) -> tuple[Vector, Vector]:
-    """Ridges of the axial and the lateral fit: what too few blocks or lines cannot tell stays 0."""
+    """Ridges of both fits, which keep at 0 the coefficients that the blocks or lines cannot determine."""
     n_lateral, n_axial = blocks.shape
     axial, lateral = np.full(4, 1e-6), np.full(2, 1e-6)
     if n_lateral < 3:
@@ -84,7 +84,7 @@ def ridges(n_lines: int, blocks: BlockGrid) -> tuple[Vector, Vector]:
 
 
 class Refiner:
-    """Refines global motions of pairs of one format; holds the work space."""
+    """Refines global motions of pairs of one format, with reusable buffers."""
 
     def __init__(self, frame: Baseband) -> None:
         self.blocks = block_grid(frame, BLOCK_LINES, BLOCK_POINTS)
@@ -105,17 +105,17 @@ class Refiner:
     def __call__(
         self, pre: Baseband, post: Baseband, motion: GlobalMotion, *, max_rounds: int = TIGHT_ROUNDS
     ) -> Refinement:
-        """The motion near ``motion`` that explains the pair best.
+        """Return the motion near ``motion`` that explains the pair best.
 
-        A round sees displacements up to about two baseband points (a third of a millimetre at
-        6.25 MHz) and one line from where it assumes them; blocks that it does see carry the fit, and
-        with it the next round, on to the others.
+        A round measures displacements up to about two baseband points (a third of a millimetre at 6.25 MHz)
+        and one line away from the assumed motion. The blocks within that range move the fit, and the next
+        round then reaches the others.
         """
         settled = False
         for _ in range(max_rounds):
             self._measure(pre, post, motion)
             refined, step = self._fit(motion, TIGHT_SAMPLES, self._weights[0])
-            settled = step[0] < STILL_SAMPLES and step[1] < STILL_LINES
+            settled = step[0] < CONVERGED_SAMPLES and step[1] < CONVERGED_LINES
             if settled:
                 break
             motion = refined
@@ -135,7 +135,7 @@ class Refiner:
     def _fit(
         self, motion: GlobalMotion, scale_floor: float, axial_weights: Vector
     ) -> tuple[GlobalMotion, tuple[float, float]]:
-        """The motion moved to where the blocks of the last round say, and by how many samples and lines."""
+        """Fit the motion to the blocks of the last round; return it, and its change in samples and lines."""
         axial = robust_fit(
             self._axial_design, self._change[0], axial_weights, scale_floor, self._axial_ridge
         )
@@ -147,7 +147,7 @@ class Refiner:
             self._lateral_ridge,
         )
         step = float(np.abs(axial).sum()), float(np.abs(lateral).sum())
-        if not (step[0] < np.inf and step[1] < np.inf):  # samples at the ends of what a float holds
+        if not (step[0] < np.inf and step[1] < np.inf):  # samples near the limits of a float
             return motion, (0.0, 0.0)
         return motion.changed_by(axial, lateral), step
 

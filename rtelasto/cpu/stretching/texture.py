@@ -1,4 +1,4 @@
-"""What the wide search correlates: the envelope of a frame, coarse and of even strength everywhere."""
+"""The input of the wide search: the coarse envelope of a frame, with uniform strength."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NORMALISING_LINES = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texture:
-    """A frame's envelope at half the baseband rate, compressed and locally of mean 0 and variance 1.
+    """The envelope of a frame at half the baseband rate, compressed, with local mean 0 and variance 1.
 
     ``values`` is float32 (n_lines, n_points); point m lies half-way between the baseband points 2m
     and 2m + 1.
@@ -88,5 +88,5 @@ def _texture(real, imag, half_lines, half_points):  # type: ignore[no-untyped-de
 
 
 def texture(frame: Baseband) -> Texture:
-    """What the wide search correlates."""
+    """Return the texture of a frame's baseband."""
     return Texture(_texture(frame.real, frame.imag, NORMALISING_LINES, NORMALISING_POINTS))

@@ -1,10 +1,10 @@
-"""Search of a pair for large motion: votes of block correlations for a motion linear in depth and line.
+"""Search for large motion in a pair: block correlations vote for a motion linear in depth and line.
 
 Every block of the pre-compression envelope is correlated with the post-compression one at all axial
-and lateral lags that a hand-held press can cause. No single peak is trusted: the correlations are
-summed over all blocks along every hypothesised motion (a Hough transform with correlations for votes),
-so that noise, shadows and decorrelation dilute the true motion but cannot outvote it. The best
-hypotheses are then fitted to the peaks near them.
+and lateral lags that a hand-held press can cause. No single peak decides: the correlations are summed over
+all blocks along every hypothesised motion (a Hough transform with correlations as votes), so that noise,
+shadows and decorrelation weaken the true motion but cannot outvote it. The best hypotheses are then fitted to
+the peaks near them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ MAX_LATERAL_LINES = 7
 BLOCK_POINTS = 10
 BLOCK_LINES = 8
 N_HYPOTHESES = 2
-PEAK_LAGS = 0.3  # peaks so near the fit are no outliers
+PEAK_LAGS = 0.3  # peaks this close to the fit are not outliers
 PEAK_RIDGE = 0.02
-MIN_POINTS = 4  # textures with fewer points are not searched
+MIN_POINTS = 4  # shorter textures are not searched
 
 
 @kernel(fastmath=FASTMATH)
 def _score_volumes(pre, post, lines, points, axial_lags, lateral_lags, scores):  # type: ignore[no-untyped-def]
-    """scores[lateral block, axial block, lateral lag, axial lag] = mean product of the textures."""
+    """Compute scores[lateral block, axial block, lateral lag, axial lag]: mean product of the textures."""
     n_lines, n_points = pre.shape
     n_axial = 2 * axial_lags + 1
     padded = np.zeros((n_lines, n_points + 2 * axial_lags), np.float32)
@@ -62,7 +62,7 @@ def _score_volumes(pre, post, lines, points, axial_lags, lateral_lags, scores): 
 
 @kernel(fastmath=FASTMATH)
 def _spread(scores, out):  # type: ignore[no-untyped-def]
-    """Maximum over three neighbouring axial lags, so that coarse hypotheses do not miss a peak."""
+    """Take the maximum over three neighbouring axial lags, so that coarse hypotheses do not miss a peak."""
     n_axial = scores.shape[3]
     for s in range(scores.shape[0]):
         for block in range(scores.shape[1]):
@@ -79,9 +79,9 @@ def _spread(scores, out):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FASTMATH)
 def _vote_columns(scores, depth, axial_lags, tops, votes):  # type: ignore[no-untyped-def]
-    """votes[s, lateral lag, top, bottom]: sum over depth of the scores along a straight line.
+    """Compute votes[s, lateral lag, top, bottom], the sum over depth of the scores along a straight line.
 
-    ``depth`` in 0 … 1 is where each axial block lies between top and bottom; top counts lags from
+    ``depth`` in 0 … 1 is the position of each axial block between top and bottom; top counts lags from
     -tops … tops, bottom from -axial_lags … axial_lags.
     """
     votes[:] = 0.0
@@ -102,7 +102,7 @@ def _vote_columns(scores, depth, axial_lags, tops, votes):  # type: ignore[no-un
 
 @kernel(fastmath=FASTMATH)
 def _vote_tilts(votes, x, tops, max_slope, tilts, best):  # type: ignore[no-untyped-def]
-    """Best of all hypotheses; tilts[k] = (top, bottom, lateral) lags by which x = ±1 differs.
+    """Find the best of all hypotheses; tilts[k] = (top, bottom, lateral) lags by which x = ±1 differs.
 
     best[k] = (votes, lateral lag, top, bottom) for hypothesis k of the tilts.
     """
@@ -136,10 +136,10 @@ def _vote_tilts(votes, x, tops, max_slope, tilts, best):  # type: ignore[no-unty
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchSpace:
-    """What motions are tried on frames of one format, in lags of ``step`` samples and in lines.
+    """The motions that are tried on frames of one format, in lags of ``step`` samples and in lines.
 
-    ``points`` are the axial edges of the blocks in points of the texture. ``tilts`` (n, 3) holds the
-    lags (top, bottom, lateral) by which the outermost lines differ from the middle.
+    ``points`` are the axial edges of the blocks in points of the texture. ``tilts`` (n, 3) contains the lags
+    (top, bottom, lateral) by which the outermost lines differ from the middle.
     """
 
     step: int
@@ -153,7 +153,7 @@ class SearchSpace:
 
 
 def search_space(frame: Baseband, n_points: int) -> SearchSpace:
-    """The motions that a hand-held press can cause, for textures of ``n_points`` points per line."""
+    """Return the motions that a hand-held press can cause, for textures of ``n_points`` points per line."""
     rf_format = frame.format
     step = 2 * frame.decimation
     step_m = step * rf_format.axial_step_m
@@ -185,16 +185,16 @@ def search_space(frame: Baseband, n_points: int) -> SearchSpace:
 def wide_search(
     frame: Baseband, pre: Texture, post: Texture, n_best: int = N_HYPOTHESES
 ) -> list[GlobalMotion]:
-    """The most voted-for global motions of a pair, best first.
+    """Return the global motions of a pair with the most votes, best first.
 
     Parameters
     ----------
     frame
-        Baseband of either frame, for its geometry.
+        Baseband of either frame; defines the geometry.
     pre, post
         Textures of the two frames.
     n_best
-        How many hypotheses to fit and return.
+        Number of hypotheses to fit and return.
     """
     n_points = pre.values.shape[1]
     if n_points < MIN_POINTS:
@@ -240,7 +240,7 @@ def wide_search(
 
 @kernel(fastmath=FASTMATH)
 def _peaks_near(scores, axial, lateral, axial_reach, lateral_reach, out):  # type: ignore[no-untyped-def]
-    """out[block] = (score, axial lag, lateral lag) of the highest score near a prediction."""
+    """Compute out[block] = (score, axial lag, lateral lag) of the highest score near a prediction."""
     n_axial_blocks = scores.shape[1]
     lateral_lags, axial_lags = (scores.shape[2] - 1) // 2, (scores.shape[3] - 1) // 2
     for k in range(axial.size):
@@ -278,7 +278,7 @@ def _peaks_near(scores, axial, lateral, axial_reach, lateral_reach, out):  # typ
 def _fit_peaks(
     scores: NDArray[np.float32], x: Vector, z: Vector, axial: Vector, lateral: Vector
 ) -> tuple[Vector, Vector]:
-    """Motion (in lags) fitted to the peaks of the blocks near a hypothesis, in a narrowing window."""
+    """Fit a motion (in lags) to the peaks of the blocks near a hypothesis, in a narrowing window."""
     design = axial_design(x, z)
     lateral_design = np.ascontiguousarray(design[:, :2])
     ridge = np.full(4, PEAK_RIDGE)

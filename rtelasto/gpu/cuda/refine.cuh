@@ -24,7 +24,7 @@ HD FitPoints fit_points(const Work& w, int candidate) {
 }
 
 // Whether a change of the motion is below so many samples and lines.
-HD bool stands_still(const double solution[2][4], double samples, double lines) {
+HD bool is_below(const double solution[2][4], double samples, double lines) {
     double axial = 0.0;
     for (int i = 0; i < 4; ++i) axial += fabs(solution[0][i]);
     return axial < samples && fabs(solution[1][0]) + fabs(solution[1][1]) < lines;
@@ -71,16 +71,16 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
         const double floors[2] = {TIGHT_SAMPLES, TIGHT_LINES};
         robust_fit(points, floors, ridge, s.fit);
         each(1, [&](int) {
-            const bool still = stands_still(s.fit.solution, STILL_SAMPLES, STILL_LINES);
-            state->settled = still;
-            if (!still) {
+            const bool converged = is_below(s.fit.solution, CONVERGED_SAMPLES, CONVERGED_LINES);
+            state->settled = converged;
+            if (!converged) {
                 move(state, s.fit.solution);
                 if (++state->round == TIGHT_ROUNDS) {
                     state->phase = LEVEL;
                     state->round = 0;
                 }
             }
-            s.finished = !still;
+            s.finished = !converged;
         });
         // A motion that stood still has just been measured: levelling goes on from that.
         if (s.finished) return;
@@ -102,7 +102,7 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
         move(state, s.fit.solution);
         state->phase = LEVEL;
         if (++state->round == LEVELLING_ROUNDS) state->phase = FINAL;
-        if (stands_still(s.fit.solution, LEVEL_SAMPLES, LEVEL_LINES)) state->phase = DONE;
+        if (is_below(s.fit.solution, LEVEL_SAMPLES, LEVEL_LINES)) state->phase = DONE;
     });
 }
 
@@ -122,7 +122,7 @@ HD void score(const Work& w, int candidate, ScoreScratch& s) {
     });
     each(1, [&](int) { s.squares = s.partial[0]; });
     sum_of(n, s.partial, [&](int k) {
-        return blocks[k].correlation >= BELIEVED_CORRELATION ? 1.0 : 0.0;
+        return blocks[k].correlation >= ACCEPTED_CORRELATION ? 1.0 : 0.0;
     });
     each(1, [&](int) {
         Candidate* state = w.candidates + candidate;
@@ -132,13 +132,13 @@ HD void score(const Work& w, int candidate, ScoreScratch& s) {
     });
 }
 
-// Whether refinement from rest is believed, or the pair has to be searched widely. Grid: 1.
+// Whether refinement from rest is accepted, or the pair has to be searched widely. Grid: 1.
 HD void judge_block(Block, const Work& w, int, ScoreScratch& s) {
     score(w, 0, s);
     each(1, [&](int) {
         const Candidate& rest = w.candidates[0];
-        const bool believed = rest.settled && rest.explained >= BELIEVED_FRACTION;
-        *w.widely = rest.has_echo && !believed;
+        const bool accepted = rest.settled && rest.explained >= ACCEPTED_FRACTION;
+        *w.widely = rest.has_echo && !accepted;
     });
 }
 
