@@ -246,7 +246,7 @@ def test_a_damaged_plan_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     else:
         contents[:] = b"\x7fELF not a plan"
     path.write_bytes(contents)
-    with pytest.raises(RtelastoError, match="not a sound plan") as caught:
+    with pytest.raises(RtelastoError, match="the plan is corrupt") as caught:
         cached_plan(KEY, never, folder=tmp_path)
     assert path.name in str(caught.value)
     assert "--rebuild" in str(caught.value)

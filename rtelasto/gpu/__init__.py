@@ -1,1 +1,1 @@
-"""The GPU back-end: the CPU one's sibling, with the same file names and the same contracts."""
+"""The GPU back-end: the same stages as `rtelasto.cpu`, with the same file names and the same contracts."""

@@ -1,9 +1,9 @@
-"""Channel data to RF lines on a GPU, with the contract of `rtelasto.cpu.beamform`: delay and sum by mach.
+"""Delay-and-sum beamforming of channel data on a GPU by mach, with the contract of `rtelasto.cpu.beamform`.
 
-mach (https://github.com/Forest-Neurotech/mach) sums over the aperture on the device; upsampling to fine
-RF, the grid, the transmits' arrival times and the division by the weights are those of the CPU, so that
-both give the same lines. mach tapers the aperture by a Tukey window, which covers three of the CPU's
-windows exactly.
+mach (https://github.com/Forest-Neurotech/mach) sums over the aperture on the device. Upsampling to fine RF,
+the grid, the arrival times of the transmits and the division by the weights are the code of the CPU, so that
+both give the same lines. mach tapers the aperture by a Tukey window, which covers three of the CPU's windows
+exactly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TUKEY_ALPHA = {"boxcar": 0.0, "tukey": 0.5, "hann": 1.0}
 
 
 def mach_installed() -> bool:
-    """Whether beamforming on a GPU is possible as far as libraries go."""
+    """Return whether the libraries for beamforming on a GPU are installed."""
     return installed("mach")
 
 
@@ -35,7 +35,7 @@ class GpuBeamformer(Beamformer):
     MissingExtraError
         If mach is not installed.
     RtelastoError
-        As for `Beamformer`, or if the window is none that mach has.
+        As for `Beamformer`, or if mach does not have the window.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class GpuBeamformer(Beamformer):
             rx_coords_m=elements,
             scan_coords_m=points.reshape(-1, 3),
             tx_wave_arrivals_s=self._arrival_s(acquisition, line_x_m).astype(np.float32).ravel(),
-            # Fine samples from the zero that stands before the first one.
+            # In fine samples, counted from the zero before the first one.
             rx_start_s=self.channel_format.start_time_s - 1.0 / made.sampling_freq_hz,
             sampling_freq_hz=made.sampling_freq_hz,
             f_number=self.settings.f_number,

@@ -1,7 +1,7 @@
-"""The network engines on a GPU: a plan, or ONNX Runtime, on the stream and the buffers of a pair.
+"""The network engines on a GPU: a plan, or ONNX Runtime, on the stream and buffers of a pair.
 
-All of them read ``pre`` and ``post`` where the stretch left them and write ``residual_samples`` and
-``residual_strain`` where the quality stage reads them; nothing is copied.
+They read ``pre`` and ``post`` from the output buffers of the stretch stage and write ``residual_samples`` and
+``residual_strain`` to the input buffers of the quality stage; nothing is copied.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtelasto.gpu.plan import Library, logger
 from rtelasto.gpu.probe import find_gpu
 from rtelasto.gpu.workspace import Workspace, address
 
-# The ONNX contract's names, and the buffers that they mean here.
+# The names of the ONNX contract, and the corresponding buffers.
 BUFFERS = {
     "pre": "pre",
     "post": "post",
@@ -30,18 +30,18 @@ INPUTS = ("pre", "post")
 class BoundEngine(Protocol):
     """An engine with its inputs and outputs at fixed addresses.
 
-    ``capturable`` says whether :meth:`enqueue` may be recorded into a CUDA graph.
+    ``capturable`` is true if :meth:`enqueue` may be recorded into a CUDA graph.
     """
 
     capturable: bool
 
     def enqueue(self) -> None:
-        """Start the engine on the stream it was bound to."""
+        """Start the engine on the stream to which it was bound."""
         ...
 
 
 class GpuEngine(Protocol):
-    """A network ready to be bound to the buffers of pairs."""
+    """A network that can be bound to the buffers of pairs."""
 
     runtime: str
 
@@ -54,22 +54,22 @@ class PlanEngine:
     Raises
     ------
     RtelastoError
-        If there is no GPU, or the library does not take the plan on this one.
+        If there is no GPU, or the library does not accept the plan on this one.
     """
 
     def __init__(self, plan: bytes, library: Library) -> None:
-        find_gpu()  # a runtime made without a driver would end the process
+        find_gpu()  # creating a runtime without a driver would abort the process
         if TYPE_CHECKING:
             import tensorrt as trt
         else:
             trt = importlib.import_module(library)
         self.runtime: str = library
-        # The library wants its runtime to outlive its engines.
+        # The library requires the runtime to outlive its engines.
         self._runtime = trt.Runtime(logger(library))
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise RtelastoError(
-                f"{library} does not take its plan on this GPU: build it anew with "
+                f"{library} does not accept its plan on this GPU: rebuild it with "
                 "rtelasto engines build --rebuild, or use --device onnxruntime"
             )
         self._library = library
@@ -79,7 +79,7 @@ class PlanEngine:
 
 
 class BoundPlan:
-    """An execution context of a plan, in memory that is ours and does not move."""
+    """An execution context of a plan, in memory that we own and that does not move."""
 
     def __init__(self, engine: Any, library: Library, workspace: Workspace, stream: Any) -> None:
         import cupy as cp
@@ -91,7 +91,7 @@ class BoundPlan:
         managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._context = engine.create_execution_context(managed)
         if self._context is None:
-            raise RtelastoError(f"{library} cannot make an execution context on this GPU")
+            raise RtelastoError(f"{library} cannot create an execution context on this GPU")
         n_bytes = max(int(engine.device_memory_size_v2), 1)
         self._memory = cp.cuda.alloc(n_bytes)  # CuPy's addresses are multiples of 512
         self._context.set_device_memory(self._memory.ptr, n_bytes)
@@ -112,12 +112,12 @@ class BoundPlan:
 
 
 class OrtEngine:
-    """ONNX Runtime's CUDA provider, for GPUs that neither TensorRT serves.
+    """ONNX Runtime's CUDA provider, for GPUs that neither TensorRT nor TensorRT for RTX supports.
 
     Raises
     ------
     RtelastoError
-        If the ONNX Runtime that is installed has no CUDA provider, or it does not start.
+        If the installed ONNX Runtime has no CUDA provider, or the provider does not start.
     """
 
     runtime = "onnxruntime"
@@ -138,9 +138,9 @@ class OrtEngine:
 
 
 class BoundOrt:
-    """A session whose inputs and outputs are CuPy's memory and whose stream is CuPy's."""
+    """A session whose inputs and outputs are in CuPy's memory and which uses CuPy's stream."""
 
-    # The provider keeps graphs of its own only; recorded into ours, its allocations would fail.
+    # The provider supports only its own graphs; recorded into ours, its allocations would fail.
     capturable = False
 
     def __init__(self, path: Path, workspace: Workspace, stream: Any) -> None:
@@ -170,7 +170,7 @@ class BoundOrt:
             bind = self._binding.bind_input if name in INPUTS else self._binding.bind_output
             bind(name, "cuda", device_id, np.float32, array.shape, address(array))
         self._options = ort.RunOptions()
-        # The stream orders everything; the host has nothing to wait for.
+        # The stream orders everything, so the host need not wait.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     def enqueue(self) -> None:

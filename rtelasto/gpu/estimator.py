@@ -1,10 +1,9 @@
 """One pair in, one strain frame out, on the GPU: upload → stretch → engine → add back → quality → download.
 
-Two graphs make up a frame's path. The first belongs to the frame: it uploads it and works out its
-baseband, once, whichever pairs it is in. The second belongs to a pair: it starts from two frames that
-are on the device and ends with the download. Between them lies the one wait that pairs need, for the
-frame before them, and with two buffer sets the upload of one frame, the work on another and the
-download of a third overlap.
+A frame passes through two graphs. The first uploads the frame and computes its baseband, once for all pairs
+that contain it. The second processes a pair: it starts from two frames on the device and ends with the
+download. A pair waits for the first graph of its frames and for nothing else. With two buffer sets, the
+upload of one frame, the computation of another and the download of a third overlap.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ IN_FLIGHT = 2
 
 
 class Lane:
-    """A buffer set and what runs on it: one pair at a time, from upload to download."""
+    """A buffer set and the graphs that run on it: one pair at a time, from upload to download."""
 
     def __init__(
         self, layout: Layout, ring: Ring, engine: GpuEngine, upload_stream: Any, *, eager: bool
@@ -48,7 +47,7 @@ class Lane:
         self.done = cp.cuda.Event(disable_timing=True)
         launch = Kernels(self.workspace)
         bound = engine.bind(self.workspace, self.stream)
-        # Zeros in the buffers: the first, unrecorded run takes a silent frame.
+        # The buffers are zero, so the first, unrecorded run processes a silent frame.
         cp.cuda.Device().synchronize()
         self.ingest_stages = [
             Stage("upload", self.transfer.enqueue_upload),
@@ -68,13 +67,13 @@ class Lane:
 
     def ingest(self, frame: RfFrame, *, pre_slot: int, post_slot: int) -> None:
         """Start the upload of a frame into ``post_slot`` of the ring."""
-        self.uploaded.synchronize()  # of the frame before, from the same pinned memory
+        self.uploaded.synchronize()  # the upload of the previous frame, from the same pinned memory
         self.transfer.stage(frame.samples, pre_slot=pre_slot, post_slot=post_slot)
         self._ingest.launch()
         self.uploaded.record(self.upload_stream)
 
     def estimate(self) -> None:
-        """Start the work on the pair that the last upload named."""
+        """Start the computation of the pair that the last upload named."""
         self.stream.wait_event(self.uploaded)
         self._pair.launch()
         self.done.record(self.stream)
@@ -82,7 +81,7 @@ class Lane:
 
 @dataclass(slots=True)
 class _Slot:
-    """A place in the ring: its frame, and when the last pair that reads it is done."""
+    """A slot of the ring: its frame, and the event that the last pair that reads it is done."""
 
     frame: RfFrame | None = None
     read: Any = None
@@ -96,7 +95,7 @@ class Session:
         import cupy as cp
 
         self.layout = layout
-        # As many frames as pairs reach back, and those that pairs in flight still read.
+        # As many frames as pairs reach back, plus those that pairs in flight still read.
         ring = Ring(cp, layout, slots=history + 1 + IN_FLIGHT)
         self._slots = [_Slot() for _ in range(ring.slots)]
         self._upload_stream = cp.cuda.Stream(non_blocking=True)
@@ -125,7 +124,7 @@ class Session:
         return next((k for k, slot in enumerate(self._slots) if slot.frame is frame), None)
 
     def _claim(self, frame: RfFrame, *, but: int = -1) -> int:
-        """The slot that was used longest ago, free once the pairs that read it are done."""
+        """Return the least recently used slot once the pairs that read it are done."""
         oldest = min(
             (k for k in range(len(self._slots)) if k != but), key=lambda k: self._slots[k].used
         )
@@ -138,7 +137,7 @@ class Session:
 
 @dataclass(slots=True)
 class _Pending:
-    """A pair that was started: where its results will be, or what the fallback made of it."""
+    """A pair that was started: the lane of its results, or the result of the fallback."""
 
     pair: FramePair
     started_ns: int
@@ -153,16 +152,16 @@ class GpuEstimator:
     Parameters
     ----------
     name
-        Of the engine, for the strain frames.
+        Name of the engine, for the strain frames.
     samples_per_wavelength, axial_stride
         From the engine's metadata.
     engine_for
-        Gives the engine for frames of (n_lines, n_depths) of the engine's grid; called once per format,
-        and may take as long as it takes to build a plan.
+        Returns the engine for frames of (n_lines, n_depths) of the engine's grid. It is called once per
+        format and may take as long as building a plan.
     fallback
-        Takes pairs that the kernels do not (extremely large or finely sampled ones).
+        Processes pairs that the kernels do not support (extremely large or finely sampled ones).
     history
-        How many frames back pairs reach; a pair further apart uploads its older frame again.
+        How many frames back pairs reach; for pairs further apart the older frame is uploaded again.
     eager
         Record no graphs.
     """
@@ -180,7 +179,7 @@ class GpuEstimator:
     _pending: deque[_Pending] = field(default_factory=deque, init=False, repr=False)
 
     def warm_up(self, rf_format: RfFormat | None = None) -> None:
-        """Get everything ready for frames of a format, by default 2608 × 128 at 40 MHz, int16."""
+        """Prepare for frames of a format, by default 2608 × 128 at 40 MHz, int16."""
         rf_format = rf_format or RfFormat(
             n_lines=128,
             n_samples=2608,
@@ -193,7 +192,7 @@ class GpuEstimator:
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))
 
     def __call__(self, pair: FramePair) -> StrainFrame:
-        """The strain of a pair, as :class:`rtelasto.cpu.estimator.CpuEstimator`'s; waits for it.
+        """Compute the strain of a pair, like :class:`rtelasto.cpu.estimator.CpuEstimator`, and wait for it.
 
         ``stage_ns`` has one entry, ``gpu``: from before the upload until the results are on the host.
         """
@@ -204,7 +203,7 @@ class GpuEstimator:
 
     @property
     def newest_lane(self) -> Lane:
-        """Where the pair that was started last is worked on, for whoever looks into the buffers."""
+        """The lane of the pair that was started last, for tests that inspect the buffers."""
         lane = self._pending[-1].lane
         if lane is None:
             raise RuntimeError("the pair is not on the GPU")
@@ -216,7 +215,7 @@ class GpuEstimator:
         return IN_FLIGHT - len(self._pending)
 
     def start(self, pair: FramePair) -> None:
-        """Start the work on a pair and return; results come from :meth:`collect` in the same order."""
+        """Start a pair and return at once; :meth:`collect` returns the results in the same order."""
         if not self.room:
             raise RuntimeError(f"{IN_FLIGHT} pairs are in flight: collect one first")
         started_ns = time.perf_counter_ns()
@@ -237,7 +236,7 @@ class GpuEstimator:
         images, summary = pending.lane.transfer.results()
         pair, rows = pending.pair, pending.lane.workspace.layout.rows
         quality, applied_strain = float(summary["quality"]), float(summary["applied_strain"])
-        # Rare, and not known to the device, which takes what is not finite for silence.
+        # This is rare, and the device does not know it: there, samples that are not finite are silence.
         outside = outside_view(pair.pre, rows)
         if outside is not None:
             quality, applied_strain = summarise(images["correlation"], images["strain"], outside)
@@ -262,7 +261,7 @@ class GpuEstimator:
         is_float = not all(np.can_cast(dtype, np.int16) for dtype in dtypes)
         wanted = (pair.pre.format, is_float)
         if self._session_for != wanted:
-            # Pairs in flight use the session that is about to go.
+            # Pairs in flight use the session that is about to be replaced.
             for pending in self._pending:
                 if pending.lane is not None:
                     pending.lane.done.synchronize()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Stage(NamedTuple):
-    """A part of a sequence: what enqueues it on the current stream, and whether it can be recorded."""
+    """A part of a sequence: a function that enqueues it on the current stream, and whether to record it."""
 
     name: str
     enqueue: Callable[[], None]
@@ -16,19 +16,19 @@ class Stage(NamedTuple):
 
 
 class Sequence:
-    """Stages in order on one stream: recorded where they can be, started one by one where not.
+    """Stages in order on one stream: recorded where possible, otherwise started one by one.
 
-    Neighbouring stages that can be recorded become one graph. Every stage is run once before anything
-    is recorded, so that what libraries load or allocate on first use is there.
+    Neighbouring stages that can be recorded become one graph. Every stage runs once before anything is
+    recorded, so that libraries have loaded and allocated what they need on first use.
 
     Parameters
     ----------
     stages
-        Their buffers must be allocated, and stay where they are.
+        Their buffers must be allocated and must not move.
     stream
-        A stream of its own, not the default one.
+        A separate stream, not the default one.
     eager
-        Record nothing: what a graph is compared with.
+        Record nothing, for comparison with graphs.
     """
 
     def __init__(self, stages: list[Stage], stream: Any, *, eager: bool = False) -> None:
@@ -50,13 +50,13 @@ class Sequence:
 
         stream = self._stream
         with stream:
-            # Thread-local: what other threads of the program do on the device does not matter.
+            # Thread-local: other threads of the program may use the device meanwhile.
             stream.begin_capture(runtime.streamCaptureModeThreadLocal)
             try:
                 for stage in stages:
                     stage.enqueue()
             except BaseException:
-                # The stream must not be left recording; what was recorded is of no use.
+                # The stream must not be left recording; the recorded graph is discarded.
                 stream.end_capture()
                 raise
             graph = stream.end_capture()

@@ -10,8 +10,8 @@ import numpy as np
 from rtelasto.gpu.source import kernel_source
 from rtelasto.gpu.workspace import Workspace
 
-# Machine code is made and checked for these (Turing, Ampere, Ada, Hopper, Blackwell); any other GPU
-# that the installed NVRTC knows works as well.
+# Compilation is tested for these (Turing, Ampere, Ada, Hopper, Blackwell); any other GPU that the installed
+# NVRTC supports works as well.
 ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_90", "sm_120")
 
 
@@ -26,7 +26,7 @@ def _module(device_id: int) -> Any:
 class Kernels:
     """Launches kernels on one buffer set; an instance is a :class:`~rtelasto.gpu.protocols.Launch`.
 
-    Making one compiles all kernels, so that none is compiled during a capture.
+    Creating one compiles all kernels, so that none is compiled during a capture.
     """
 
     def __init__(self, workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""What the kernels know of a recording: sizes and filters, all of them taken from the CPU back-end."""
+"""The sizes and filters that the kernels use for a recording, all taken from the CPU back-end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rtelasto.cpu.stretching.baseband import (
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.gpu.source import CHUNK, SPAN
 
-# Fits compare every block with every other: beyond this it would be the whole of a frame's time.
+# Fits compare every block with every other: beyond this they would take most of the time of a frame.
 MAX_BLOCKS = 4096
-# Samples of a recording per sample of the engine's grid: beyond, filters outgrow what a block holds.
+# Samples of a recording per sample of the engine's grid: beyond this, filters are too long for a block.
 MAX_RATIO = 64.0
 
 
@@ -32,9 +32,9 @@ class Layout:
     Parameters
     ----------
     rf_format
-        What the frames are.
+        Format of the frames.
     samples_per_wavelength
-        Axial sampling that the engine wants, or None for the recording's own.
+        Axial sampling that the engine requires, or None for that of the recording.
     axial_stride
         Samples of the engine's grid per row of its output.
     sample_is_float
@@ -79,7 +79,7 @@ class Layout:
         return self.rf_format.n_lines * self.rf_format.n_samples * self.sample_dtype.itemsize
 
     def unsupported(self) -> str:
-        """Why the kernels cannot take this recording; empty where they can."""
+        """Why the kernels do not support this recording; empty if they do."""
         if self.integers["n_blocks"] > MAX_BLOCKS:
             return f"frames of {self.rf_format.n_lines} × {self.rf_format.n_samples} are too large"
         smallest = min(self.integers["out_chunk"], self.integers["row_chunk"])
@@ -156,7 +156,7 @@ class Layout:
     def _lay_out_resampling(self) -> None:
         grid, own = self.grid, self.rf_format.grid
         ratio = grid.axial_step_m / own.axial_step_m
-        # Filters as long as those that are refused would also take minutes to design.
+        # Recordings that are refused have filters so long that designing them would take minutes.
         table, polynomial = resample.axial_filters(self.rf_format, min(ratio, MAX_RATIO))
         n_taps = interpolation.POLYNOMIAL_TAPS if polynomial else table.shape[1]
         # Positions of one chunk's outputs spread by the largest strain.

@@ -1,7 +1,7 @@
 """Builds plans: an ONNX file compiled for a GPU by TensorRT or by TensorRT for RTX.
 
-Both libraries have one interface, so there is one code path; the names used are those that TensorRT 10
-and 11 share. Networks are strongly typed: precision is what the ONNX file says.
+Both libraries have the same interface, so there is one code path; the names used here are common to TensorRT
+10 and 11. Networks are strongly typed: the ONNX file defines the precision.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.gpu.plan_cache import write_whole
 
 Library = Literal["tensorrt", "tensorrt_rtx"]
-# (fraction done, what is being done)
+# (fraction done, name of the current step)
 Progress = Callable[[float, str], None]
 
 
@@ -27,7 +27,7 @@ def library_version(library: Library) -> str:
 
 @lru_cache(maxsize=2)
 def logger(library: Library) -> Any:
-    """The library's log, one a process: it keeps the first that it is given anyway."""
+    """Return the logger of the library, one per process: the library keeps the first logger it gets."""
     trt = importlib.import_module(library)
     return trt.Logger(trt.Logger.ERROR)
 
@@ -50,19 +50,19 @@ def build_plan(
     shape
         (n_lines, n_depths) of the engine's grid.
     library
-        What compiles it; the plan runs with the same library and version only.
+        Compiles it; the plan runs only with the same library and version.
     target
-        TensorRT for RTX alone: the compute capability to build for, as ``"8.6"``, on a machine with or
+        Only for TensorRT for RTX: the target compute capability, such as ``"8.6"``, on a machine with or
         without a GPU. None builds for the GPU of this machine.
     timing_cache
-        TensorRT alone: where it keeps what it measured, so that the next build is faster.
+        Only for TensorRT: file of its timing measurements, which make the next build faster.
     progress
-        Called as the build goes on, from the library's threads.
+        Called during the build, from threads of the library.
 
     Raises
     ------
     RtelastoError
-        In one line: the library cannot read the network, or not build it for this target.
+        In one line: the library cannot read the network or cannot build it for this target.
     """
     if TYPE_CHECKING:
         import tensorrt as trt
@@ -76,7 +76,7 @@ def build_plan(
         reasons = "; ".join(parser.get_error(k).desc() for k in range(parser.num_errors))
         raise RtelastoError(f"{library} cannot read the network: {' '.join(reasons.split())}")
     config = builder.create_builder_config()
-    # Layers that stay in fp32 do so for their precision; and one stream is what a graph captures.
+    # Layers in fp32 need their precision, so no TF32. A graph captures one stream only.
     config.clear_flag(trt.BuilderFlag.TF32)
     config.max_aux_streams = 0
     profile = builder.create_optimization_profile()
@@ -102,23 +102,23 @@ def build_plan(
 
 
 def _contents(memory: Any) -> bytes:
-    """Of the library's host memory, which offers Python's buffer interface."""
+    """Return the contents of the library's host memory, which supports the buffer protocol."""
     return bytes(memoryview(memory))
 
 
 def _for_rtx(trt: Any, config: Any, target: str | None) -> None:
-    """What only the RTX library has: the target, and memory that is given so that it can be captured."""
+    """Set the target, and let the caller allocate memory so that the plan can be captured (RTX only)."""
     config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     name = "CURRENT" if target is None else f"SM{target.replace('.', '')}"
     capability = getattr(trt.ComputeCapability, name, None)
     config.num_compute_capabilities = 1
     if capability is None or not config.set_compute_capability(capability, 0):
-        raise RtelastoError(f"target {target}: not one that tensorrt_rtx builds for")
+        raise RtelastoError(f"target {target}: tensorrt_rtx cannot build for it")
 
 
 def _use_timing_cache(config: Any, path: Path | None) -> None:
     contents = path.read_bytes() if path is not None and path.exists() else b""
-    # What another version measured is ignored, not an error.
+    # Measurements of another version are ignored; they are not an error.
     config.set_timing_cache(config.create_timing_cache(contents), ignore_mismatch=True)
 
 
@@ -129,7 +129,7 @@ def _progress_monitor(library: Library, progress: Progress) -> Any:
         trt = importlib.import_module(library)
 
     class Monitor(trt.IProgressMonitor):
-        """Tells how far the outermost phase is, and the name of the one within it."""
+        """Reports the progress of the outermost phase, and the name of the phase within it."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)

@@ -1,8 +1,8 @@
-"""Compiled plans in the user's cache folder, each with what it was built for.
+"""Compiled plans in the user's cache folder, each with the key for which it was built.
 
-A plan serves one network, library version, GPU, driver, precision and size. The file's name carries
-the hash of all of these, and so does a header in front of the plan, with the plan's own hash: a file
-that was built for something else is built again, a damaged one is refused.
+A plan is valid for one network, library version, GPU, driver, precision and size. The file name contains the
+hash of all of these, and so does a header before the plan, with the hash of the plan itself. A plan with
+another key is rebuilt, and a corrupt file is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAGIC = b"rtelasto plan 1\n"
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What a plan was built for; ``shape`` is (n_lines, n_depths) of the engine's grid."""
+    """The properties for which a plan was built; ``shape`` is (n_lines, n_depths) of the engine's grid."""
 
     network: str
     onnx_sha256: str
@@ -45,7 +45,7 @@ class PlanKey:
 
 
 def cache_folder() -> Path:
-    """``plans`` under the user's cache folder of this system."""
+    """Return the folder ``plans`` in the user's cache folder."""
     import platformdirs
 
     return platformdirs.user_cache_path("rtelasto") / "plans"
@@ -58,14 +58,14 @@ def cached_plan(
     folder: Path | None = None,
     rebuild: bool = False,
 ) -> tuple[bytes, Path]:
-    """The plan for a key and its file, built where there is none or one for something else.
+    """Return the plan for a key and its file; build the plan if there is none with this key.
 
-    Processes that want the same plan at once wait for the first of them to build it.
+    If several processes need the same plan, the first one builds it and the others wait.
 
     Raises
     ------
     RtelastoError
-        If the file is damaged, or the folder cannot be written.
+        If the file is corrupt, or the folder cannot be written.
     """
     import filelock
 
@@ -80,37 +80,37 @@ def cached_plan(
                 write_plan(path, key, plan)
     except OSError as error:
         reason = error.strerror or error
-        raise RtelastoError(f"{path}: the plan cannot be kept there ({reason})") from None
+        raise RtelastoError(f"{path}: the plan cannot be written ({reason})") from None
     return plan, path
 
 
 def read_plan(path: Path, key: PlanKey) -> bytes | None:
-    """The plan in a file, or None where there is none or it was built for something else.
+    """Return the plan in a file, or None if there is none or it has another key.
 
     Raises
     ------
     RtelastoError
-        If the file is damaged.
+        If the file is corrupt.
     """
     try:
         contents = path.read_bytes()
     except FileNotFoundError:
         return None
     if not contents.startswith(_MAGIC):
-        raise _damaged(path, "it does not begin like one")
+        raise _corrupt(path, "it has no plan header")
     header, separator, plan = contents[len(_MAGIC) :].partition(b"\n")
     try:
         fields = json.loads(header)
         built_for, checksum = fields["digest"], fields["sha256"]
     except (ValueError, KeyError, TypeError):
-        raise _damaged(path, "its header cannot be read") from None
+        raise _corrupt(path, "the header cannot be read") from None
     if not separator or hashlib.sha256(plan).hexdigest() != checksum:
-        raise _damaged(path, "its contents do not match their checksum")
+        raise _corrupt(path, "the contents do not match the checksum")
     return plan if built_for == key.digest else None
 
 
 def write_plan(path: Path, key: PlanKey, plan: bytes) -> None:
-    """Write a plan so that a reader finds the whole of it or none."""
+    """Write a plan atomically: a reader finds all of it or none."""
     fields = {
         "digest": key.digest,
         "sha256": hashlib.sha256(plan).hexdigest(),
@@ -120,7 +120,7 @@ def write_plan(path: Path, key: PlanKey, plan: bytes) -> None:
 
 
 def write_whole(path: Path, contents: bytes) -> None:
-    """Replace a file by these contents in one step."""
+    """Atomically replace the contents of a file."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -131,8 +131,8 @@ def write_whole(path: Path, contents: bytes) -> None:
         raise
 
 
-def _damaged(path: Path, reason: str) -> RtelastoError:
+def _corrupt(path: Path, reason: str) -> RtelastoError:
     return RtelastoError(
-        f"{path}: not a sound plan ({reason}); delete it, or build it anew with "
+        f"{path}: the plan is corrupt ({reason}); delete it, or rebuild it with "
         "rtelasto engines build --rebuild"
     )

@@ -1,7 +1,7 @@
-"""Whether there is a GPU to work on, asked before any library that would not survive the answer "no".
+"""Detects the GPU, before loading any library that would abort the process without one.
 
-TensorRT's runtimes end the process when they are made on a machine without a driver, so everything
-under ``rtelasto.gpu`` that touches a device comes here first.
+The TensorRT runtimes abort the process on a machine without a driver, so everything in ``rtelasto.gpu`` that
+uses a device calls this module first.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rtelasto.errors import MissingExtraError, RtelastoError
 
-# What can run a network on a GPU, fastest first.
+# The libraries that can run a network on a GPU, fastest first.
 RUNTIMES = ("tensorrt", "tensorrt_rtx", "onnxruntime")
-# What a user can ask for.
+# The values of --device.
 DEVICES = ("auto", "cpu", "gpu", *RUNTIMES)
 
 
@@ -39,7 +39,7 @@ class Gpu:
 
 
 def installed(module: str) -> bool:
-    """Whether a library can be imported; type stubs of the same name do not count."""
+    """Return whether a library can be imported; type stubs of the same name do not count."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -48,7 +48,7 @@ def installed(module: str) -> bool:
 
 
 def find_cupy_a_folder() -> None:
-    """Give CuPy, which cannot do without, a folder for compiled code where the user's cannot be written."""
+    """Give CuPy a folder for compiled code, which it requires, if the user's cannot be written."""
     if "CUPY_CACHE_DIR" in os.environ:
         return
     try:
@@ -61,7 +61,7 @@ def find_cupy_a_folder() -> None:
 
 @lru_cache(maxsize=1)
 def find_gpu() -> Gpu:
-    """The current CUDA device.
+    """Return the current CUDA device.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def find_gpu() -> Gpu:
         raise
     except (
         Exception
-    ) as error:  # CuPy raises its own types, and ImportError where CUDA is incomplete
+    ) as error:  # CuPy raises its own exceptions, and ImportError if CUDA is incomplete
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if shutil.which("nvidia-smi") is None:
             reason = f"no NVIDIA driver on this machine ({reason})"

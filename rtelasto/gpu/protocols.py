@@ -1,4 +1,4 @@
-"""The seams of the GPU back-end."""
+"""The protocols of the GPU back-end."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Launch(Protocol):
-    """Starts a kernel by name over a grid of blocks, on the buffers of one pair in flight.
+    """Launches a kernel by name over a grid of blocks, on the buffers of one pair in flight.
 
-    On a GPU it enqueues on the current stream and returns; ``step`` is the kernel's argument besides
-    the buffers.
+    On a GPU it enqueues on the current stream and returns; ``step`` is the argument of the kernel in addition
+    to the buffers.
     """
 
     def __call__(

@@ -8,9 +8,9 @@ from rtelasto.gpu.source import SCALE_CHUNK
 
 
 def enqueue_quality(launch: Launch, layout: Layout) -> None:
-    """Total motion, post-warp correlation and the medians of the frame, into the output buffer.
+    """Write total motion, post-warp correlation and the medians of the frame to the output buffer.
 
-    Takes the engine's ``residual_samples`` and ``residual_strain`` and the stretched pair.
+    It reads ``residual_samples`` and ``residual_strain`` of the engine, and the stretched pair.
     """
     sizes = layout.integers
     n_lines, n_rows = layout.rows.shape

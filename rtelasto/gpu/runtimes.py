@@ -1,4 +1,4 @@
-"""Which library runs a network on the GPU, in order of preference, and why."""
+"""Selects the library that runs a network on the GPU, in order of preference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def runtime_states() -> dict[str, str]:
-    """Every one of ``RUNTIMES`` and why it cannot be used; empty where it can."""
+    """Return each of ``RUNTIMES`` and why it cannot be used; empty if it can."""
     import onnxruntime as ort
 
     extras = {"tensorrt": "tensorrt", "tensorrt_rtx": "gpu"}
@@ -36,12 +36,12 @@ def runtime_states() -> dict[str, str]:
 
 
 def plan_library(wanted: str | None = None) -> Library:
-    """The library that compiles plans here: the one asked for, or the first that is installed.
+    """Return the library that compiles plans: the requested one, or the first that is installed.
 
     Raises
     ------
     RtelastoError
-        If it is not installed, or none is.
+        If it, or any of them, is not installed.
     """
     libraries: tuple[Library, ...] = ("tensorrt", "tensorrt_rtx")
     if wanted is not None and wanted not in libraries:
@@ -62,23 +62,23 @@ def open_gpu_engine(
     *,
     progress: Progress | None = None,
 ) -> GpuEngine:
-    """The network in the first of the runtimes that takes it on this GPU.
+    """Open a network in the first of the runtimes that accepts it on this GPU.
 
     Parameters
     ----------
     path
         Its ONNX file.
     half_path
-        Its half-precision variant, if there is one: what the runtimes get.
+        Its half-precision variant, if there is one, which the runtimes use instead.
     shape
         (n_lines, n_depths) of the engine's grid.
     runtimes
-        Names from :data:`RUNTIMES`; one that fails is passed over with a line in the log.
+        Names from :data:`RUNTIMES`; one that fails is skipped with a warning in the log.
 
     Raises
     ------
     RtelastoError
-        If none of them takes it; the message says why each did not.
+        If none of them accepts it; the message gives the reason of each.
     """
     reasons = []
     for runtime in runtimes:
@@ -91,11 +91,11 @@ def open_gpu_engine(
                 engine = PlanEngine(plan, runtime)  # type: ignore[arg-type]
         except RtelastoError as error:
             reasons.append(f"{runtime}: {error}")
-            _log.warning("%s passed over: %s", runtime, error)
+            _log.warning("skipped %s: %s", runtime, error)
         else:
             _log.info("%s runs %s", runtime, path.stem)
             return engine
-    raise RtelastoError(f"no runtime takes {path.name} on this GPU ({'; '.join(reasons)})")
+    raise RtelastoError(f"no runtime accepts {path.name} on this GPU ({'; '.join(reasons)})")
 
 
 def plan_for(
@@ -107,12 +107,12 @@ def plan_for(
     rebuild: bool = False,
     progress: Progress | None = None,
 ) -> tuple[bytes, Path]:
-    """The plan of a network on this GPU, from the cache or built now, and its file.
+    """Return the plan of a network on this GPU, from the cache or newly built, and its file.
 
     Raises
     ------
     RtelastoError
-        If there is no GPU, the plan in the cache is damaged, or the library cannot build one.
+        If there is no GPU, the plan in the cache is corrupt, or the library cannot build one.
     """
     gpu = find_gpu()
     source = half_path or path

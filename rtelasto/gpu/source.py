@@ -1,9 +1,9 @@
-"""The kernels' source: CUDA files, the records they share with Python, and the CPU back-end's constants.
+"""The source of the kernels: CUDA files, the records shared with Python, and constants of the CPU back-end.
 
-Every kernel gets one pointer to a ``Work`` record, whose fields are listed here once: the C struct and
-the NumPy dtype are both made from the list, and every field is eight bytes, so that they cannot differ
-in layout. The constants of the algorithms become preprocessor definitions in the same way, so that the
-two back-ends cannot differ in them either.
+Every kernel gets one pointer to a ``Work`` record. Its fields are listed here once: the C struct and the
+NumPy dtype are both generated from the list, and every field has eight bytes, so that their layouts cannot
+differ. The constants of the algorithms become preprocessor definitions, so that the two back-ends cannot
+differ in them either.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rtelasto.cpu.stretching import (
     wide_search,
 )
 
-THREADS = 512  # the largest block any kernel is launched with
-CHUNK = 256  # points or outputs of one line to a block
-SCALE_CHUNK = 2048  # pixels of an image to a block
+THREADS = 512  # the largest block of any kernel launch
+CHUNK = 256  # points or outputs of one line per block
+SCALE_CHUNK = 2048  # pixels of an image per block
 SPAN = 3072  # samples of one line that a block holds: 3 × 12 KB are within every GPU's 48 KB
 N_CANDIDATES = 1 + wide_search.N_HYPOTHESES
 
@@ -187,7 +187,7 @@ def _constants() -> dict[str, float]:
         "SUM_PARTS": 256,
         "TILT_PARTS": 256,
         "N_CANDIDATES": N_CANDIDATES,
-        # A block is at most half as large again as asked for, and one more where edges are rounded.
+        # A block is at most 1.5 times the requested size, plus one for rounded edges.
         "MAX_BLOCK_LINES": refine.BLOCK_LINES * 3 // 2 + 1,
         "MAX_BLOCK_POINTS": refine.BLOCK_POINTS * 3 // 2 + 1,
         "TIGHT": 0,
@@ -239,7 +239,7 @@ def _record(name: str, dtype: np.dtype) -> str:
 
 
 def kernel_source() -> str:
-    """All CUDA source as one text, for NVRTC or, as plain C++17, for a host compiler."""
+    """Return all CUDA source as one text, for NVRTC or, as plain C++17, for a host compiler."""
     defines = [f"#define {name} {value!r}" for name, value in _constants().items()]
     records = [_record(name, dtype) for name, dtype in _RECORDS.items()]
     fields = [f"    {kind}* {name};" for name, kind in _POINTERS.items()]

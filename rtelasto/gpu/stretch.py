@@ -1,8 +1,8 @@
-"""The stretch stage on the device: global elongation and resampling, no word to or from the host.
+"""The stretch stage on the device: global elongation and resampling, without transfers to or from the host.
 
-The CPU decides after every round of refinement whether to go on. Here every round that could be needed
-is enqueued, and the state of the refinement, which lives on the device, makes those that are not
-needed return at once: about a microsecond each in a CUDA graph.
+The CPU back-end decides after every round of refinement whether to continue. Here the maximum number of
+rounds is enqueued. The state of the refinement is on the device, and rounds that are not needed return at
+once, in about a microsecond each in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.protocols import Launch
 from rtelasto.gpu.source import CHUNK, SCALE_CHUNK
 
-# One measurement follows the last tight round, and one the last levelling round.
+# One measurement follows the last tight round and one follows the last levelling round.
 STEPS = TIGHT_ROUNDS + LEVELLING_ROUNDS + 1
 
 
@@ -22,7 +22,7 @@ def _parts(size: int, part: int) -> int:
 
 
 def enqueue_ingest(launch: Launch, layout: Layout) -> None:
-    """The echoes of an uploaded frame into the ring, with their baseband."""
+    """Write the echoes of an uploaded frame and their baseband to the ring."""
     sizes = layout.integers
     launch("echoes", (_parts(sizes["n_samples"], CHUNK), sizes["n_lines"]), threads=256)
     launch("demodulate", (_parts(sizes["n_points"], CHUNK), sizes["n_lines"]), threads=256)
@@ -31,7 +31,7 @@ def enqueue_ingest(launch: Launch, layout: Layout) -> None:
 
 
 def enqueue_elongation(launch: Launch, layout: Layout) -> None:
-    """The global elongation of the pair that the header names, into the summary."""
+    """Write the global elongation of the pair that the header names to the summary."""
     sizes = layout.integers
     launch("start", (1,), threads=32)
     _enqueue_refinement(launch, layout, first=0, candidates=1)
@@ -66,7 +66,7 @@ def _enqueue_wide_search(launch: Launch, layout: Layout) -> None:
 
 
 def enqueue_resampling(launch: Launch, layout: Layout) -> None:
-    """Both frames on the engine's grid, scaled to a joint RMS of 1, into ``pre`` and ``post``."""
+    """Write both frames on the engine's grid, scaled to a joint RMS of 1, to ``pre`` and ``post``."""
     sizes = layout.integers
     chunks = _parts(sizes["n_depths"], sizes["out_chunk"])
     launch("resample", (chunks, sizes["n_lines"], 2), threads=256)

@@ -1,4 +1,4 @@
-"""The only file in which samples and results cross between host and device."""
+"""Transfers of samples and results between host and device; no other file makes any."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rtelasto.gpu.workspace import HEADER_BYTES, Workspace, address, output_byte
 class Transfer:
     """Pinned host memory for one buffer set's upload and download.
 
-    Pinned memory is what lets the copies run beside kernels and return at once. Both copies are made
-    on the current stream, and both can be recorded into a CUDA graph: the addresses do not change.
+    With pinned memory the copies run concurrently with kernels and return at once. Both copies use the
+    current stream, and both can be recorded into a CUDA graph because the addresses do not change.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -29,24 +29,24 @@ class Transfer:
         self._samples = self._upload[HEADER_BYTES:].view(layout.sample_dtype).reshape(shape)
 
     def stage(self, samples: np.ndarray, *, pre_slot: int, post_slot: int) -> None:
-        """Put a frame, and where it and its partner lie in the ring, into pinned memory.
+        """Copy a frame, and the slots of it and its partner in the ring, to pinned memory.
 
-        The upload before must be done; on return the caller may reuse ``samples``.
+        The previous upload must be done. On return the caller may reuse ``samples``.
         """
         self._header["pre_slot"], self._header["post_slot"] = pre_slot, post_slot
-        with np.errstate(over="ignore"):  # what float32 cannot hold counts as 0 on the device
+        with np.errstate(over="ignore"):  # values outside float32 count as 0 on the device
             np.copyto(self._samples, samples, casting="unsafe")
 
     def enqueue_upload(self) -> None:
-        """Start the copy of what was staged; on return the copy may not have begun."""
+        """Start the copy of the staged frame; on return the copy may not have begun."""
         self._copy(address(self._workspace.upload), self._upload, to_device=True)
 
     def enqueue_download(self) -> None:
-        """Start the copy of the results; they are there once the stream has come so far."""
+        """Start the copy of the results; it is complete when the stream reaches this point."""
         self._copy(address(self._workspace.output), self._output, to_device=False)
 
     def results(self) -> tuple[dict[str, np.ndarray], np.void]:
-        """Copies of the images by name, and the summary; the download must be done."""
+        """Return copies of the images by name, and the summary; the download must be done."""
         return read_output(self._output, self._workspace.layout)
 
     @staticmethod

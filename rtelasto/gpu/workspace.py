@@ -1,7 +1,7 @@
-"""The memory of a run: everything the kernels read or write, allocated once.
+"""The device memory of a run: everything that the kernels read or write, allocated once.
 
-Frames live in a ring that all pairs share; what belongs to one pair in flight is a buffer set of its
-own, so that two pairs can be worked on side by side.
+Frames are stored in a ring that all pairs share. Every pair in flight has its own buffer set, so that two
+pairs can be processed at the same time.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from rtelasto.gpu.source import (
     WORK,
 )
 
-# Frames are uploaded behind their header, at an address that suits every kind of access.
+# Frames are uploaded after their header, at an address aligned for every access size.
 HEADER_BYTES = 256
 OUTPUTS = ("strain", "displacement_m", "correlation")
 
 
 def address(array: Any) -> int:
-    """Where an array's first element lies, on the device (CuPy) or in this process (NumPy)."""
+    """Return the address of an array's first element, on the device (CuPy) or in this process (NumPy)."""
     return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 class Ring:
-    """Frames that are on the device: echoes, baseband, and what is known of their strength."""
+    """Frames on the device: echoes, baseband, and their scale and energies."""
 
     def __init__(self, xp: ModuleType, layout: Layout, slots: int) -> None:
         sizes = layout.integers
@@ -47,7 +47,7 @@ class Ring:
 
 
 class Workspace:
-    """One buffer set: upload, scratch, results, and the ``Work`` record that points to them.
+    """A buffer set: upload, scratch, results, and the ``Work`` record that points to them.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ class Workspace:
     layout
         Sizes and tables.
     ring
-        Where frames are kept.
+        Storage of the frames.
 
     Attributes
     ----------
     arrays : dict
-        By name of the record's field.
+        The arrays by name of the record's field.
     upload
-        uint8, ``HEADER_BYTES`` of header and the samples behind them.
+        uint8: ``HEADER_BYTES`` of header, followed by the samples.
     output
         uint8: strain, displacement and correlation, float32 of ``layout.rows``, then the summary.
     work
@@ -120,7 +120,7 @@ class Workspace:
 
     @property
     def address(self) -> int:
-        """Of the record, for the kernels."""
+        """Address of the record, for the kernels."""
         return address(self.work)
 
 
@@ -136,7 +136,7 @@ def _summary_at(layout: Layout) -> int:
 
 
 def _views(output: Any, layout: Layout) -> dict[str, Any]:
-    """The images and the summary within an output buffer, which may be the host's copy of it."""
+    """Return views of the images and the summary in an output buffer, or in the host's copy of it."""
     n_lines, n_rows = layout.rows.shape
     size = n_lines * n_rows * 4
     views = {
@@ -149,7 +149,7 @@ def _views(output: Any, layout: Layout) -> dict[str, Any]:
 
 
 def read_output(output: np.ndarray, layout: Layout) -> tuple[dict[str, np.ndarray], np.void]:
-    """Copies of the images by name, and the summary, from the host's copy of an output buffer."""
+    """Return copies of the images by name, and the summary, from the host's copy of an output buffer."""
     views = _views(output, layout)
     summary = views.pop("summary").view(SUMMARY)[0].copy()
     return {name: image.copy() for name, image in views.items()}, summary

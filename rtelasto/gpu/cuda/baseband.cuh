@@ -1,4 +1,4 @@
-// The decimated complex baseband of a frame that has come into the ring (rtelasto/cpu/stretching/baseband.py).
+// The decimated complex baseband of a new frame in the ring (rtelasto/cpu/stretching/baseband.py).
 
 struct DemodulateScratch {
     float p[CHUNK], q[CHUNK];

@@ -1,9 +1,9 @@
 // Thread blocks as plain functions, so that every kernel also runs, unchanged, on a CPU.
 //
 // A kernel body is a `..._block` function: a sequence of `each` loops over work items. On a GPU the
-// items of a loop are shared out over the threads of the block and a barrier ends the loop; on a CPU
-// the loop runs in order (or, to find loops whose items depend on one another, in reverse). What items
-// hand on to a later loop lives in the block's scratch, which is shared memory on a GPU.
+// items of a loop are distributed over the threads of the block and a barrier ends the loop; on a CPU
+// the loop runs in order (or, to find loops whose items depend on one another, in reverse). Items pass
+// results to a later loop in the block's scratch, which is shared memory on a GPU.
 //
 // Rules that keep both the same: inside a loop an item reads nothing that another item of it writes;
 // `if`, `while` and `return` around loops depend on values that are the same for the whole block and
@@ -32,7 +32,7 @@ HD void each(int n, Item item) {
 #endif
 }
 
-// Counts on a histogram that the items of one loop share.
+// Counts in a histogram that the items of one loop share.
 HD void count(unsigned* bin) {
 #ifdef __CUDA_ARCH__
     atomicAdd(bin, 1u);

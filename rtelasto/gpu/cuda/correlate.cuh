@@ -1,5 +1,5 @@
-// One block of a pair under an assumed motion: correlation at a few lags, and what it says of the
-// motion (rtelasto/cpu/stretching/block_motion.py).
+// One block of a pair under an assumed motion: correlation at a few lags, and the correction of the motion
+// (rtelasto/cpu/stretching/block_motion.py).
 
 #define TILE_POINTS (MAX_BLOCK_POINTS + 2 * PAD)
 #define N_SUMS (3 * N_LAGS + 1)  // per lag Re, Im and energy of post; the energy of pre
@@ -7,13 +7,13 @@
 struct MeasureScratch {
     WarpedLine line[MAX_BLOCK_LINES + 2];
     float pre[2][MAX_BLOCK_LINES][MAX_BLOCK_POINTS];
-    float post[2][MAX_BLOCK_LINES + 2][TILE_POINTS];  // a line to either side, PAD points too
+    float post[2][MAX_BLOCK_LINES + 2][TILE_POINTS];  // one more line on either side, and PAD points
     float part[N_SUMS][MAX_BLOCK_LINES];
     float sum[N_SUMS];
     float rho[N_LAGS];
 };
 
-// Where a Gaussian through three values has its maximum, clipped to ±1.
+// Position of the maximum of a Gaussian through three values, clipped to ±1.
 HD float gaussian_peak(float before, float middle, float after) {
     const float a = logf(fmaxf(before, 1e-3f)), b = logf(fmaxf(middle, 1e-3f));
     const float c = logf(fmaxf(after, 1e-3f));
@@ -22,7 +22,7 @@ HD float gaussian_peak(float before, float middle, float after) {
     return within(0.5f * (c - a) / curvature, -1.0f, 1.0f);
 }
 
-// What a block is worth: one over the variance of a delay estimate.
+// Weight of a block: 1 / variance of a delay estimate.
 HD float information(float correlation) {
     const float squared = correlation * correlation;
     return squared / (1.0f - squared + 0.02f);
@@ -34,7 +34,7 @@ HD float lag_correlation(const float* sum, float own, float floor_) {
     return fminf(sqrtf(sum[0] * sum[0] + sum[1] * sum[1]) / norm, 1.0f);
 }
 
-// What the sums of one block say of the motion; rho holds `lag_correlation` of every lag.
+// The correction of the motion from the sums of one block; rho holds `lag_correlation` of every lag.
 HD BlockMotion block_motion(const Work& w, const float* sum, const float* rho, float floor_) {
     BlockMotion result = {-1.0, {0.0, 0.0}, {0.0, 0.0}};
     if (!(sum[3 * N_LAGS] > floor_)) return result;

@@ -1,11 +1,11 @@
-// The echoes of an uploaded frame, free of offset and hum, into the ring (rtelasto/cpu/echoes.py).
+// Writes the echoes of an uploaded frame, without offset and hum, to the ring (rtelasto/cpu/echoes.py).
 
 struct EchoScratch {
-    // A chunk and what the mean of its ends takes in, 0 where nothing was recorded.
+    // A chunk and the samples for the means at its ends; 0 where nothing was recorded.
     float value[SPAN], recorded[SPAN];
 };
 
-// Whether a sample is finite and no part of a run of so many equal ones that no echo can have made it.
+// Whether a sample is finite and not part of a run of equal samples too long for an echo.
 HD bool is_recorded(const Work& w, long long line, int j) {
     const int n = (int)w.n_samples, longest = least((int)w.mean_samples, n);
     const float value = raw_sample(w, line + j);

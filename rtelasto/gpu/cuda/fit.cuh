@@ -1,5 +1,5 @@
-// Robust least squares of a motion to what the blocks say (rtelasto/cpu/stretching/global_motion.py), the axial
-// and the lateral fit side by side.
+// Robust least-squares fit of a motion to the blocks (rtelasto/cpu/stretching/global_motion.py), the axial
+// and the lateral fit in parallel.
 
 #define FIT_PARTS 64
 #define FIT_SUMS 14  // 10 of the upper half of a 4 × 4 matrix, 4 of its right side
@@ -13,7 +13,7 @@ struct FitScratch {
     int done[2];
 };
 
-// Where the points of a fit lie: x and z from -1 to 1, and the working arrays of n points each.
+// Positions of the points of a fit, x and z from -1 to 1, and the working arrays of n points each.
 struct FitPoints {
     int n;
     const double* x;
@@ -22,7 +22,7 @@ struct FitPoints {
     float* weight[2];
     double* robust[2];
     float* residual[2];
-    float* heavy[2];  // the residual of points that have half of the weight up to them
+    float* heavy[2];  // the residual of points up to which half of the weight lies
 };
 
 HD int fit_size(int fit) { return fit == 0 ? 4 : 2; }
@@ -61,8 +61,8 @@ HD float weight_up_to(const FitPoints& points, int fit, int k) {
     return total;
 }
 
-// Weighted least squares with Geman–McClure weights, into s.solution. A residual of scale_floor is no
-// outlier; ridge keeps coefficients at 0 that the points do not determine.
+// Weighted least squares with Geman–McClure weights; the result is s.solution. A residual of scale_floor is
+// not an outlier; ridge keeps coefficients at 0 that the points do not determine.
 HD void robust_fit(const FitPoints& points, const double scale_floor[2], const double* ridge[2],
                    FitScratch& s) {
     const int n = points.n;
@@ -133,7 +133,7 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
                 fitted += basis(points, k, a) * s.solution[fit][a];
             points.residual[fit][k] = (float)fabs(points.value[fit][k] - fitted);
         });
-        // The weighted median is the least residual that has half of the weight up to it.
+        // The weighted median is the smallest residual up to which half of the weight lies.
         each(2 * n, [&](int i) {
             const int fit = i / n, k = i % n;
             if (s.done[fit]) return;

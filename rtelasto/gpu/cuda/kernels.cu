@@ -1,4 +1,4 @@
-// Every kernel, in the order in which a frame meets them.
+// All kernels, in the order in which they process a frame.
 
 KERNEL(echoes, EchoScratch)
 KERNEL(demodulate, DemodulateScratch)

@@ -1,4 +1,4 @@
-// A motion linear in depth and across the lines, and the baseband read where it leads
+// A motion linear in depth and across the lines, and the baseband warped by it
 // (rtelasto/cpu/stretching/global_motion.py, rtelasto/cpu/stretching/block_motion.py).
 
 // Keys' cubic convolution through four samples, t from the second of them.
@@ -9,7 +9,7 @@ HD float cubic(float s0, float s1, float s2, float s3, float t) {
     return s1 + t * (c1 + t * (c2 + t * c3));
 }
 
-// What one line of the post-compression baseband looks like from the pre-compression one.
+// How one line of the warped post-compression baseband is read.
 struct WarpedLine {
     bool outside, sideways;
     long long line[4];   // offsets of the four lines around the position, in points
@@ -26,7 +26,7 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     line.sideways = fabs(lateral[0]) + fabs(lateral[1]) >= UNMOVED_LINES;
     const double position = i + (line.sideways ? lateral[0] + lateral[1] * x : 0.0);
     line.outside = i < 0 || i > last || position < -0.5 || position > last + 0.5;
-    // A motion far off would overflow the integers below; it leads outside anyway.
+    // A very large motion would overflow the integers below; it leads outside anyway.
     const double inside = line.outside ? 0.0 : position;
     const int base = (int)floor(inside);
     const double f = inside - base;
@@ -48,7 +48,7 @@ HD float across_lines(const Work& w, const WarpedLine& line, const float* plane,
            line.weight[2] * plane[line.line[2] + n] + line.weight[3] * plane[line.line[3] + n];
 }
 
-// Point n of a warped line, turned back to the phase of the pre-compression frame; 0 outside.
+// Point n of a warped line, rotated back to the phase of the pre-compression frame; 0 outside.
 HD void warped_point(const Work& w, const WarpedLine& line, const float* real, const float* imag,
                      float scale, int n, float* p, float* q) {
     *p = *q = 0.0f;

@@ -1,5 +1,5 @@
-// The total motion (rtelasto/frames/strain.py), how well the frames agree after it
-// (rtelasto/cpu/quality.py), and the two medians that sum a strain frame up.
+// The total motion (rtelasto/frames/strain.py), the correlation of the frames after it
+// (rtelasto/cpu/quality.py), and the two medians that summarise a strain frame.
 
 // Grid: (chunks of the output).
 HD void compose_block(Block b, const Work& w, int, NoScratch&) {
@@ -31,8 +31,7 @@ HD float residual_at(const Work& w, const float* residual, int j) {
     return residual[row] + (float)(j - row * stride) * change;
 }
 
-// A line of the post-compression frame at j + r by cubic convolution; false outside it or where r is
-// NaN.
+// A line of the post-compression frame at j + r by cubic convolution; false outside it or if r is NaN.
 HD bool read_moved(const float* line, int n, int j, float r, float* value) {
     const float largest = 16384.0f;
     *value = 0.0f;
@@ -118,15 +117,15 @@ struct MedianScratch {
     unsigned above[SUM_PARTS];
 };
 
-// So many pixels an item, for their reads to overlap.
+// Pixels per item, so that their reads overlap.
 constexpr int MEDIAN_PIXELS = 8;
 
-// Median over the pixels that are numbers: of the correlation in block 0, of the strain in block 1, by
-// radix selection. NaN where there are none. Grid: 2.
+// Median over the pixels that are not NaN: of the correlation in block 0, of the strain in block 1, by radix
+// selection. NaN if there are none. Grid: 2.
 HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
     const float* image = b.x == 0 ? w.correlation : w.strain;
     const int n = (int)(w.n_lines * w.n_rows), items = (n + MEDIAN_PIXELS - 1) / MEDIAN_PIXELS;
-    // NaN comes after everything else.
+    // NaN sorts after everything else.
     const auto value = [&](int i) {
         const float pixel = image[i];
         return pixel == pixel ? order_of(pixel) : 0xffffffffu;
@@ -161,7 +160,7 @@ HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
             s.up_to = s.bins[bin] - s.rank - 1;  // equal ones after the one of that rank
         });
     }
-    // The next higher one, where an even count needs it and equal ones do not serve.
+    // The next higher value, if an even count needs it and no equal value is left.
     each(SUM_PARTS, [&](int part) {
         unsigned next = 0xffffffffu;
         for (int i = part; i < n; i += SUM_PARTS) {

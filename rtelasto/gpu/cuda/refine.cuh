@@ -1,5 +1,5 @@
 // Refinement of a motion: a state machine that takes one step after every measurement of the blocks
-// (rtelasto/cpu/stretching/refine.py). A candidate that is done makes both kernels of a step return at once.
+// (rtelasto/cpu/stretching/refine.py). For a candidate that is done, both kernels of a step return at once.
 
 struct RefineScratch {
     FitScratch fit;
@@ -23,7 +23,7 @@ HD FitPoints fit_points(const Work& w, int candidate) {
     return points;
 }
 
-// Whether a change of the motion is below so many samples and lines.
+// Whether a change of the motion is below these samples and lines.
 HD bool is_below(const double solution[2][4], double samples, double lines) {
     double axial = 0.0;
     for (int i = 0; i < 4; ++i) axial += fabs(solution[0][i]);
@@ -45,7 +45,7 @@ HD void start_block(Block, const Work& w, int, StartScratch&) {
     });
 }
 
-// What follows from the last measurement. Grid: (candidates from `step` on).
+// Takes one step after the last measurement. Grid: (candidates from `step` on).
 HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
     const int candidate = step + b.x;
     Candidate* state = w.candidates + candidate;
@@ -82,7 +82,7 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
             }
             s.finished = !converged;
         });
-        // A motion that stood still has just been measured: levelling goes on from that.
+        // A converged motion has just been measured: levelling continues from that measurement.
         if (s.finished) return;
         each(1, [&](int) { state->round = 0; });
     }
@@ -132,7 +132,7 @@ HD void score(const Work& w, int candidate, ScoreScratch& s) {
     });
 }
 
-// Whether refinement from rest is accepted, or the pair has to be searched widely. Grid: 1.
+// Whether refinement from rest is accepted, or the wide search is needed. Grid: 1.
 HD void judge_block(Block, const Work& w, int, ScoreScratch& s) {
     score(w, 0, s);
     each(1, [&](int) {
@@ -164,7 +164,7 @@ HD double axial_displacement_at(const double* elongation, double x, double z) {
     return elongation[0] + elongation[1] * x + axial_strain_at(elongation, x) * z;
 }
 
-// Beyond what a hand-held press does between two frames.
+// More than a hand-held press causes between two frames.
 HD bool plausible(const Work& w, const double* elongation) {
     const double edge = 0.5 * (double)(w.n_lines - 1) * w.line_pitch_m;
     for (int side = -1; side <= 1; side += 2) {

@@ -1,4 +1,4 @@
-// Both frames on the engine's grid, the post-compression one read where the elongation says
+// Both frames on the engine's grid, the post-compression one warped by the elongation
 // (rtelasto/cpu/resample.py), and their common scale (rtelasto/cpu/stretch.py).
 
 struct ResampleScratch {
@@ -10,7 +10,7 @@ struct ResampleScratch {
     int outside, whole;
 };
 
-// Where line i of a frame is to be read, given its elongation.
+// The position at which line i of a frame is read, given its elongation.
 HD void read_line(const Work& w, const double* elongation, int i, ResampleScratch& s) {
     const int last = (int)w.n_lines - 1;
     const double edge = 0.5 * last, x = w.line_pitch_m * (i - edge);
@@ -105,7 +105,7 @@ HD void resample_block(Block b, const Work& w, int, ResampleScratch& s) {
     });
 }
 
-// Both frames to a joint RMS of 1. Grid: (chunks of both images).
+// Scales both frames to a joint RMS of 1. Grid: (chunks of both images).
 HD void scale_block(Block b, const Work& w, int, EnergyScratch& s) {
     sum_of((int)w.n_stretched_power, s.partial, [&](int i) { return w.stretched_power[i]; });
     const long long size = w.n_lines * w.n_depths;

@@ -1,4 +1,4 @@
-// Where the samples of an uploaded frame and what is known of the frames in the ring are to be found.
+// Access to the samples of an uploaded frame and to the frames in the ring.
 
 HD float raw_sample(const Work& w, long long at) {
     return w.sample_is_float ? ((const float*)w.upload_samples)[at]

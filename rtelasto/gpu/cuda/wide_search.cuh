@@ -1,6 +1,6 @@
 // Search for large motion: votes of block correlations for a motion linear in depth and line
-// (rtelasto/cpu/stretching/texture.py, rtelasto/cpu/stretching/wide_search.py). All of it returns at once where refinement
-// from rest was accepted.
+// (rtelasto/cpu/stretching/texture.py, rtelasto/cpu/stretching/wide_search.py). All kernels return at once if
+// refinement from rest was accepted.
 
 HD float* envelope_of(const Work& w, int frame) {
     return w.envelope + (long long)frame * w.n_lines * w.n_texture;
