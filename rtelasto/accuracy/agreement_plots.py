@@ -20,9 +20,9 @@ _QUANTITIES = (
 
 
 def draw_agreement(figure: SubFigure, comparison: Comparison, labels: list[str]) -> None:
-    """Two rows for displacement and two for strain, one column for each label.
+    """Draw two rows for displacement and two for strain, with one column per label.
 
-    Axes are common to a row; what lies outside them is counted in the panel.
+    The panels of a row share their axes; points outside the axes are counted in the panel.
     """
     panels = figure.subplots(4, len(labels), squeeze=False)
     for index, (name, true_name, unit) in enumerate(_QUANTITIES):

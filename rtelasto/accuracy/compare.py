@@ -1,4 +1,4 @@
-"""Engines over pairs: what every one of them scores on every pair."""
+"""Compares engines over pairs: the scores of every engine on every pair."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from rtelasto_engines.simulate.motion import Truth
 
 TRUTH = "truth"
 FAILURE_SAMPLES = 1.0
-"""A displacement RMSE above this counts as a failed pair: the track is off by more than noise."""
+"""A pair with a displacement RMSE above this has failed: the error is larger than noise."""
 _POOLED_PER_PAIR = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column of the table stands for: an engine, and its strain window if it has one.
+    """A column of the table: an engine, and its strain window if it has one.
 
-    ``own`` tells the engine as it comes from one whose strain window was set for the comparison.
+    ``own`` is true for the engine with its default window, and false if the window was set for the
+    comparison.
     """
 
     engine: str
@@ -43,7 +44,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The figures of one column on one pair; NaN where a figure is not defined there."""
+    """The figures of one column on one pair; NaN where a figure is not defined."""
 
     kind: Kind
     seed: int
@@ -53,13 +54,13 @@ class Score:
 
     @property
     def failed(self) -> bool:
-        """Displacement off by more than a sample, or not a number somewhere."""
+        """Whether the displacement has an RMSE of more than a sample, or contains NaN."""
         return not self.values["displacement_rmse_samples"] <= FAILURE_SAMPLES
 
 
 @dataclass(slots=True, eq=False)
 class Points:
-    """Displacement (samples) and strain (%) at some judged pixels of all pairs: estimate and truth."""
+    """Displacement (samples) and strain (%), estimated and true, at some judged pixels of all pairs."""
 
     displacement: list[np.ndarray] = field(default_factory=list)
     true_displacement: list[np.ndarray] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Points:
     true_strain: list[np.ndarray] = field(default_factory=list)
 
     def add(self, frame: StrainFrame, region: _Regions) -> None:
-        """The estimate and the truth at the pixels that the region drew."""
+        """Add the estimate and the truth at the pixels that the region drew."""
         at, truth = region.drawn, region.truth
         self.displacement.append(frame.axial_displacement_m.ravel()[at] / metrics.SAMPLE_M)
         self.true_displacement.append(truth.axial_displacement_m.ravel()[at] / metrics.SAMPLE_M)
@@ -81,10 +82,10 @@ class Points:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One pair to look at, by column label and for the truth.
+    """One pair as an example, by column label and for the truth.
 
     ``strain_percent`` are images on ``grids``; ``edges`` the profiles across the inclusion's boundary:
-    position in mm (inside positive) and strain in %, empty where there is no such inclusion.
+    position in mm (inside positive) and strain in %, empty if there is no such inclusion.
     """
 
     pair: HeldOutPair
@@ -95,7 +96,7 @@ class Example:
 
 @dataclass(slots=True, eq=False)
 class Comparison:
-    """Everything measured: scores, pooled points by column label, and an example."""
+    """All results: scores, pooled points by column label, and an example."""
 
     scores: list[Score] = field(default_factory=list)
     points: dict[str, Points] = field(default_factory=dict)
@@ -103,7 +104,7 @@ class Comparison:
 
     @property
     def columns(self) -> list[Column]:
-        """All columns but the truth's, in the order measured."""
+        """All columns except the truth, in the order measured."""
         return [c for c in dict.fromkeys(s.column for s in self.scores) if c.engine != TRUTH]
 
     def select(self, kind: Kind, column: Column) -> list[Score]:
@@ -127,14 +128,14 @@ class _Regions:
             self.windows = strain_windows(self.truth, self.judged, self.inclusion)
 
     def edge_profile(self, strain: Float32Image) -> tuple[np.ndarray, np.ndarray]:
-        """Position in mm and strain in % across the inclusion's boundary; empty without one."""
+        """Return position (mm) and strain (%) across the inclusion's boundary; empty without an inclusion."""
         if self.inclusion is None:
             return np.empty(0), np.empty(0)
         position_m, profile = edge_profile(strain, self.truth.grid, self.judged, self.inclusion)
         return 1e3 * position_m, 100.0 * profile
 
     def window_figures(self, strain: Float32Image) -> dict[str, float]:
-        """SNRe, CNRe, bias and edge width of a strain; none for tissues without the geometry."""
+        """Return SNRe, CNRe, bias and edge width of a strain; empty for tissues without the geometry."""
         if self.windows is None:
             return {}
         background, inside = strain[self.windows.background], strain[self.windows.inclusion]
@@ -149,7 +150,7 @@ class _Regions:
 
 
 def figures(frame: StrainFrame, regions: _Regions) -> dict[str, float]:
-    """Every figure of a strain frame against the truth on its grid."""
+    """Return every figure of a strain frame against the truth on its grid."""
     judged, truth = regions.judged, regions.truth
     displacement = frame.axial_displacement_m[judged] / metrics.SAMPLE_M
     true_displacement = truth.axial_displacement_m[judged] / metrics.SAMPLE_M
@@ -164,7 +165,7 @@ def figures(frame: StrainFrame, regions: _Regions) -> dict[str, float]:
 
 
 class Competitor:
-    """An engine in the comparison; a classical one stands for all its strain windows."""
+    """An engine in the comparison; a classical one represents all its strain windows."""
 
     def __init__(self, engine: StrainEngine, name: str) -> None:
         self.name = name
@@ -175,7 +176,7 @@ class Competitor:
         self._estimator = CpuEstimator(engine)
 
     def strains(self, pair: FramePair) -> Iterator[tuple[Column, StrainFrame]]:
-        """The strain of a pair, for a classical engine once per strain window, its own first."""
+        """Return the strain of a pair; for a classical engine once per strain window, the default first."""
         frame = self._estimator(pair)
         if self._sweep is None:
             yield Column(self.name), frame
@@ -214,7 +215,7 @@ def compare(
 def _score_pair(
     result: Comparison, competitors: Sequence[Competitor], pair: HeldOutPair
 ) -> Example:
-    """Adds the scores and points of a pair to the result; returns its images."""
+    """Add the scores and points of a pair to the result, and return its images."""
     regions: dict[Grid, _Regions] = {}
     example = Example(pair, {}, {}, {})
 

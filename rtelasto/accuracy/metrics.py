@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_M = 1540.0 / (2.0 * 40e6)
-"""Displacements are told in samples of the published format, whatever the probe: 19.25 µm."""
+"""Displacements are reported in samples of the published format for every probe: 19.25 µm."""
 NORMAL_20_TO_80 = 1.6832424671458286
 """From 20 % to 80 % of a Gaussian's cumulative distribution, in standard deviations."""
 
@@ -21,7 +21,7 @@ FloatArray = NDArray[np.floating]
 
 
 def rmse(estimate: FloatArray, truth: FloatArray) -> float:
-    """Root mean square of estimate − truth; NaN without pixels."""
+    """Return the root mean square of estimate − truth; NaN without pixels."""
     if estimate.size == 0:
         return math.nan
     return float(np.sqrt(np.mean(np.square(np.subtract(estimate, truth, dtype=np.float64)))))
@@ -32,10 +32,10 @@ def _db(ratio: float) -> float:
 
 
 def displacement_snr_db(estimate: FloatArray, truth: FloatArray) -> float:
-    """SNRd = 20 log10(mean |u| / σ), u the estimate, σ the standard deviation of its error.
+    """Return SNRd = 20 log10(mean |u| / σ), u the estimate, σ the standard deviation of its error.
 
-    A displacement is nowhere uniform in strained tissue, so that its own standard deviation would
-    measure the strain; the noise on it is what differs from the truth.
+    The displacement is nowhere uniform in strained tissue, so that its own standard deviation would measure
+    the strain; its noise is the difference from the truth.
     """
     if estimate.size == 0:
         return math.nan
@@ -45,7 +45,7 @@ def displacement_snr_db(estimate: FloatArray, truth: FloatArray) -> float:
 
 
 def strain_snr_db(window: FloatArray) -> float:
-    """SNRe = 20 log10(|mean| / σ) of the strain in a window whose true strain is all but uniform."""
+    """Return SNRe = 20 log10(|mean| / σ) of the strain in a window with almost uniform true strain."""
     if window.size == 0:
         return math.nan
     noise = float(np.std(window, dtype=np.float64))
@@ -54,7 +54,7 @@ def strain_snr_db(window: FloatArray) -> float:
 
 
 def strain_cnr_db(background: FloatArray, inclusion: FloatArray) -> float:
-    """CNRe = 20 log10(2 (e_b − e_i)² / (σ_b² + σ_i²)), of the strains in two windows."""
+    """Return CNRe = 20 log10(2 (e_b − e_i)² / (σ_b² + σ_i²)) of the strains in two windows."""
     if background.size == 0 or inclusion.size == 0:
         return math.nan
     contrast = float(np.mean(background, dtype=np.float64) - np.mean(inclusion, dtype=np.float64))
@@ -63,7 +63,7 @@ def strain_cnr_db(background: FloatArray, inclusion: FloatArray) -> float:
 
 
 def bias_percent(estimate: FloatArray, truth: FloatArray) -> float:
-    """100 · (mean estimate / mean truth − 1): positive where there is too much strain of either sign."""
+    """Return 100 · (mean estimate / mean truth − 1): positive if the strain, of either sign, is too large."""
     if estimate.size == 0:
         return math.nan
     true_mean = float(np.mean(truth, dtype=np.float64))
@@ -73,13 +73,13 @@ def bias_percent(estimate: FloatArray, truth: FloatArray) -> float:
 
 
 def edge_width(position: FloatArray, profile: FloatArray) -> float:
-    """20–80 % width of a step along a profile, in the unit of ``position``; NaN where none is found.
+    """Return the 20–80 % width of a step along a profile, in the unit of ``position``; NaN if there is none.
 
     The profile is fitted by a + b·Φ((p − p0)/σ), Φ the Gaussian's cumulative distribution, with free
     levels, by a scan over σ and p0 and a linear fit of a and b at each; the width is 1.683 σ. A fit
     to all points, unlike the crossings of two levels, is defined on a noisy profile. σ is at most 0.4
-    of the profile's length, so that the width of a very blurred edge is a lower bound. Returns NaN
-    where the step leaves more of the profile unexplained than explained: then there is no edge.
+    of the profile's length, so that the width of a very blurred edge is a lower bound. If the step explains
+    less than half of the variance of the profile, there is no edge and the result is NaN.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def edge_width(position: FloatArray, profile: FloatArray) -> float:
     sigmas = np.geomspace(sigma_low, sigma_high, 40)
     centres = np.linspace(-0.4 * reach, 0.4 * reach, 41)
     best = sigma = math.nan
-    # Three scans, each around the best of the one before.
+    # Three scans, each around the best value of the previous one.
     for _ in range(3):
         steps = ndtr((t - centres[:, None, None]) / sigmas[:, None])
         steps = steps - steps.mean(axis=2, keepdims=True)
@@ -123,7 +123,7 @@ def edge_width(position: FloatArray, profile: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How an estimate agrees with the truth over many points.
+    """Agreement of an estimate with the truth over many points.
 
     ``bias`` and ``limit``: mean and 1.96 standard deviations of estimate − truth (Bland, Altman,
     Lancet 327, 1986); ``slope``, ``intercept``, ``r2``: the least-squares line estimate = slope ·
@@ -138,7 +138,7 @@ class Agreement:
 
 
 def agreement(estimate: FloatArray, truth: FloatArray) -> Agreement:
-    """Bland–Altman figures and the regression line of two sets of points of one length."""
+    """Return Bland–Altman figures and the regression line of two sets of points of the same length."""
     if estimate.size < 3:
         return Agreement(math.nan, math.nan, math.nan, math.nan, math.nan)
     x, y = np.asarray(truth, np.float64), np.asarray(estimate, np.float64)

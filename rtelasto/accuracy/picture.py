@@ -1,4 +1,4 @@
-"""The comparison as one picture: an example's strain side by side, and agreement with the truth."""
+"""The comparison as one picture: the strain of an example side by side, and agreement with the truth."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _PIXELS_PER_INCH = 130
 
 
 def save_comparison(path: Path, comparison: Comparison, shown: Shown) -> None:
-    """Draw and save.
+    """Draw the comparison and save it.
 
-    On top the example's true strain and every column's on one colour scale, the truth's range. Then
+    At the top are the example's true strain and that of every column on the colour scale of the truth. Then
     the example's strain across the inclusion's boundary, strain RMSE against edge width (medians
     over the published-style pairs; a line joins the strain windows of a classical engine), and the
     displacement RMSE of every pair against its echo SNR. Below, for displacement and strain, estimate
     over truth with the regression line, and the Bland–Altman plot: difference over mean, with the
-    bias and the 95 % limits of agreement. Axes are common to all columns; points outside them are
-    counted in the panel.
+    bias and the 95 % limits of agreement. All columns share the axes; points outside them are counted in the
+    panel.
 
     Raises
     ------
     MissingExtraError
         If matplotlib is not installed.
     RtelastoError
-        If the file cannot be written or is none of a picture.
+        If the file cannot be written or its type is not that of a picture.
     """
     load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -92,7 +92,7 @@ def _draw_example(figure: SubFigure, example: Example, labels: list[str]) -> Non
 
 
 def _draw_trade_off(figure: SubFigure, comparison: Comparison, shown: Shown) -> None:
-    """Edge profile and noise against resolution where there are published-style tissues; RMSE."""
+    """Draw the edge profile and noise against resolution (for published-style tissues), and the RMSE."""
     assert comparison.example is not None
     published = comparison.example.pair.kind == "published"
     panels = figure.subplots(1, 3 if published else 1, squeeze=False)[0]
@@ -135,7 +135,7 @@ def _draw_edges(panel: Axes, example: Example, colours: dict[str, str]) -> None:
 
 
 def _draw_windows(panel: Axes, comparison: Comparison, column: Column, colour: str) -> None:
-    """Medians of an engine, its own window large, joined to those with other windows."""
+    """Draw the medians of an engine, its default window large, joined to those of other windows."""
 
     def at(variant: Column) -> tuple[float, float]:
         scores = comparison.select("published", variant)

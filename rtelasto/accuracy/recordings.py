@@ -1,8 +1,8 @@
-"""Engines on real recordings, where there is no truth: agreement, calm and consistency.
+"""Scores engines on real recordings, which have no truth: correlation, uniformity and consistency.
 
-None of the three figures says by itself that an engine is right. Post-warp correlation saturates on
-good pairs and may reward a wrong track on bad ones; calm strain may be blurred strain; and consistent
-strain may be consistently wrong. Read them together and beside the edge widths on simulated tissue.
+None of the three figures alone shows that an engine is right. Post-warp correlation saturates on good pairs
+and may reward a wrong displacement on bad ones, uniform strain may be blurred, and consistent strain may be
+consistently wrong. Read them together, and with the edge widths on simulated tissue.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RecordingScore:
 
     ``correlation`` is the median of the quality map over the recorded pixels, ``strain_snr_db`` the
     median of SNRe over the uniform windows, and ``consistency`` the correlation of the strain image
-    with that of the pair before, over recorded pixels; NaN for the first pair.
+    with that of the previous pair, over recorded pixels; NaN for the first pair.
     """
 
     recording: str
@@ -60,16 +60,16 @@ def score_recording(
 ) -> list[RecordingScore]:
     """Run every competitor on every pair of neighbouring frames of a recording.
 
-    Frames between which the frame ids show others to be missing are no neighbours.
+    Two frames are not neighbours if their frame ids show that others between them are missing.
 
-    The windows of SNRe, 5 × 5 mm, are the same for all: of those that tile the recorded part and in
-    which every engine's correlation is above 0.9, the five where the mean over engines and pairs of
-    the strain is most uniform (least σ / |mean|). No single engine decides what counts as uniform.
+    The SNRe windows, 5 × 5 mm, are the same for all engines. Of the windows that tile the recorded part and
+    in which the correlation of every engine is above 0.9, these are the five where the strain, averaged over
+    engines and pairs, is most uniform (least σ / |mean|). No single engine decides what is uniform.
 
     Raises
     ------
     RtelastoError
-        If the recording cannot be read or holds no two neighbouring frames.
+        If the recording cannot be read or has no two neighbouring frames.
     """
     with open_recording(path) as recording:
         frames = list(recording)
@@ -79,14 +79,14 @@ def score_recording(
         FramePair(pre, post) for pre, post in pairwise(frames) if post.frame_id == pre.frame_id + 1
     ]
     if not pairs:
-        raise RtelastoError(f"{path}: its frame ids say that no two of its frames are neighbours")
+        raise RtelastoError(f"{path}: by their frame ids, no two frames are neighbours")
     found: list[list[tuple[Column, StrainFrame]]] = []
     for done, pair in enumerate(pairs, 1):
         found.append([result for competitor in competitors for result in competitor.strains(pair)])
         if progress is not None:
             progress(done)
-    # Windows are pixels: an engine whose output grid differs from the first one's is left out, and stands
-    # in the table with dashes.
+    # Windows are sets of pixels: an engine with another output grid than the first one is excluded, and the
+    # table shows dashes for it.
     own = [[f for column, f in results if column.own] for results in found]
     grid = own[0][0].grid
     alike = [[f for f in of_pair if f.grid == grid] for of_pair in own]
@@ -112,13 +112,13 @@ def score_recording(
 
 
 def recorded_pixels(frame: RfFrame, grid: Grid) -> Mask:
-    """Pixels of a grid around which the frame holds echoes, and that are not at its border."""
+    """Return the pixels of a grid around which the frame has echoes, and which are not at its border."""
     energy = uniform_filter(np.square(frame.samples.astype(np.float32)), (1, 9), mode="constant")
     source = frame.format.grid
     rows = np.rint((grid.depth_m - source.start_depth_m) / source.axial_step_m).astype(int)
     mask = energy[:, np.clip(rows, 0, source.n_depths - 1)] > 0.0
     border = max(1, round(1.2e-3 / grid.axial_step_m))
-    # The last rows of a frame may be empty: the border counts from where the echoes end.
+    # The last rows of a frame may be empty: the border is measured from the end of the echoes.
     deep = uniform_filter(mask.astype(np.float32), (1, 2 * border + 1), mode="constant")
     mask &= deep > 0.999
     mask[:4] = mask[-4:] = False
@@ -126,10 +126,10 @@ def recorded_pixels(frame: RfFrame, grid: Grid) -> Mask:
 
 
 def uniform_windows(frames: Sequence[Sequence[StrainFrame]], recorded: Mask) -> list[Mask]:
-    """The windows of `score_recording`, from the frames (pair, engine) of one grid."""
+    """Return the windows of `score_recording`, from the frames (pair, engine) of one grid."""
     grid = frames[0][0].grid
     worst = np.min([f.correlation for of_pair in frames for f in of_pair], axis=0)
-    # Pairs differ in how far they were pressed: each counts in units of its own strain.
+    # The applied strain differs between pairs, so each pair is scaled by its own strain.
     level = [
         max(float(np.median([abs(f.applied_strain) for f in of_pair])), 1e-5) for of_pair in frames
     ]
@@ -175,7 +175,7 @@ def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def recording_table(scores: Sequence[RecordingScore], columns: Sequence[Column]) -> Table:
-    """Medians over the pairs of each recording, and on how many pairs the first column leads."""
+    """Return medians over the pairs of each recording, and on how many pairs the first column leads."""
     recordings = list(dict.fromkeys(score.recording for score in scores))
     table = Table(
         title="recordings: medians over consecutive pairs",
@@ -203,7 +203,7 @@ def recording_table(scores: Sequence[RecordingScore], columns: Sequence[Column])
 
 
 def lowest_lead(scores: Sequence[RecordingScore], reference: str, figure: str) -> float:
-    """The reference's figure minus the best of the other engines', on the pair where that is least."""
+    """Return the least difference, over the pairs, of the reference's figure and the best other one."""
     leads = []
     for key in dict.fromkeys((s.recording, s.pair) for s in scores):
         ours = [

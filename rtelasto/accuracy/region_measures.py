@@ -1,4 +1,4 @@
-"""What two regions of interest say: strain ratio, SNRe and CNRe, as the live viewer shows them.
+"""Measures of two regions of interest: strain ratio, SNRe and CNRe, as in the live viewer.
 
 >>> lesion = rtelasto.Region(lateral_m=0.0, depth_m=20e-3, half_width_m=3e-3, half_height_m=3e-3)
 >>> background = dataclasses.replace(lesion, depth_m=12e-3)
@@ -25,7 +25,7 @@ LEAST_PIXELS = 4
 class Region:
     """An ellipse with its axes along and across the beams; all in m.
 
-    ``lateral_m`` from the centre of the image, ``depth_m`` from the transducer face.
+    ``lateral_m`` is measured from the centre of the image, ``depth_m`` from the transducer face.
     """
 
     lateral_m: float
@@ -40,7 +40,7 @@ class Region:
                 raise RtelastoError(f"{name} must be above 0, got {value:g}")
 
     def pixels(self, grid: Grid) -> NDArray[np.bool_]:
-        """Pixels whose centre lies in the ellipse, (n_lines, n_depths)."""
+        """Return which pixels have their centre in the ellipse, (n_lines, n_depths)."""
         across = (grid.lateral_m[:, None] - self.lateral_m) / self.half_width_m
         along = (grid.depth_m[None, :] - self.depth_m) / self.half_height_m
         return np.asarray(across**2 + along**2 <= 1.0 + 1e-9)
@@ -48,11 +48,11 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class RegionMeasures:
-    """Figures of a lesion and the background beside it; NaN where one is not defined.
+    """Figures of a lesion and the background; NaN where one is not defined.
 
-    ``strain_ratio`` is the background's mean strain over the lesion's: above 1 the lesion is the
-    stiffer. ``snr_db`` (SNRe) is that of the background, ``cnr_db`` (CNRe) that of both
-    (docs/accuracy.md has the formulas). Strains are dimensionless, compression negative.
+    ``strain_ratio`` is the mean strain of the background divided by that of the lesion: above 1 the lesion is
+    stiffer. ``snr_db`` (SNRe) refers to the background, ``cnr_db`` (CNRe) to both (docs/accuracy.md has the
+    formulas). Strains are dimensionless, compression negative.
     """
 
     lesion_strain: float
@@ -72,9 +72,9 @@ def measure_regions(
     frame
         The strain.
     lesion, background
-        Where to look.
+        The two regions.
     min_correlation
-        Pixels whose correlation is lower do not count.
+        Pixels with a lower correlation are ignored.
     """
     inside = _strain_in(frame, lesion, min_correlation)
     outside = _strain_in(frame, background, min_correlation)

@@ -1,7 +1,7 @@
 """One classical engine with several strain windows, for the cost of one.
 
-How long the strain fit is trades noise against resolution. A fair comparison sets engines side by
-side at equal edge width, so the classical ones are scored with every window.
+The length of the strain fit trades noise against resolution. A fair comparison is made at equal edge width,
+so the classical engines are scored with every window.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ STRAIN_WINDOWS = (21, 31, 45, 61, 91, 121, 161, 241, 341)
 
 
 class WindowSweep:
-    """Tracks a pair once and fits the strain with every window.
+    """Estimates the displacement of a pair once and fits the strain with every window.
 
-    As an engine it returns what the engine itself would; afterwards ``residuals`` holds the motion
-    by strain window, the engine's own included, and ``elongation`` that of the pair.
+    As an engine it returns the same result as the wrapped engine. Afterwards ``residuals`` contains the
+    motion by strain window, including the default one, and ``elongation`` is that of the pair.
     """
 
     def __init__(self, engine: NccEngine | AmEngine) -> None:
@@ -37,7 +37,7 @@ class WindowSweep:
         for window in self.windows:
             variant = copy.copy(self.engine)
             variant.strain_window = window
-            # Windows differ in the fit only, so that all of them start from the one tracking.
+            # Only the fit differs between windows, so all of them use the same displacement.
             vars(variant)["track"] = lambda _pair: tracked
             self.residuals[window] = variant.estimate(pair)
         return self.residuals[self.engine.strain_window]

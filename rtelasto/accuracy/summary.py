@@ -1,4 +1,4 @@
-"""Summaries over pairs, and the classical engines at matched edges."""
+"""Summaries over pairs, and the classical engines at matched edge width."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Spread:
 
 
 def spread(scores: Sequence[Score], metric: str) -> Spread:
-    """Failed pairs count like any other; pairs where the figure is not defined do not."""
+    """Summarise a figure. Failed pairs are included; pairs where the figure is not defined are not."""
     values = [s.values[metric] for s in scores if math.isfinite(s.values.get(metric, math.nan))]
     if not values:
         return Spread(math.nan, math.nan, math.nan, 0)
@@ -32,11 +32,11 @@ def spread(scores: Sequence[Score], metric: str) -> Spread:
 
 
 def rival_windows(comparison: Comparison, classical: str, reference: str) -> list[Column]:
-    """A classical engine's strain windows whose edges are not wider than the reference's, longest last.
+    """Return a classical engine's strain windows with edges no wider than the reference's, longest last.
 
-    Those for which the median over the published-style pairs of (its edge width − the reference's) is
-    at most 0; if all are wider, the one that is the least so. Empty where the engine has no windows
-    or no pair has both widths.
+    These are the windows for which the median over the published-style pairs of (its edge width − the
+    reference's) is at most 0, or the one with the smallest median if all are wider. Empty if the engine has
+    no windows or no pair has both widths.
     """
     references = {
         s.seed: s.values["edge_width_mm"]
@@ -63,11 +63,11 @@ def rival_windows(comparison: Comparison, classical: str, reference: str) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The columns that are told: every engine as it comes, classical ones also at matched edges.
+    """The columns of the report: every engine with its defaults, classical ones also at matched edge width.
 
-    ``matched`` are the latter, of each classical engine the longest strain window whose edges are not
-    wider than those of ``reference``; ``rivals`` all windows of which that holds. ``reference`` is
-    None where only classical engines compete.
+    ``matched`` are the latter: of each classical engine the longest strain window whose edges are not wider
+    than those of ``reference``. ``rivals`` are all windows with that property. ``reference`` is None if only
+    classical engines are compared.
     """
 
     columns: tuple[Column, ...]
@@ -77,7 +77,7 @@ class Shown:
 
 
 def shown_columns(comparison: Comparison) -> Shown:
-    """Chooses the strain windows of the classical engines; the reference is the first other engine."""
+    """Choose the strain windows of the classical engines; the reference is the first other engine."""
     own = [column for column in comparison.columns if column.own]
     reference = next((column.label for column in own if column.strain_window is None), None)
     columns: list[Column] = []
@@ -97,10 +97,10 @@ def shown_columns(comparison: Comparison) -> Shown:
 
 
 def ratios(comparison: Comparison, shown: Shown, kind: Kind) -> dict[str, float]:
-    """Median RMSE of the reference over that of the best rival.
+    """Return the median RMSE of the reference divided by that of the best rival.
 
-    The best, not the one nearest in edge width: past some length a window has wider edges and a
-    larger error too, and to be compared with that one would flatter a blurred reference.
+    It is the best rival, not the one nearest in edge width: beyond some length a window has both wider edges
+    and a larger error, and a comparison with that window would favour a blurred reference.
     """
     out: dict[str, float] = {}
     if shown.reference is None or not shown.rivals:

@@ -48,7 +48,7 @@ def _cell(figure: Spread, digits: int, quartiles: bool) -> Text:
 def summary_table(
     comparison: Comparison, shown: Shown, kind: Kind, *, quartiles: bool = True
 ) -> Table:
-    """Medians over the pairs, quartiles below; the truth's own figures first, where it has any."""
+    """Return medians over the pairs, quartiles below; figures of the truth first, if it has any."""
     truth = comparison.select(kind, Column(TRUTH))
     title = f"{kind} tissues, {len(truth)} pairs: median" + (", quartiles" if quartiles else "")
     with_truth = kind != "random"
@@ -78,7 +78,7 @@ def _in_bin(condition: str, low: float, high: float) -> Callable[[Score], bool]:
 
 
 def binned_table(comparison: Comparison, shown: Shown, kind: Kind = "random") -> Table:
-    """RMSEs and correlation by echo SNR, applied strain and centre frequency; medians."""
+    """Return median RMSEs and correlation by echo SNR, applied strain and centre frequency."""
     truth = comparison.select(kind, Column(TRUTH))
     table = Table(
         title=f"{kind} tissues: displacement RMSE in samples, strain RMSE in % strain, correlation",
@@ -110,7 +110,7 @@ def binned_table(comparison: Comparison, shown: Shown, kind: Kind = "random") ->
 def as_json(
     comparison: Comparison, shown: Shown, recordings: Sequence[RecordingScore] = ()
 ) -> dict[str, Any]:
-    """Everything measured: summaries of all columns, strain windows included, and every pair."""
+    """Return all results: summaries of all columns, including strain windows, and every pair."""
     kinds: dict[str, Any] = {}
     for kind in KINDS:
         truth = comparison.select(kind, Column(TRUTH))
@@ -178,7 +178,7 @@ def as_json(
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: both become null."""
+    """Replace NaN and infinity, which JSON does not have, by null."""
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Where the figures are taken: pixels that can be judged, windows, and the edge of an inclusion."""
+"""The regions for the figures: pixels that can be judged, windows, and the edge of an inclusion."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ FloatArray = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 # Half of the baseline's strain window (121 samples at 12.8 a wavelength of depth) and of the published
-# patch (9 lines): nearer to the border, windows are cut on one side.
+# patch (9 lines): closer to the border, windows are cut on one side.
 BORDER_WAVELENGTHS = 60.5 / 12.8
 BORDER_LINES = 4
 BACKGROUND_WINDOW_M = 6e-3
-# In units of the ellipse: inside the first an inclusion is uniform, beyond the second lies background.
+# In units of the ellipse: an inclusion is uniform inside the first; background begins at the second.
 INCLUSION_RADIUS = 0.6
 BACKGROUND_RADIUS = 1.4
 EDGE_REACH_M = 3e-3
-# 2 |n_x n_z| of the boundary's normal n, 1 where it slants by 45°.
+# 2 |n_x n_z| of the boundary's normal n; it is 1 at a slope of 45°.
 _LEAST_SLANT = 0.8
 
 
 def judged_pixels(truth: Truth, wavelength_m: float) -> Mask:
-    """Pixels that lie, before and after the compression, inside the frame and not at its border."""
+    """Return the pixels that are inside the frame and not at its border, before and after the compression."""
     grid = truth.grid
     border_m = BORDER_WAVELENGTHS * wavelength_m
     top = grid.start_depth_m + border_m
@@ -44,7 +44,7 @@ def judged_pixels(truth: Truth, wavelength_m: float) -> Mask:
 
 
 def ellipse_radius(inclusion: Inclusion, x_m: FloatArray, z_m: FloatArray) -> FloatArray:
-    """Distance from the inclusion's centre in units of its ellipse: 1 on the boundary."""
+    """Return the distance from the inclusion's centre in units of its ellipse: 1 on the boundary."""
     cos, sin = math.cos(inclusion.angle_rad), math.sin(inclusion.angle_rad)
     dx, dz = x_m - inclusion.x_m, z_m - inclusion.z_m
     return np.hypot(
@@ -54,19 +54,19 @@ def ellipse_radius(inclusion: Inclusion, x_m: FloatArray, z_m: FloatArray) -> Fl
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """Pixels of a uniform part of the background and of the inside of the inclusion."""
+    """Pixels of a uniform part of the background and of the interior of the inclusion."""
 
     background: Mask
     inclusion: Mask
 
 
 def strain_windows(truth: Truth, judged: Mask, inclusion: Inclusion) -> Windows:
-    """The windows of SNRe, CNRe and the inclusion's bias.
+    """Return the windows for SNRe, CNRe and the bias in the inclusion.
 
-    The inclusion's is its ellipse shrunk to 0.6. The background's is 6 × 6 mm (at most a third of the
-    image), all of it judged and outside the ellipse grown to 1.4, placed where the true strain is
-    most uniform: σ/|mean| least. It is empty where there is no such place. The choice depends on the
-    truth alone, so it is the same for every engine.
+    The window of the inclusion is its ellipse scaled by 0.6. The window of the background is 6 × 6 mm (at
+    most a third of the image). All its pixels are judged and outside the ellipse scaled by 1.4, and the true
+    strain in it is as uniform as possible: σ/|mean| is least. It is empty if there is no such place. The
+    choice depends only on the truth, so it is the same for every engine.
     """
     grid = truth.grid
     radius = ellipse_radius(inclusion, grid.lateral_m[:, None], grid.depth_m[None, :])
@@ -83,7 +83,7 @@ def strain_windows(truth: Truth, judged: Mask, inclusion: Inclusion) -> Windows:
     if fits.any():
         strain = truth.axial_strain.astype(np.float64)
         mean = uniform_filter(strain, size, mode="nearest")
-        # About the overall mean, so that the difference of two squares keeps its digits.
+        # Relative to the overall mean, so that the difference of two squares keeps its precision.
         centred = strain - strain.mean()
         variance = uniform_filter(centred**2, size, mode="nearest")
         variance -= uniform_filter(centred, size, mode="nearest") ** 2
@@ -96,19 +96,18 @@ def strain_windows(truth: Truth, judged: Mask, inclusion: Inclusion) -> Windows:
 def edge_profile(
     strain: FloatArray, grid: Grid, judged: Mask, inclusion: Inclusion
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean axial profile of the strain across the slanted parts of the inclusion's boundary.
+    """Return the mean axial profile of the strain across the oblique parts of the inclusion's boundary.
 
     In tissue that keeps its volume the axial strain jumps at a boundary in proportion to n_x·n_z of
-    its normal: most at 45°, not at all at the top, bottom and sides of the inclusion, where it
-    passes over gradually whatever the resolution. So the axial profiles of all lines that cross the
-    boundary with 2|n_x n_z| ≥ 0.8 are laid on top of each other, boundary on boundary and inside to
-    the right, and averaged.
+    its normal: most at 45°, and not at all at the top, bottom and sides of the inclusion, where it changes
+    gradually at any resolution. The axial profiles of all lines that cross the boundary with 2|n_x n_z| ≥ 0.8
+    are therefore aligned at the boundary, with the inside to the right, and averaged.
 
     Returns
     -------
     position_m
-        From the boundary along the axis, negative outside; at most ±3 mm, inside at most to the
-        middle of the inclusion, in steps of the grid. Empty if no line qualifies.
+        Axial distance from the boundary, negative outside, in steps of the grid; at most ±3 mm, and inside at
+        most to the middle of the inclusion. Empty if no line qualifies.
     profile
         Strain there.
     """
@@ -136,7 +135,7 @@ def edge_profile(
 
 
 def _crossings(inclusion: Inclusion, lateral_m: FloatArray) -> tuple[FloatArray, FloatArray, Mask]:
-    """Depth of the top and the bottom of the boundary on each line, and which cross at a slant.
+    """Return the depth of the boundary's top and bottom on each line, and which crossings are oblique.
 
     The last is (2, n_lines): top and bottom.
     """

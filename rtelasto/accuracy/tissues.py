@@ -1,4 +1,4 @@
-"""The test sets: simulated pairs from seeds that no training set uses."""
+"""The test sets: simulated pairs with seeds that no training set uses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 from rtelasto_engines.simulate.tissue import Inclusion
 
 FIRST_SEED = 9_000_000
-"""Training sets count up from 1,000,000; the test sets start here, each kind at its own offset."""
+"""Training sets use seeds from 1,000,000 up; the test sets start here, each kind at its own offset."""
 _OFFSETS = {"published": 0, "random": 500_000, "channel": 700_000}
-# Truth is wanted on the engine's grid, which the field gives; that on the RF grid may be coarse.
+# The field gives the truth on the engine's grid; the truth on the RF grid may be coarse.
 _TRUTH_STRIDE = 16
 
 Kind = Literal["published", "random", "channel"]
@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = ("published", "random", "channel")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutPair:
-    """A simulated pair, as the pipeline takes it and with its truth."""
+    """A simulated pair in the form that the pipeline processes, with its truth."""
 
     kind: Kind
     seed: int
@@ -34,7 +34,7 @@ class HeldOutPair:
 
     @property
     def inclusion(self) -> Inclusion | None:
-        """The one inclusion of a tissue; None for random ones, which may have several."""
+        """The inclusion of a tissue; None for random tissues, which may have several."""
         if self.kind == "random":
             return None
         (inclusion,) = self.simulated.metadata["tissue"]["inclusions"]
@@ -42,7 +42,7 @@ class HeldOutPair:
 
     @property
     def conditions(self) -> dict[str, float]:
-        """What the results are binned by."""
+        """The conditions by which the results are binned."""
         metadata = self.simulated.metadata
         return {
             "echo_snr_db": float(metadata["artefacts"]["echo_snr_db"]),
@@ -58,7 +58,7 @@ def held_out_pairs(
     first_seed: int = FIRST_SEED,
     rf_format: RfFormat | None = None,
 ) -> Iterator[HeldOutPair]:
-    """``count`` pairs of a kind, one a seed, made one at a time.
+    """Yield ``count`` pairs of a kind, one per seed, simulated one at a time.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def held_out_pairs(
     """
     if first_seed < FIRST_SEED:
         raise RtelastoError(
-            f"seed must be at least {FIRST_SEED}, below are training tissues, got {first_seed}"
+            f"seed must be at least {FIRST_SEED} (lower seeds are for training), got {first_seed}"
         )
     first_seed += _OFFSETS[kind]
     for seed in range(first_seed, first_seed + count):
