@@ -1,1 +1,1 @@
-"""Measurements of a running plugin: real processes on the real wire, beside the machine's own limits."""
+"""Measurements of a live run, with real processes on the real wire, and of the limits of the machine."""

@@ -1,11 +1,11 @@
-"""The least time that a pair can take on a machine: what has to move and be computed, over measured rates.
+"""The least time that a pair can take on a machine: required data and operations over measured rates.
 
-The floor of a frame is the larger of two times: the bytes that no implementation can avoid moving (the two
-RF frames, the weights, the two output images) at the machine's copy rate, and the operations of the graph
-and of the resampling before it at the machine's matrix-multiplication rate. It assumes that everything else
-stays in registers and that moving and computing overlap perfectly, so nothing reaches it; time / floor is
-how far away a machine is from what its own silicon can do. `GraphWork.layered_s` is the same figure for a
-runtime that writes every layer's output to memory.
+The floor of a frame is the larger of two times: that of the bytes that every implementation must move (the
+two RF frames, the weights, the two output images) at the copy rate of the machine, and that of the operations
+of the graph and of the resampling before it at the matrix-multiplication rate of the machine. It assumes that
+everything else stays in registers and that moving and computing overlap perfectly, so no implementation
+reaches it. time / floor shows how far an implementation is from the limit of the hardware.
+`GraphWork.layered_s` is the same figure for a runtime that writes the output of every layer to memory.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from rtelasto.pipeline.devices import choose
 from rtelasto.pipeline.engines import model_path
 
 _ITEM_BYTES = {"float": 4, "float16": 2, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
-# Multiplications and additions a sample of the twelve-point filter that resamples the post-compression frame.
+# Multiplications and additions per sample of the 12-tap filter that resamples the post-compression frame.
 _RESAMPLING_OPERATIONS = 24
 _INT16_BYTES = 2
-# Nodes that only name, place or count: what they move is counted where it is read.
+# Nodes without computation: their data is counted at the node that reads it.
 _BOOKKEEPING = ("Shape", "Gather", "Reshape", "Squeeze", "Unsqueeze", "Constant", "Cast")
 
 
@@ -45,11 +45,11 @@ class LayerWork:
 
 @dataclass(frozen=True, slots=True)
 class GraphWork:
-    """What a graph has to do for one pair of frames.
+    """The work of a graph for one pair of frames.
 
-    ``operations`` are counted with the shapes that the frames give: two per multiplication with a weight,
-    one per output element of every other node. ``least_bytes`` is what has to move whatever the
-    implementation: both frames as int16, the weights once, both output images.
+    ``operations`` are counted with the shapes for these frames: two per multiplication with a weight, one per
+    output element of every other node. ``least_bytes`` are the bytes that every implementation must move:
+    both frames as int16, the weights once, both output images.
     """
 
     operations: int
@@ -70,7 +70,7 @@ class GraphWork:
         return self.operations / rates.multiply_ops_s
 
     def layered_s(self, rates: Rates) -> float:
-        """The floor if every node's tensors go through memory: each node its own larger time."""
+        """The floor if tensors of every node go through memory: the sum of the larger time of each node."""
         return sum(
             max(layer.bytes / rates.copy_bytes_s, layer.operations / rates.multiply_ops_s)
             for layer in self.layers
@@ -78,10 +78,10 @@ class GraphWork:
 
 
 def graph_work(model: Path, rf_format: RfFormat) -> GraphWork:
-    """The work of an engine's graph (``docs/engines.md``) on frames of a format, stretch included.
+    """Return the work of an engine's graph (``docs/engines.md``) and of the stretch on frames of a format.
 
-    The runtime itself says which shapes every node saw: the graph is run once, as it stands in the file,
-    with profiling on. A graph whose axes follow the frames' size needs no second shape inference.
+    The graph is run once, without optimisation, with profiling on, and the runtime reports the shapes of
+    every node. A graph with dynamic axes then needs no separate shape inference.
     """
     nodes = _profile(model, rf_format)
     layers, weight_bytes = [], 0
@@ -111,7 +111,7 @@ def _output_shapes(model: Path, rf_format: RfFormat) -> list[tuple[int, ...]]:
 
 
 def _profile(model: Path, rf_format: RfFormat) -> list[dict[str, Any]]:
-    """The runtime's record of every node of one run of the graph without its optimisations."""
+    """Return the runtime's profile of every node in one run of the graph without optimisations."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_profiling = True
@@ -149,7 +149,7 @@ def _layer(arguments: dict[str, Any]) -> LayerWork:
 def _operations(
     name: str, inputs: list[tuple[str, list[int]]], outputs: list[tuple[str, list[int]]]
 ) -> int:
-    """Operations of a node from its shapes alone."""
+    """Return the operations of a node, computed from its shapes alone."""
     elements = sum(_size(shape) for _, shape in outputs)
     if (
         name == "Conv"
@@ -160,13 +160,13 @@ def _operations(
     if name in ("MatMul", "Gemm"):
         rows = outputs[0][1][0] if name == "Gemm" else _size(outputs[0][1][:-1])
         return 2 * elements * (_size(inputs[0][1]) // max(rows, 1))
-    # Moving is not computing; a pooling window needs one addition per output when it slides.
+    # Moving data is not counted; a sliding pooling window needs one addition per output.
     return 0 if name in ("Slice", "Concat", "Pad", "Transpose", "Split") else elements
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """An engine's work, a device's rates, and with both the floor."""
+    """The work of an engine and the rates of a device, which give the floor."""
 
     work: GraphWork
     rates: Rates
@@ -176,7 +176,7 @@ class Floor:
         return self.work.floor_s(self.rates)
 
     def figures(self) -> dict[str, float]:
-        """Everything that went into it, for a file."""
+        """All inputs of the floor, for a file."""
         return {
             "floor_ms": 1e3 * self.floor_s,
             "layered_floor_ms": 1e3 * self.work.layered_s(self.rates),
@@ -189,7 +189,7 @@ class Floor:
 
 
 def engine_floor(engine: str, rates: Rates) -> Floor | None:
-    """The floor of an engine on 2608 × 128 frames; None for one that is no network."""
+    """Return the floor of an engine on 2608 × 128 frames; None if it is not a network."""
     from rtelasto_engines.simulate.scene import PUBLISHED_FORMAT
 
     model = model_path(engine)
@@ -197,9 +197,9 @@ def engine_floor(engine: str, rates: Rates) -> Floor | None:
 
 
 def rates_of(engine: str, device: str = "auto", threads: int | None = None) -> Rates:
-    """The rates, measured now, of what would run an engine: the GPU in half precision, or so many cores.
+    """Measure the rates of an engine's device: the GPU in half precision, or this many cores.
 
-    None are all that this process may use.
+    None means all cores that this process may use.
     """
     if choose(engine, device).device == "gpu":
         return gpu_rates()
@@ -207,7 +207,7 @@ def rates_of(engine: str, device: str = "auto", threads: int | None = None) -> R
 
 
 def describe_floor(floor: Floor) -> dict[str, str]:
-    """Rows of a table: where the floor comes from."""
+    """Return the rows of a table that explains the floor."""
     work, rates = floor.work, floor.rates
     return {
         "copy rate": f"{rates.copy_bytes_s / 1e9:.1f} GB/s read and written",

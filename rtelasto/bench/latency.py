@@ -1,7 +1,7 @@
-"""End-to-end latency of a live run: from the sender's send call to strain in a subscriber's hands.
+"""End-to-end latency of a live run: from the sender's send call to the arrival of strain at a subscriber.
 
-Warm-up frames are sent first and left out of every figure but the time to the first strain frame. The
-stages add up to the whole but for what the two sockets' threads take in between, which is shown as ``rest``.
+Warm-up frames are sent first and are excluded from every figure except the time to the first strain frame.
+The stages and ``rest``, the time in the threads of the two sockets, add up to the end-to-end latency.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rtelasto.frames.rf import RfFormat
 from rtelasto.sinks.output_check import load_matplotlib, save_figure
 from rtelasto.telemetry.latency import LatencySummary
 
-# In the order of the path; those that a back-end does not have are left out. On a GPU everything from upload
+# In the order of the path; stages that a back-end does not have are omitted. On a GPU everything from upload
 # to download is one stage, ``gpu``.
 STAGES = (
     "wire in",
@@ -41,11 +41,12 @@ STAGES = (
 class LatencyReport:
     """Latency of one burst of frames.
 
-    ``stages`` holds ``end to end`` and every stage of `STAGES` that the run has; ``jitter`` is how far the
-    intervals between strain frames are from the frame period, for neighbouring frames that both came.
-    ``start_to_ready_s`` and ``start_to_first_s`` count from the start of the pipeline's process to its
-    first status and to its first strain frame. ``memory_mib`` is its resident size after the first tenth of
-    the burst and at its end, ``memory_slope_mib_per_1000`` the trend between them per 1,000 frames sent.
+    ``stages`` contains ``end to end`` and every stage of `STAGES` that the run has. ``jitter`` is the
+    deviation of the intervals between strain frames from the frame period, for neighbouring frames that both
+    arrived. ``start_to_ready_s`` and ``start_to_first_s`` are measured from the start of the pipeline's
+    process to its first status and to its first strain frame. ``memory_mib`` is its resident size after the
+    first tenth of the burst and at its end, ``memory_slope_mib_per_1000`` the trend between them per 1,000
+    frames sent.
     """
 
     engine: str
@@ -83,16 +84,16 @@ def measure_latency(
     Parameters
     ----------
     engine, options, rf_format
-        As `Rig` takes them.
+        As for `Rig`.
     fps
-        Frames per second sent.
+        Frames sent per second.
     frames, warm_up_frames
-        How many frames are timed, and how many go before them.
+        Number of timed frames, and of frames before them.
 
     Raises
     ------
     RtelastoError
-        If a parameter makes no sense, the pipeline does not start or no strain comes.
+        If a parameter is invalid, the pipeline does not start or no strain arrives.
     """
     if not (np.isfinite(fps) and 0.0 < fps <= 1e5):
         raise RtelastoError(f"fps must be a positive number of frames per second, got {fps:g}")
@@ -106,7 +107,9 @@ def measure_latency(
         after = rig.counters()
     counters = {name: count - before.get(name, 0) for name, count in after.items()}
     if not burst.arrivals:
-        raise RtelastoError(f"no strain came of {warm_up_frames + frames} frames; counters {after}")
+        raise RtelastoError(
+            f"no strain arrived for {warm_up_frames + frames} frames; counters {after}"
+        )
     usage = burst.usage[len(burst.usage) // 10 :]
     memory = np.array([sample.memory_bytes for sample in usage]) / 2**20
     return LatencyReport(
@@ -133,7 +136,7 @@ def _stages(arrivals: list[Arrival]) -> dict[str, LatencySummary]:
     times: dict[str, list[int]] = {"end to end": []}
     for arrival in arrivals:
         split = {name: time for name, time in arrival.stage_ns.items() if name in STAGES}
-        # The frame was taken off the wire ``total`` before the pipeline was done with it.
+        # The frame was received ``total`` before the pipeline had finished it.
         split["wire in"] = arrival.published_ns - arrival.stage_ns["total"] - arrival.sent_ns
         split["wire out"] = arrival.arrived_ns - arrival.published_ns
         whole = arrival.arrived_ns - arrival.sent_ns
@@ -152,14 +155,14 @@ def _jitter_ns(burst: Burst, fps: float) -> NDArray[np.float64]:
 
 
 def _slope(memory_mib: NDArray[np.float64]) -> float:
-    """Trend over the whole burst, in MiB."""
+    """Return the trend over the whole burst, in MiB."""
     if memory_mib.size < 3:
         return float("nan")
     return float(np.polyfit(np.linspace(0.0, 1.0, memory_mib.size), memory_mib, 1)[0])
 
 
 def draw_histogram(report: LatencyReport, path: Path) -> None:
-    """Histogram of the end-to-end latency with its percentiles.
+    """Draw a histogram of the end-to-end latency with its percentiles.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a machine has that strain can run on; every probe answers in words and none of them raises."""
+"""The hardware and software of a machine that matter for strain. Every probe returns text; none raises."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EXTRAS = {
 
 
 def describe_machine() -> dict[str, str]:
-    """Name and finding, in the order to be printed."""
+    """Return names and findings in the order of printing."""
     memory = psutil.virtual_memory()
     rows = {
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -51,7 +51,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def describe_gpu() -> str:
-    """The NVIDIA GPU as its driver reports it, or why there is none to use."""
+    """Return the NVIDIA GPU as reported by its driver, or the reason why none can be used."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return "none found (no nvidia-smi): engines run on the CPU"

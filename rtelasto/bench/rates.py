@@ -1,8 +1,8 @@
-"""What a machine reaches: bytes copied and operations of matrix multiplication per second.
+"""The rates of a machine: bytes copied and matrix-multiplication operations per second.
 
-Nothing here knows of a device: :func:`measure_rates` takes NumPy or CuPy. On a CPU NumPy's matrix
-multiplication may lack kernels for the newest processors, so that :func:`cpu_rates` also asks the network
-runtime and takes the better of the two.
+The code does not depend on the device: :func:`measure_rates` takes NumPy or CuPy. On a CPU, NumPy's matrix
+multiplication may lack kernels for the newest processors, so :func:`cpu_rates` also measures the network
+runtime and uses the faster of the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import ModuleType
 import numpy as np
 import onnxruntime as ort
 
-# The graph c = a @ b as an ONNX file; tests/test_floor.py builds it anew from its parts.
+# The graph c = a @ b as an ONNX file; tests/test_floor.py rebuilds it from its parts.
 PRODUCT_MODEL = bytes.fromhex(
     "08083a610a110a01610a016212016322064d61744d756c120770726f647563745a150a016112100a0e080112"
     "0a0a0312016e0a0312016d5a150a016212100a0e0801120a0a0312016d0a0312016b62150a016312100a0e08"
@@ -27,8 +27,10 @@ PRODUCT_MODEL = bytes.fromhex(
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a device reaches: bytes read and written per second by copying, operations per second (a
-    multiplication and an addition are two) by multiplying matrices."""
+    """The rates of copying and of multiplying matrices.
+
+    Bytes read and written per second; operations per second (a multiplication and an addition are two).
+    """
 
     copy_bytes_s: float
     multiply_ops_s: float
@@ -44,7 +46,7 @@ def measure_rates(
     matrix_size: int = 1536,
     repeats: int = 10,
 ) -> Rates:
-    """The best copy and matrix-multiplication rates of a device out of ``repeats``.
+    """Return the best copy and matrix-multiplication rates of a device out of ``repeats``.
 
     Parameters
     ----------
@@ -53,13 +55,13 @@ def measure_rates(
     synchronize
         Waits for the device: ``cupy.cuda.Device().synchronize``.
     threads
-        Threads that copy side by side (NumPy's own copy uses one); 1 for a GPU.
+        Number of threads that copy concurrently (NumPy's copy uses one); 1 for a GPU.
     dtype
-        What the matrices hold: what the engine computes with.
+        Type of the matrices: that of the engine's computation.
     copy_bytes
-        Bytes that each thread copies: more than the last cache holds.
+        Bytes that each thread copies: more than the last-level cache holds.
     matrix_size
-        Rows of the square matrices.
+        Number of rows of the square matrices.
     """
     sources = [xp.ones(copy_bytes // 4, xp.float32) for _ in range(threads)]
     targets = [xp.empty_like(source) for source in sources]
@@ -80,7 +82,7 @@ def measure_rates(
 
 
 def cpu_rates(threads: int, *, matrix_size: int = 1536, repeats: int = 10) -> Rates:
-    """The rates of so many cores in float32, multiplying by NumPy or by the runtime, whichever is faster."""
+    """Return the float32 rates of this many cores, multiplying with NumPy or the runtime if faster."""
     rates = measure_rates(threads=threads, matrix_size=matrix_size, repeats=repeats)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -91,7 +93,7 @@ def cpu_rates(threads: int, *, matrix_size: int = 1536, repeats: int = 10) -> Ra
 
 
 def gpu_rates() -> Rates:
-    """The rates of CuPy's current device: copying, and multiplying in half precision as engines do there."""
+    """Return the rates of CuPy's current device, with multiplication in half precision as in engines."""
     import cupy
 
     return measure_rates(

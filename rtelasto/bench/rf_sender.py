@@ -1,11 +1,11 @@
-"""A process of its own that sends RF frames when it is told to, as a scanner does.
+"""A separate process that sends RF frames on command, like a scanner.
 
     python -m rtelasto.bench.rf_sender [FORMAT]
 
-Prints a line of JSON with the endpoint it is bound to, then for every line ``{"fps": …, "frames": …}`` on
-its standard input sends so many int16 frames at absolute deadlines and prints what it did. ``FORMAT`` is
-an `RfFormat` as JSON, by default 2608 × 128. Ends with its standard input. The frames lie in memory, so
-that it takes little time from what is measured.
+It prints a line of JSON with the endpoint to which it is bound. For every line ``{"fps": …, "frames": …}`` on
+its standard input it sends this many int16 frames at absolute deadlines and prints a report. ``FORMAT`` is an
+`RfFormat` as JSON, by default 2608 × 128. It exits at the end of its standard input. The frames are kept in
+memory, so that it uses little processor time during the measurement.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.offline.replay import LATE_NS
 from rtelasto.transport.rf_sender import RfSender
 
-# Back and forth over three frames, so that every pair strains alike.
+# Back and forth over three frames, so that every pair has the same strain.
 _ORDER = (0, 1, 2, 1)
 _SUBSCRIBER_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a burst of frames was: ``late`` of them were sent over 2 ms after their deadline."""
+    """A burst of frames; ``late`` of them were sent more than 2 ms after their deadline."""
 
     frames: int
     late: int
@@ -60,7 +60,7 @@ def main() -> None:
         for line in sys.stdin:
             burst = json.loads(line)
             if not sender.wait_for_subscriber(_SUBSCRIBER_S):
-                sys.exit(f"nobody subscribed within {_SUBSCRIBER_S:g} s")
+                sys.exit(f"no subscriber within {_SUBSCRIBER_S:g} s")
             sent = send_burst(sender, frames, burst["fps"], burst["frames"])
             print(json.dumps(asdict(sent)), flush=True)
 

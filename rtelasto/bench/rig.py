@@ -1,6 +1,6 @@
-"""A live run under measurement: a sender, ``rtelasto run`` and a subscriber, each a process of its own.
+"""A live run under measurement: a sender, ``rtelasto run`` and a subscriber, each in its own process.
 
-The subscriber is the calling process. All stamps are of the one monotonic clock of the machine.
+The subscriber is the calling process. All timestamps use the monotonic clock of the machine.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
-# Longer than loading and compiling take on a slow machine.
+# More than loading and compiling take on a slow machine.
 _START_S = 120.0
 _STOP_S = 30.0
-# A pipeline that has sent nothing for so long after the last RF frame has no more to send.
+# A pipeline that has sent nothing for this long after the last RF frame has finished.
 _QUIET_NS = 3_000_000_000
 _STATUS_S = 10.0
 _LOOK_S = 0.05
@@ -40,7 +40,7 @@ _USAGE_PERIOD_NS = 500_000_000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One strain frame: when its RF was sent, when it was published and when it came, monotonic ns."""
+    """One strain frame: when its RF was sent, it was published and it arrived, monotonic ns."""
 
     pre_id: int
     post_id: int
@@ -52,7 +52,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What ``rtelasto run`` and its processes hold: resident memory, and open files and sockets."""
+    """Resources of ``rtelasto run`` and its processes: resident memory, and open files and sockets."""
 
     at_ns: int
     memory_bytes: int
@@ -61,7 +61,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What came of a burst of frames; ``usage`` is taken every half second."""
+    """The results of a burst of frames; ``usage`` is sampled every half second."""
 
     sent: Sent
     arrivals: list[Arrival]
@@ -74,7 +74,7 @@ class Burst:
 
 
 def free_endpoint() -> str:
-    """A port of this machine that nobody holds now."""
+    """Return an endpoint with a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
@@ -87,7 +87,7 @@ def _sender_command(rf_format: RfFormat | None) -> list[str]:
 
 @contextmanager
 def _process(command: list[str], errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A process that is told to end at the end of the block, and made to if it does not."""
+    """Start a process; at the end of the block, terminate it, and kill it if it does not exit."""
     with kept_from_children():
         started = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
@@ -110,7 +110,7 @@ class Rig(Closing):
     Parameters
     ----------
     engine
-        What ``rtelasto run --engine`` is given.
+        The value of ``rtelasto run --engine``.
     options
         Further arguments of ``rtelasto run``.
     rf_format
@@ -119,14 +119,14 @@ class Rig(Closing):
     Attributes
     ----------
     started_ns, ready_ns
-        When the pipeline's process was started, and when it first told its status, monotonic.
+        Times of the start of the pipeline's process and of its first status, monotonic.
     receiver
         The subscriber.
 
     Raises
     ------
     RtelastoError
-        If the pipeline ends instead of starting, with what it said.
+        If the pipeline exits instead of starting; the message contains its error output.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Rig(Closing):
             self._open = stack.pop_all()
 
     def burst(self, fps: float, frames: int) -> Burst:
-        """Have ``frames`` frames sent at ``fps`` and take the strain that comes of them."""
+        """Have ``frames`` frames sent at ``fps``, and receive their strain."""
         assert self._sender.stdin is not None
         self._sender.stdin.write(json.dumps({"fps": fps, "frames": frames}) + "\n")
         self._sender.stdin.flush()
@@ -179,15 +179,15 @@ class Rig(Closing):
         return Burst(Sent(**replies[0]), arrivals, usage)
 
     def counters(self) -> dict[str, int]:
-        """The pipeline's counters as of a status sent after now, which takes a second or two."""
+        """Return the counters from a status sent after this call, which takes a second or two."""
         seen = self.receiver.counters["statuses"]
-        # One may be on its way already; the second from now is surely newer.
+        # One status may already be in transit; the second one from now is certainly newer.
         self.receiver.counters.wait_for("statuses", seen + 2, _STATUS_S)
         status = self.receiver.status
         return {} if status is None else dict(status.counters)
 
     def close(self) -> None:
-        """End the processes. May be called twice."""
+        """Stop the processes. May be called twice."""
         self._open.close()
 
     def _is_last(self, arrivals: list[Arrival]) -> bool:
@@ -197,7 +197,7 @@ class Rig(Closing):
         assert self._sender.stdout is not None
         line = self._sender.stdout.readline()
         if not line:
-            raise RuntimeError(f"the sender ended with exit code {self._sender.wait()}")
+            raise RuntimeError(f"the sender exited with code {self._sender.wait()}")
         reply: dict[str, Any] = json.loads(line)
         return reply
 
@@ -211,14 +211,14 @@ class Rig(Closing):
     def _check_pipeline(self) -> None:
         if self._pipeline.poll() is not None:
             self._errors.seek(0)
-            said = self._errors.read().strip() or f"exit code {self._pipeline.returncode}"
-            raise RtelastoError(f"rtelasto run ended: {said}")
+            error = self._errors.read().strip() or f"exit code {self._pipeline.returncode}"
+            raise RtelastoError(f"rtelasto run exited: {error}")
 
     def _usage(self) -> Usage:
         run = psutil.Process(self._pipeline.pid)
         memory_bytes = descriptors = 0
         for process in (run, *run.children(recursive=True)):
-            # One that is being replaced may be gone by now.
+            # A process that is being replaced may already have exited.
             with suppress(psutil.NoSuchProcess):
                 memory_bytes += process.memory_info().rss
                 descriptors += process.num_handles() if psutil.WINDOWS else process.num_fds()

@@ -1,4 +1,4 @@
-"""Times of the pipeline's stages on simulated frames, for ``bench`` and ``doctor``."""
+"""Times of the stages of the pipeline on simulated frames, for ``bench`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WARM_UP = 2
 
 
 def timing_frames(rf_format: RfFormat | None = None, *, strain: float = 0.005) -> list[RfFrame]:
-    """Three int16 frames of speckle, each pressed by ``strain`` from the one before; same every time."""
+    """Return three int16 frames of speckle, always the same, each strained by ``strain`` from the last."""
     from rtelasto_engines.simulate.echo import EchoModel
     from rtelasto_engines.simulate.motion import DisplacementField
     from rtelasto_engines.simulate.scatterers import EchoTexture, scatter
@@ -51,12 +51,12 @@ def time_stages(
     cpu_runtime: str = "onnxruntime",
     device: str = "cpu",
 ) -> dict[str, LatencySummary]:
-    """Times per stage over ``pairs`` pairs, after two that warm up.
+    """Return times per stage over ``pairs`` pairs, after two warm-up pairs.
 
     Stages: ``decode`` (wire message to frame), ``pair`` (choosing the partner from a ring of recent frames,
     without the estimate of the global motion, which counts as ``stretch``), ``stretch``, ``engine``,
-    ``quality`` (on a GPU, where the three are one graph, ``gpu``), ``persistence``, and ``total`` of all of
-    them. Pairs share frames, as they do live.
+    ``quality`` (on a GPU, where the three are one graph, ``gpu``), ``persistence``, and ``total``, the sum of
+    all. Pairs share frames, as in a live run.
     """
     frames = timing_frames(rf_format)
     messages = [
@@ -67,7 +67,7 @@ def time_stages(
     times: dict[str, Latencies] = {}
     pairing, persistence = Pairing(PairPolicy.parse("adaptive")), Persistence(1.0)
     period_ns = 10_000_000
-    # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair strains alike.
+    # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair has the same strain.
     order = [0, 1, 2, 1]
     for index in range(pairs + _WARM_UP + 1):
         started = time.perf_counter_ns()

@@ -1,4 +1,4 @@
-"""The highest rate of frames that a live run turns into strain with none dropped, found by bisection."""
+"""The highest frame rate that a live run processes without a dropped frame, found by bisection."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rtelasto.frames.rf import RfFormat
 
 _WARM_UP_FRAMES = 20
 _WARM_UP_FPS = 10.0
-# Below, nobody speaks of real time; a search that goes on there would take minutes for a rate.
+# Rates below this are not real time, and each trial there would take minutes.
 _LEAST_FPS = 1.0
 _MIN_FRAMES = 10
-# Where the search starts: the slowest stage alone cannot be beaten by more.
+# Start of the search: the rate cannot exceed that of the slowest stage by more than this.
 _HEADROOM = 1.3
-# Beyond what waking up late can cost the last frame of a burst.
+# More than the delay that a late wake-up can cause for the last frame of a burst.
 _SLACK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rate: frames sent and lost, and how long sending took."""
+    """The trial of one rate: frames sent and lost, and the time that sending took."""
 
     fps: float
     frames: int
@@ -32,16 +32,16 @@ class Trial:
 
     @property
     def sustained(self) -> bool:
-        """Nothing was lost, and the sender did send at that rate.
+        """Whether no frame was lost and the sender reached this rate.
 
-        Deadlines are absolute, so that single frames sent late do not slow the others.
+        Deadlines are absolute, so that single late frames do not delay the others.
         """
         return self.lost == 0 and self.seconds <= self.frames / self.fps + _SLACK_S
 
 
 @dataclass(frozen=True, slots=True)
 class ThroughputReport:
-    """The highest rate sustained, the time that the pipeline spent on a frame, and every rate tried."""
+    """The highest sustained rate, the time that the pipeline spent per frame, and all rates tried."""
 
     engine: str
     fps: float
@@ -58,23 +58,23 @@ def measure_throughput(
     rf_format: RfFormat | None = None,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> ThroughputReport:
-    """Bisect the rate of frames on one running pipeline, then confirm it over a burst twice as long.
+    """Bisect the frame rate on one running pipeline, then confirm it over a burst twice as long.
 
     Parameters
     ----------
     engine, options, rf_format
-        As `Rig` takes them.
+        As for `Rig`.
     seconds
-        How long each rate is held.
+        Duration of the trial of each rate.
     tolerance
-        The search ends when a rate sustained and one not sustained are so near to each other.
+        The search ends when the relative difference of a sustained rate and one not sustained is this small.
     on_trial
         Called after every rate.
 
     Raises
     ------
     RtelastoError
-        If a parameter makes no sense, the pipeline does not start or no rate is sustained.
+        If a parameter is invalid, the pipeline does not start or no rate is sustained.
     """
     if not 0.1 <= seconds <= 3600.0:
         raise RtelastoError(f"seconds must lie in 0.1…3600, got {seconds:g}")
@@ -108,8 +108,8 @@ def measure_throughput(
 
 
 def _busy_ms(warm_up: Burst) -> float:
-    """Median time from taking a frame off the queue to publishing its strain, at a rate that is no load."""
+    """Return the median time from taking a frame off the queue to publishing its strain, without load."""
     stages = [arrival.stage_ns for arrival in warm_up.arrivals[len(warm_up.arrivals) // 2 :]]
     if not stages:
-        raise RtelastoError(f"no strain came of {warm_up.sent.frames} frames")
+        raise RtelastoError(f"no strain arrived for {warm_up.sent.frames} frames")
     return statistics.median(s["total"] - s["decode"] - s["queue"] for s in stages) / 1e6

@@ -1,4 +1,4 @@
-"""Compiles ahead what commands would compile when they first need it."""
+"""Compiles in advance the kernels that commands would compile on first use."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.engines import engine_names, open_engine
 
-# What scanners send and files hold; another type costs its first command a few seconds.
+# The types that scanners send and files contain; another type costs its first command a few seconds.
 _SAMPLE_TYPES = (np.int16, np.uint16, np.int32, np.float32, np.float64)
 
 
 def compile_everything(*, threads: int | None = None) -> None:
-    """Have every kernel compiled that the engines, beamforming, IQ, B-mode and the simulator use.
+    """Compile every kernel that the engines, beamforming, IQ, B-mode and the simulator use.
 
-    Where compiled code is kept (`rtelasto.host.compiled`), later processes start at once; what is
-    there already
-    is only loaded.
+    If compiled code is cached (`rtelasto.host.compiled`), later processes start at once; cached kernels are
+    only loaded.
     """
     estimators = [CpuEstimator(open_engine(name, threads=threads)) for name in engine_names()]
     first, second, _ = timing_frames(
@@ -48,7 +47,7 @@ def _as(frame: RfFrame, dtype: type) -> RfFrame:
 
 
 def _convert() -> None:
-    """What frames go through that are no RF lines yet."""
+    """Compile the conversions of frames that are not yet RF lines."""
     pixels = IqFormat(
         n_lines=8,
         n_samples=64,
