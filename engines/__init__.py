@@ -1,4 +1,4 @@
-"""Where engines come from: networks, simulator, training, export, and the shipped ONNX files."""
+"""The source of the engines: networks, simulator, training, export, and the shipped ONNX files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MODELS = Path(__file__).parent / "models"
 
 @dataclass(frozen=True, slots=True)
 class ShippedModel:
-    """An ONNX file of this package and the model card beside it (same name, ``.md``)."""
+    """An ONNX file of this package and its model card (same name, ``.md``)."""
 
     name: str
     path: Path
@@ -26,7 +26,7 @@ class ShippedModel:
 
     @property
     def summary(self) -> str:
-        """The first sentence of the model card: its first line that is not a heading."""
+        """The summary from the model card: its first line that is not a heading."""
         for line in self.card.read_text(encoding="utf-8").splitlines():
             if line.strip() and not line.startswith("#"):
                 return line.strip()
@@ -34,6 +34,6 @@ class ShippedModel:
 
 
 def shipped_models() -> dict[str, ShippedModel]:
-    """The ONNX files that come with the package, by name; the default engine ``cnn`` first."""
+    """Return the ONNX files of the package by name, the default engine ``cnn`` first."""
     paths = sorted(_MODELS.glob("*.onnx"), key=lambda path: (path.stem != "cnn", path.stem))
     return {path.stem: ShippedModel(path.stem, path) for path in paths}

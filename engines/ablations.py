@@ -3,10 +3,10 @@
 python -m rtelasto_engines.ablations --data OUT                     # as published: 30 epochs each
 python -m rtelasto_engines.ablations --data OUT --steps 200         # reduced: compare trends, not scores
 
-Every variant starts from the same seed and sees the same crops in the same order for the same number of
-steps, by the publication's recipe: Adam, learning rate 10e-4, mean absolute error of displacement (in
-samples) and strain (in percent). Prints a line a variant and writes them all as JSON, after each variant,
-with the budget they had. A second run with the same --out goes on where the first one stopped.
+Every variant starts from the same seed and is trained on the same crops in the same order for the same number
+of steps, as in the publication: Adam, learning rate 10e-4, mean absolute error of displacement (in samples)
+and strain (in percent). It prints one line per variant and writes all results and their budget as JSON after
+each variant. A second run with the same --out resumes after the last finished variant.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _FULL_FRAME = (128, 2608)
 
 
 def mean_absolute_error(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
-    """Of displacement in samples plus strain in percent, where the truth is known."""
+    """Return the mean error of displacement (samples) plus that of strain (percent) where truth is known."""
     pre, post, true_displacement, true_strain = batch
     displacement, strain = model(pre, post)
     valid = torch.isfinite(true_displacement)
@@ -60,7 +60,7 @@ def mean_absolute_error(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor, T
 
 
 def frame_gflop(architecture: Architecture) -> float:
-    """Multiplications and additions for one frame of 2608 × 128, in 1e9."""
+    """Return the multiplications and additions for one frame of 2608 × 128, in 1e9."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         Wu2018(architecture).eval()(torch.zeros(1, *_FULL_FRAME), torch.zeros(1, *_FULL_FRAME))
     return counter.get_total_flops() / 1e9
@@ -98,7 +98,7 @@ def run_variant(
 
 
 def budget(options: argparse.Namespace, n_train: int) -> dict[str, float | int | str]:
-    """What every variant gets; an epoch shows as many samples as the training frames hold."""
+    """Return the budget of every variant; an epoch has as many samples as the training frames."""
     pixels = options.batch * options.lines * options.samples
     epochs = options.steps * pixels / (n_train * math.prod(_FULL_FRAME))
     return {
@@ -115,7 +115,7 @@ def budget(options: argparse.Namespace, n_train: int) -> dict[str, float | int |
 def run(options: argparse.Namespace) -> None:
     paths = sorted(options.data.glob("*.npz"))
     if len(paths) <= options.validation:
-        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few to train on")
+        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few for training")
     held = paths[:: len(paths) // options.validation][: options.validation]
     train = [path for path in paths if path not in set(held)]
     if options.steps is None:
@@ -125,7 +125,9 @@ def run(options: argparse.Namespace) -> None:
     if options.out.exists():
         report = json.loads(options.out.read_text("utf-8"))
         if report["budget"] != budget(options, len(train)):
-            raise SystemExit(f"--out {options.out}: holds runs of another budget; name a new file")
+            raise SystemExit(
+                f"--out {options.out}: contains runs with another budget; give a new file"
+            )
     print(json.dumps(report["budget"], ensure_ascii=False), flush=True)
     held_out = [Example.load(path) for path in held]
     for name in options.only or VARIANTS:

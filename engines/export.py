@@ -1,4 +1,4 @@
-"""Writes a trained network as ONNX, checked against PyTorch.
+"""Exports a trained network as ONNX and checks it against PyTorch.
 
 python -m rtelasto_engines.export --checkpoint cnn.pt --out engines/models/cnn.onnx
 """
@@ -22,7 +22,7 @@ OPSET = 18
 
 
 class _WholeFrame(nn.Module):
-    """One pair without the batch axis, which an engine has no use for."""
+    """One pair without the batch axis, which engines do not use."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _TrackingFrame(nn.Module):
 
 
 class _StrainFrame(nn.Module):
-    """Stage 2 of one measurement; twice its depths come out."""
+    """Stage 2 of one measurement; the output has twice its depths."""
 
     def __init__(self, network: Cnn2) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ class _StrainFrame(nn.Module):
 
 
 def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None:
-    """Write ``network`` with dynamic lines and samples and check it on two sizes.
+    """Write ``network`` with dynamic lines and samples, and check it on two sizes.
 
-    ``network`` has the attributes ``axial_stride`` and ``samples_per_wavelength``; they enter the
-    metadata with whatever ``metadata`` adds.
+    ``network`` has the attributes ``axial_stride`` and ``samples_per_wavelength``; they are written to the
+    metadata together with ``metadata``.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
         If ONNX Runtime and PyTorch differ by more than 1e-4 of the output's size.
     """
     frame = _WholeFrame(network).eval()
-    # Sizes that nothing divides: where a size is a whole number of coarse pixels the exporter takes
-    # the cut to size for nothing, and holds every frame to that.
+    # Use sizes that are not multiples of anything: if a size is a whole number of coarse pixels, the exporter
+    # removes the crop to size, and the graph then fails for all other sizes.
     size = (67, 1003) if isinstance(network, Cnn2) else (64, 512)
     example = torch.randn(size, generator=torch.Generator().manual_seed(0))
     _write(
@@ -87,11 +87,11 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
 
 
 def export_stages(network: Cnn2, path: Path, metadata: dict[str, str]) -> tuple[Path, Path]:
-    """Write both stages of a network beside ``path``; returns their paths.
+    """Write both stages of a network next to ``path`` and return their paths.
 
-    ``NAME.tracking.onnx`` gives from ``pre`` and ``post`` the images of a `Measurement`, and
-    ``NAME.strain.onnx`` takes those, or their average over pairs, and gives the outputs of the whole
-    network. It gives two depths for each of the measurement, of which the whole network keeps
+    ``NAME.tracking.onnx`` computes the images of a `Measurement` from ``pre`` and ``post``.
+    ``NAME.strain.onnx`` computes the outputs of the whole network from these images, or from their average
+    over pairs. It returns two depths for each depth of the measurement, of which the whole network keeps
     ⌈samples/4⌉.
     """
     frames = torch.randn(2, 67, 1003, generator=torch.Generator().manual_seed(0))
@@ -126,7 +126,7 @@ def _write(
     path: Path,
     metadata: dict[str, str],
 ) -> None:
-    """Export a module whose inputs end in lines and samples, or lines and depths; both dynamic."""
+    """Export a module with inputs ending in lines and samples, or lines and depths; both are dynamic."""
     last, least = ("samples", 64) if "pre" in inputs else ("depths", 8)
     lines = torch.export.Dim("lines", min=4 if len(outputs) == 2 else 8, max=4096)
     along = torch.export.Dim(last, min=least, max=65536)
@@ -142,7 +142,7 @@ def _write(
     )
     assert program is not None, "the exporter returned nothing"
     model = program.model_proto
-    # The exporter notes for every node where in which file it came from; nobody needs to ship that.
+    # The exporter stores the source line of every node; remove it from the file.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

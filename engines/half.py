@@ -1,13 +1,13 @@
-"""Makes the half-precision variants of the shipped networks, for GPUs.
+"""Creates the half-precision variants of the shipped networks, for GPUs.
 
 python -m rtelasto_engines.half
 
-TensorRT builds strongly typed: a plan computes in the types that its ONNX file names. In the variant the
-learned convolutions and matrix products, where the time goes, and what merely passes their results on,
-take fp16; everything else stays as it was. That is not a matter of taste. The correlation front end has
-powers below fp16's range, displacements of ten samples are no finer than 1/128 there, and phases and
-slopes are made of their differences; so the fixed layers and the last layer of every head, which gives
-displacement or strain, keep fp32. Inputs and outputs do as well: both variants keep one contract.
+TensorRT builds strongly typed: a plan computes in the types of its ONNX file. In the variant, the learned
+convolutions and matrix products, which take most of the time, and the nodes that only forward their results
+use fp16; everything else keeps fp32. This is necessary: the correlation front end has powers below the range
+of fp16, displacements of ten samples have a resolution of only 1/128 in fp16, and phases and slopes are
+computed from their differences. The fixed layers and the last layer of every head, which computes
+displacement or strain, therefore keep fp32. So do inputs and outputs: both variants have the same contract.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from rtelasto.frames.strain import StretchedPair
 from rtelasto_engines import shipped_models
 from rtelasto_engines.simulate.pair import simulate_pair
 
-# Layers with learned weights, and how many outputs one needs to be worth a tensor core. A convolution
-# of a single channel is not worth one either, and in these networks it is a filter of fixed form: fits
-# of a displacement, say, which must keep fp32.
+# Layers with learned weights, and the least number of outputs for which tensor cores are faster. They are not
+# faster for a convolution of a single channel either, and in these networks it is a fixed filter, such as a
+# fit of the displacement, which must keep fp32.
 _LEARNED = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _MIN_OUTPUTS = 8
-# What passes values on: it is done in half where all the values it passes on are in half.
+# Nodes that only forward values: they use fp16 if all their inputs are fp16.
 _PASSING = {
     "Relu": None,
     "LeakyRelu": None,
@@ -50,25 +50,25 @@ _PASSING = {
     "Gather": 1,
     "Flatten": 1,
 }
-# Activations may grow to a quarter of fp16's range on the pairs that are tried.
+# Activations may reach a quarter of the fp16 range on the test pairs.
 _LARGEST = 16384.0
 _TOLERANCE = 0.01
-# Training pairs, so that no held-out tissue decides on anything.
+# Training pairs, so that no held-out tissue influences the choice.
 _SEEDS = (1_000_000, 1_000_001, 1_000_002)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its learned layers in fp16 and the same inputs and outputs."""
+    """Return the model with its learned layers in fp16 and the same inputs and outputs."""
     half = onnx.ModelProto()
     half.CopyFrom(model)
     graph = half.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    in_half: set[str] = set()  # tensors that a node gives in fp16
+    in_half: set[str] = set()  # outputs of nodes in fp16
     cast: dict[tuple[str, int], str] = {}
     nodes: list[onnx.NodeProto] = []
 
     def as_type(name: str, kind: int) -> str:
-        """The tensor in this precision, cast once."""
+        """Return the tensor in this precision, cast once."""
         if not name or (name in in_half) == (kind == TensorProto.FLOAT16):
             return name
         key = (name, kind)
@@ -77,7 +77,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             if name in weights:
                 values = numpy_helper.to_array(weights[name])
                 if np.abs(values).max(initial=0.0) > np.finfo(np.float16).max:
-                    raise ValueError(f"{name}: weights beyond the range of fp16")
+                    raise ValueError(f"{name}: weights exceed the range of fp16")
                 graph.initializer.append(
                     numpy_helper.from_array(values.astype(np.float16), cast[key])
                 )
@@ -104,7 +104,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(node)
     for output in graph.output:
         if output.name in in_half:
-            raise ValueError(f"{output.name}: the last layer of a head has to stay in fp32")
+            raise ValueError(f"{output.name}: the last layer of a head must stay in fp32")
     kept = list(nodes)
     used = {name for node in kept for name in node.input}
     initializers = [tensor for tensor in graph.initializer if tensor.name in used]
@@ -116,7 +116,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_worth_it(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> bool:
-    """Whether a layer has learned weights and enough outputs to gain from fp16."""
+    """Return whether a layer has learned weights and enough outputs to benefit from fp16."""
     if len(node.input) < 2 or node.input[1] not in weights:
         return False
     shape = weights[node.input[1]].dims
@@ -131,7 +131,7 @@ def _is_worth_it(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> 
 
 
 def half_tensors(model: onnx.ModelProto) -> list[str]:
-    """Names of the activations that a model computes in fp16."""
+    """Return the names of the activations that a model computes in fp16."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     return [
         value.name
@@ -143,7 +143,7 @@ def half_tensors(model: onnx.ModelProto) -> list[str]:
 def compare(
     single: onnx.ModelProto, half: onnx.ModelProto, pairs: list[StretchedPair]
 ) -> tuple[dict[str, float], float]:
-    """Relative RMS difference of both outputs, and the largest activation that is in fp16.
+    """Return the relative RMS difference of both outputs, and the largest fp16 activation.
 
     ONNX Runtime's CPU rounds to fp16 between the layers and sums in fp32 within them, as a GPU does.
     """
@@ -174,13 +174,13 @@ def _session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def make_half(path: Path, out: Path) -> str:
-    """Write the variant of one network; returns a line on how far it is from the original.
+    """Write the variant of one network, and return a line with its difference from the original.
 
     Raises
     ------
     ValueError
         If its strain differs by more than 1 % (relative RMS, of the total strain) on simulated
-        tissue, or an activation comes near the end of fp16's range.
+        tissue, or an activation exceeds a quarter of the fp16 range.
     """
     source = path.read_bytes()
     single = onnx.load_from_string(source)
@@ -198,7 +198,7 @@ def make_half(path: Path, out: Path) -> str:
         f"{100 * errors['strain']:.2f} % (relative RMS of the residual), largest activation {largest:.0f}"
     )
     if errors["strain"] > _TOLERANCE or largest > _LARGEST:
-        raise ValueError(f"{report}: too far from the original for a GPU to run in its place")
+        raise ValueError(f"{report}: differs too much from the original to replace it on GPUs")
     out.parent.mkdir(exist_ok=True)
     onnx.save(half, out)
     return report
@@ -220,13 +220,13 @@ def main() -> None:
     for name, model in shipped_models().items():
         if names and name not in names:
             continue
-        # A variant of another version must not stay beside a network that has none.
+        # Remove the variant of an older version if the network has none now.
         model.half_path.unlink(missing_ok=True)
         try:
             print(make_half(model.path, model.half_path))
         except ValueError as reason:
             refused = True
-            print(f"{reason}; GPUs run {name} as it is", file=sys.stderr)
+            print(f"{reason}; GPUs run {name} unchanged", file=sys.stderr)
     sys.exit(refused)
 
 

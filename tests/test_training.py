@@ -101,7 +101,7 @@ def test_training_learns_resumes_and_exports(
     second = torch.load(tmp_path / "cnn.pt", weights_only=True)
     assert second["step"] > first["step"] > 0
     assert second["spent_s"] > first["spent_s"]
-    assert "goes on from" in capsys.readouterr().out
+    assert "resuming from" in capsys.readouterr().out
     changed = [
         name for name, value in second["model"].items() if not value.equal(first["model"][name])
     ]

@@ -228,7 +228,7 @@ def test_training_of_stage_two_learns_and_resumes(
     train(options(0.05))
     second = torch.load(tmp_path / "strain.pt", weights_only=True)
     assert second["step"] > first["step"] > 0
-    assert "goes on from" in capsys.readouterr().out
+    assert "resuming from" in capsys.readouterr().out
     network = Cnn2()
     network.strain_stage.load_state_dict(second["model"])
 

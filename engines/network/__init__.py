@@ -1,6 +1,6 @@
-"""Network definitions (PyTorch). Only training and export import these.
+"""Network definitions (PyTorch), imported only by training and export.
 
-A network takes whole frames, batch first, and is trained and exported through `StrainNetwork` alone.
+A network processes whole frames, batch first. Training and export use only the interface `StrainNetwork`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from rtelasto.errors import RtelastoError
 
 
 class StrainNetwork(nn.Module):
-    """What every network offers.
+    """The interface of every network.
 
     Attributes
     ----------
     samples_per_wavelength
-        Axial sampling of the frames it was made for.
+        Axial sampling of the input frames.
     axial_stride
         Input samples per output depth.
     inner_step
-        Input samples per depth of what `stages` returns.
+        Input samples per depth of the results of `stages`.
     outputs
-        Names of what `forward` returns: displacement in samples and strain first, then, where the network
-        gives them, lateral displacement in lines, lateral strain, and the strain's standard deviation.
+        Names of the results of `forward`: displacement in samples and strain, followed by those of lateral
+        displacement in lines, lateral strain and the standard deviation of the strain that the network
+        computes.
     """
 
     samples_per_wavelength: float
@@ -35,19 +36,19 @@ class StrainNetwork(nn.Module):
 
     @abstractmethod
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stage 1's own displacement, the final one and the strain, at the inner step.
+        """Return the displacement of stage 1, the final one and the strain, at the inner step.
 
         From (batch, lines, samples) to (batch, lines, ⌈samples/inner_step⌉); displacement in samples.
-        This is what training compares with the truth.
+        Training compares these with the truth.
         """
 
     @abstractmethod
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
-        """The ``outputs`` in order, each (batch, lines, ⌈samples/axial_stride⌉)."""
+        """Return the ``outputs`` in order, each (batch, lines, ⌈samples/axial_stride⌉)."""
 
 
 def make_network(name: str) -> StrainNetwork:
-    """An untrained network by name."""
+    """Create an untrained network by name."""
     if name == "cnn":
         from rtelasto_engines.network.cnn import Cnn
 

@@ -1,11 +1,11 @@
-"""``cnn``: the two-stage network that rtelasto ships as its default engine.
+"""``cnn``: the two-stage network of the default engine.
 
-Stage 1 turns the correlation of the two frames into a first axial displacement on a sparse grid. The
-frames are then aligned by it, along and across the lines, and compared again: what is left is measured
-by its phase. Stage 2 turns that measurement, its fits over windows of several sizes and what the
-correlation says of its certainty into axial strain and displacement: it chooses at every pixel how far
-to average, and corrects the result. It works at an eighth of the axial sampling and gives its output at
-a quarter.
+Stage 1 estimates a first axial displacement on a sparse grid from the correlation of the two frames. The
+frames are then aligned by it, along and across the lines, and compared again: the phase measures the
+remaining motion. Stage 2 computes axial strain and displacement from that measurement, its fits over windows
+of several sizes and the correlation, which indicates the certainty. It chooses the amount of averaging at
+every pixel, and corrects the result. It works at an eighth of the axial sampling and returns its output at a
+quarter.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from rtelasto_engines.network.front_end import (
 AXIAL_STRIDE = DECIMATION
 # Samples between neighbouring axial points inside the network.
 _INNER_STEP = 2 * DECIMATION
-# A little more than the lags reach.
+# A little more than the range of the lags.
 REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
-# How far, after training, the displacement goes towards what the phase over a small window says (lines ×
-# depths): what the network learned from simulations is smoother than tissue moves. It costs accuracy on
-# simulated tissue and brings the frames of real recordings into better agreement (figures in the model
-# card). The strain does not depend on it.
+# After training, the displacement is moved by this fraction towards the phase over a small window (lines ×
+# depths), because the motion that the network learned from simulations is smoother than that of real tissue.
+# This reduces the accuracy on simulated tissue and improves the agreement of the frames of real recordings
+# (figures in the model card). The strain does not depend on it.
 LAST_STEP, LAST_WINDOW = 0.5, (7, 5)
-# The strain head works in percent, so that its numbers are of order one.
+# The strain head works in percent, so that its values are of order one.
 _STRAIN_UNIT = 0.01
 
 
@@ -56,7 +56,7 @@ class DisplacementStage(nn.Module):
         )
 
     def forward(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement in samples, (batch, 1, lines, depths), and the features it came from."""
+        """Return displacement in samples, (batch, 1, lines, depths), and the features behind it."""
         x = F.relu(self.first(correlation))
         x = x + F.relu(self.second(x))
         x = x + F.relu(self.third(x))
@@ -65,12 +65,12 @@ class DisplacementStage(nn.Module):
 
 
 def smooth(displacement: Tensor, correlation: Tensor) -> Tensor:
-    """What the frames are aligned by: stage 1's displacement without its noise.
+    """Return the displacement for the alignment: that of stage 1 without its noise.
 
-    The measurement that follows is an average over a window; noise of the alignment that is finer than
-    the window would stay in its result. Pixels count by how well the frames correlate there (at the
-    best lag, squared), and none goes farther than the lags reach: beside tissue that left the frame
-    stage 1 may say anything.
+    The following measurement is an average over a window; alignment noise finer than the window would remain
+    in its result. Pixels are weighted by the correlation of the frames (at the best lag, squared), and the
+    displacement is limited to the range of the lags: next to tissue that left the frame, stage 1 may return
+    any value.
     """
     n = len(LAGS)
     weight = (correlation[:, :n] ** 2 + correlation[:, n:] ** 2).amax(1, keepdim=True) + 1e-3
@@ -81,10 +81,10 @@ def smooth(displacement: Tensor, correlation: Tensor) -> Tensor:
 
 
 def phase_left(aligned: Tensor, window: tuple[int, int] = (5, 9)) -> tuple[Tensor, Tensor]:
-    """Displacement that the phase says is left (samples), and the size of the mean it is taken from.
+    """Return the remaining displacement from the phase (samples), and the magnitude of the mean correlation.
 
     ``aligned`` (batch, 2, lines, depths) is the correlation after alignment; its mean over a window of
-    lines × depths of 8 samples has the phase −ω·(what is left), known up to half a wavelength.
+    lines × depths of 8 samples has the phase −ω·(remaining displacement), unambiguous to half a wavelength.
     """
     lines, depths = window
     mean = F.avg_pool2d(
@@ -95,16 +95,16 @@ def phase_left(aligned: Tensor, window: tuple[int, int] = (5, 9)) -> tuple[Tenso
     )
     real, imag = mean[:, :1], mean[:, 1:]
     size = torch.sqrt(real * real + imag * imag + 1e-6)
-    # The half angle's tangent, for an arc tangent of one argument.
+    # Tangent of the half angle, for an arc tangent of one argument.
     angle = 2.0 * torch.atan(imag / (size + real + 1e-4))
     return angle * (-1.0 / RADIANS_PER_SAMPLE), size
 
 
 class StrainStage(nn.Module):
-    """Stage 2: an encoder-decoder that weighs fits of the displacement and corrects them.
+    """Stage 2: an encoder-decoder that weights fits of the displacement and corrects them.
 
-    It sees the aligned correlation, the displacement measured by it, its slopes over every window and,
-    half-way down, stage 1's features, so that it can tell a noisy place from a real edge.
+    Its inputs are the aligned correlation, the displacement measured from it, its slopes over every window
+    and, half-way down, the features of stage 1, so that it can distinguish noise from a real edge.
     """
 
     def __init__(self, features: int = 32) -> None:
@@ -128,14 +128,14 @@ class StrainStage(nn.Module):
         self.leave = _conv(32, 16)
         self.last = _conv(16, 16)
         self.heads = nn.Conv2d(16, 2 * n + 2, 1)
-        # Training starts from even weights of the classical fits, not from noise on top of them.
+        # Training starts from equal weights of the classical fits, without added noise.
         for parameter in self.heads.parameters():
             nn.init.zeros_(parameter)
 
     def forward(
         self, displacement: Tensor, left: Tensor, aligned: Tensor, size: Tensor, features: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Strain (dimensionless) and displacement (samples), both (batch, 1, lines, depths)."""
+        """Return strain (dimensionless) and displacement (samples), both (batch, 1, lines, depths)."""
         n = len(WINDOWS)
         means, slopes = self.fits(displacement)
         apart = means - displacement
@@ -161,8 +161,8 @@ class StrainStage(nn.Module):
 
 
 def _weighed(x: Tensor, scores: Tensor) -> Tensor:
-    """Mean of the channels of x, weighed by the softmax of the scores."""
-    # Spelt out: on a CPU the runtime's own softmax over channels takes four times as long.
+    """Return the mean of the channels of x, weighted by the softmax of the scores."""
+    # Written out: on a CPU, the runtime's softmax over channels takes four times as long.
     weights = torch.exp(scores - scores.amax(1, keepdim=True))
     return (weights * x).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
 
@@ -187,18 +187,18 @@ class Cnn(StrainNetwork):
         self.strain_stage = StrainStage()
 
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stage 1's displacement, the final one and the strain, at the network's inner step."""
+        """Return the displacement of stage 1, the final one and the strain, at ``inner_step``."""
         sparse, displacement, strain, _ = self._track(pre, post)
         first = refine(sparse, (2, 2), displacement.shape[-2:])
         return first[:, 0], displacement[:, 0], strain[:, 0]
 
     def _track(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Stage 1's sparse displacement; the final one; strain; what the phase says is left of that."""
+        """Return the sparse displacement of stage 1, the final one, the strain, and the remaining motion."""
         both = self.baseband(torch.cat([pre, post]))
         pre, post = both.chunk(2)
         correlation = self.coarse(pre, post)
         sparse, features = self.displacement_stage(correlation)
-        # The measurement is the same for a slightly different alignment: nothing to learn from it.
+        # The measurement does not depend on small changes of the alignment, so it has no gradient.
         alignment = refine(smooth(sparse.detach(), correlation), (2, 4), pre.shape[-2:])
         aligned = self.aligned(pre, post, alignment)
         left, size = phase_left(aligned[:, :2])
@@ -225,7 +225,7 @@ def _upsample(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _double(x: Tensor, n_depths: int) -> Tensor:
-    """Twice the axial points, the new ones half-way between the old, cut to ``n_depths``."""
+    """Double the axial points, with the new ones half-way between the old, and cut to ``n_depths``."""
     following = torch.cat([x[..., 1:], x[..., -1:]], dim=-1)
     pairs = torch.stack([x, 0.5 * (x + following)], dim=-1)
     return pairs.reshape(*x.shape[:-1], -1)[..., :n_depths]

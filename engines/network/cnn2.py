@@ -1,12 +1,12 @@
 """``cnn2``: the second generation of `rtelasto_engines.network.cnn`, in preparation.
 
-Two modules whose composition is the whole: `Tracking` measures the motion and says how surely, and
-`StrainFromMotion` turns that measurement, or the average of several, into axial and lateral strain, the
-standard deviation of the axial one, and a refined displacement. It decides at every pixel how far to
-average from how certain the measurement is.
+It is composed of two modules: `Tracking` measures the motion and its precision. `StrainFromMotion` computes,
+from that measurement or the average of several, axial and lateral strain, the standard deviation of the axial
+strain, and a refined displacement. It chooses the amount of averaging at every pixel from the precision of
+the measurement.
 
-Convolutions run at half the lines and half the depths of the measurement or less; what a pixel gets of the
-fits on its own grid is chosen by weights that are shuffled up from there.
+Convolutions run at half the lines and half the depths of the measurement or less. The weights of the fits on
+the full grid are computed there and rearranged to the full grid by a pixel shuffle.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from rtelasto_engines.network.tracking import Measurement, Tracking
 from rtelasto_engines.network.weighted_fits import WeightedFits
 
 _INNER_STEP = 2 * DECIMATION
-# Lines × depths on the grid of the measurement, and on one of twice the spacing either way.
+# Lines × depths on the grid of the measurement, and on one of twice the spacing in both directions.
 FINE_WINDOWS = ((1, 5), (3, 11))
 CALM_WINDOWS = ((3, 13), (5, 25), (9, 51))
 # Fits across the lines, of the lateral displacement, at four times the spacing: depths × lines.
 ACROSS_WINDOWS = ((3, 5), (5, 9))
-# The strain head works in percent, so that its numbers are of order one.
+# The strain head works in percent, so that its values are of order one.
 _STRAIN_UNIT = 0.01
 _LOG_STD = (-6.2, 2.3)  # of the standard deviation in percent: 0.002 to 10
 _PRECISION = (0.02, 10000.0)
 
 
 class Strain(NamedTuple):
-    """What stage 2 gives, on the grid of the measurement; each (batch, 1, lines, depths).
+    """The output of stage 2 on the grid of the measurement; each (batch, 1, lines, depths).
 
     Displacement in samples, strain and its standard deviation dimensionless, lateral displacement in
     lines, lateral strain dimensionless.
@@ -50,7 +50,7 @@ class Strain(NamedTuple):
 
 
 class StrainFromMotion(nn.Module):
-    """Stage 2: an encoder-decoder that weighs fits of the measurement and corrects them."""
+    """Stage 2: an encoder-decoder that weights fits of the measurement and corrects them."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -72,11 +72,11 @@ class StrainFromMotion(nn.Module):
         self.join2 = _conv(width, width)
         # Scores of the fits and a correction, for each of the four pixels of the finer grid.
         self.weights = nn.Conv2d(width, 4 * (fine + calm + 1), 1)
-        # Of the displacement the longest fit says nothing; the measurement itself has a score, too.
+        # The longest fit does not help the displacement; the measurement itself also has a score.
         self.moved = nn.Conv2d(width, calm + 2, 1)
         self.certainty = nn.Conv2d(width, 1, 1)
         self.lateral = nn.Conv2d(48, 2 * across + 2, 1)
-        # Training starts from even weights of the classical fits, not from noise on top of them.
+        # Training starts from equal weights of the classical fits, without added noise.
         for head in (self.weights, self.moved, self.certainty, self.lateral):
             for parameter in head.parameters():
                 nn.init.zeros_(parameter)
@@ -91,7 +91,7 @@ class StrainFromMotion(nn.Module):
         calm_values, calm_slopes = self.calm(half, half_weight)
         held = _halved(torch.cat([half_weight, half_weight * held[:, 2:]], 1))
         quarter = held[:, 1:] / held[:, :1]
-        # Fits along depth, of the image on its side.
+        # Fits along depth, applied to the transposed image.
         across_values, across_slopes = (
             part.transpose(2, 3)
             for part in self.across(quarter.transpose(2, 3), held[:, :1].transpose(2, 3))
@@ -130,7 +130,7 @@ class StrainFromMotion(nn.Module):
         slopes = torch.cat([fine_slopes, up[:, :n_calm]], 1)
         strain = _weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n:]
         apart = torch.cat([fine_apart[:, -1:], up[:, n_calm : 2 * n_calm - 1] - displacement], 1)
-        # The last score is that of the measurement, which is apart from itself by nothing.
+        # The last score is that of the measurement, whose difference from itself is 0.
         scores = torch.exp(up[:, 2 * n_calm - 1 : -2].clamp(-20.0, 20.0))
         moved = (scores[:, :-1] * apart).sum(1, keepdim=True) / scores.sum(1, keepdim=True)
         moved = displacement + moved + up[:, -2:-1]
@@ -163,7 +163,7 @@ class Cnn2(StrainNetwork):
         self.strain_stage = StrainFromMotion()
 
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stage 1's displacement, the final one and the strain, at the network's inner step."""
+        """Return the displacement of stage 1, the final one and the strain, at ``inner_step``."""
         sparse, measured = self.tracking(pre, post)
         result = self.strain_stage(measured)
         first = refine(sparse, (2, 2), result.strain.shape[-2:])
@@ -175,13 +175,13 @@ class Cnn2(StrainNetwork):
 
 
 def finished(result: Strain, n_depths: int) -> tuple[Tensor, ...]:
-    """The outputs of the whole network from those of stage 2: twice the depths, no channel axis."""
+    """Return the outputs of the whole network from those of stage 2: twice the depths, no channel axis."""
     images = _double(torch.cat(list(result), 1), n_depths)
     return tuple(images[:, k] for k in range(len(result)))
 
 
 def _weighed(x: Tensor, scores: Tensor) -> Tensor:
-    """Mean of the channels of x, weighed by the softmax of the scores."""
+    """Return the mean of the channels of x, weighted by the softmax of the scores."""
     weights = torch.exp(scores.clamp(-20.0, 20.0))
     return (weights * x).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
 

@@ -7,15 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WINDOWS = ((1, 7), (3, 15), (5, 31), (9, 61))
-"""Lines × depths of each window; at 8 samples a depth 7 to 61 depths are 56 to 488 samples."""
+"""Lines × depths of each window; at 8 samples per depth, 7 to 61 depths are 56 to 488 samples."""
 
 
 class SlopeFits(nn.Module):
     """Displacement (batch, 1, lines, depths) → its fitted values and slopes over every window.
 
-    Both (batch, len(WINDOWS), lines, depths): a straight line is fitted along depth by least squares, to
-    what of the window lies inside the image, and taken at the pixel; value and slope (in samples per
-    sample) are then averaged across the lines of the window.
+    Both (batch, len(WINDOWS), lines, depths): a straight line is fitted along depth by least squares to the
+    part of the window inside the image and evaluated at the pixel. Value and slope (in samples per sample)
+    are then averaged across the lines of the window.
 
     Parameters
     ----------

@@ -1,18 +1,18 @@
-"""The fixed first layers of ``cnn``: two RF frames in, their local complex correlation out.
+"""The fixed first layers of ``cnn``: the local complex correlation of two RF frames.
 
-A displacement network that sees raw RF has to learn multiplication of the two frames from additions
-and rectifiers. Here the products are part of the graph: both frames become complex baseband at a
-quarter of the sampling (all that an echo of up to 80 % bandwidth holds at 6.4 samples per
-wavelength), and conj(pre)·post is formed, pooled and divided by the local power. The phase of these
-numbers is the displacement, and which lag is largest tells the whole wavelengths.
+A displacement network with raw RF input has to learn the multiplication of the two frames from additions and
+rectifiers. Here the products are part of the graph: both frames are converted to complex baseband at a
+quarter of the sampling (sufficient for an echo of up to 80 % bandwidth at 6.4 samples per wavelength), and
+conj(pre)·post is computed, pooled and divided by the local power. The phase of these values gives the
+displacement, and the lag of the largest value gives the number of whole wavelengths.
 
-It is done twice. `CoarseCorrelation` compares the frames at seven axial lags on a sparse grid. Once
-that has been turned into a smooth first displacement, `AlignedCorrelation` reads the post-compression
-frame there and compares it with five neighbouring lines, finds where between them the tissue went,
-and gives the correlation with that. Without the step across the lines the phase is twice as noisy on
-the published kind of tissue (displacement RMSE 0.037 samples against 0.017).
+This is done twice. `CoarseCorrelation` compares the frames at seven axial lags on a sparse grid, from which a
+smooth first displacement is computed. `AlignedCorrelation` then reads the post-compression frame at this
+displacement, compares it with five neighbouring lines, estimates the lateral motion between them, and returns
+the correlation at this position. Without the lateral step, the phase is twice as noisy on tissue of the
+published kind (displacement RMSE 0.037 samples against 0.017).
 
-Nothing in it is trained, and in units of the wavelength it is the same for every probe.
+None of these layers is trained, and in units of the wavelength they are the same for every probe.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FILTER_TAPS = 33
 
 
 def analytic_filter() -> np.ndarray:
-    """A complex band-pass of 33 taps around the centre frequency, float32 (2, taps): real, imaginary.
+    """Return a complex band-pass filter around the centre frequency, float32 (2, 33 taps): real, imaginary.
 
-    Gaussian of 70 % fractional bandwidth (-6 dB), unit gain at the centre; the mean of the real part is
-    removed so that an offset in the samples does not leak in.
+    It is Gaussian with 70 % fractional bandwidth (-6 dB) and unit gain at the centre. The mean of the real
+    part is removed, so that an offset of the samples has no effect.
     """
     n = np.arange(_FILTER_TAPS) - _FILTER_TAPS // 2
     half_width = 0.35 / SAMPLES_PER_WAVELENGTH
@@ -47,15 +47,15 @@ def analytic_filter() -> np.ndarray:
     turns = n / SAMPLES_PER_WAVELENGTH
     real = window * np.cos(2.0 * np.pi * turns)
     real -= window * real.sum()
-    # Minus: the layer correlates, it does not convolve, and positive frequencies are to pass.
+    # The sign is negative because the layer correlates instead of convolving; positive frequencies pass.
     return np.stack([real, -window * np.sin(2.0 * np.pi * turns)]).astype(np.float32)
 
 
 class Baseband(nn.Module):
     """RF (batch, lines, samples) → complex baseband (batch, 2, lines, ⌈samples/4⌉), real and imaginary.
 
-    Its carrier is taken off, so that it may be interpolated, and a shift by r samples shows as the
-    phase −2π r/6.4 whatever else is done to it.
+    The carrier is removed, so that it can be interpolated. A shift by r samples is a phase of −2π r/6.4, also
+    after further processing.
     """
 
     kernel: Tensor
@@ -70,8 +70,8 @@ class Baseband(nn.Module):
             rf[:, None], self.kernel, stride=(1, DECIMATION), padding=(0, _FILTER_TAPS // 2)
         )
         n = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype)
-        # The carrier turns 5/8 of a circle a point: whole circles are taken off first, so that the
-        # angle stays small enough for its cosine at any depth.
+        # The carrier rotates by 5/8 of a turn per point. Whole turns are subtracted first, so that the angle
+        # is small enough for an accurate cosine at any depth.
         turns = n * (DECIMATION / SAMPLES_PER_WAVELENGTH)
         angle = 2.0 * math.pi * (turns - torch.floor(turns))
         return turned(x, -angle)
@@ -80,8 +80,8 @@ class Baseband(nn.Module):
 class CoarseCorrelation(nn.Module):
     """Both basebands → correlation at every axial lag: (batch, 14, ⌈lines/2⌉, ⌈points/4⌉).
 
-    Real parts of all lags, then imaginary ones, pooled over 2 lines × 8 baseband points. An output
-    pixel stands in the middle of the 2 lines × 4 points that `refine` makes of it again.
+    Real parts of all lags, then imaginary ones, pooled over 2 lines × 8 baseband points. An output pixel is
+    in the middle of the 2 lines × 4 points into which `refine` interpolates it.
     """
 
     channels = 2 * len(LAGS)
@@ -91,22 +91,21 @@ class CoarseCorrelation(nn.Module):
         padded = F.pad(post, (reach, reach))
         shifted = [padded[..., reach + lag : reach + lag + width] for lag in LAGS]
         cross = _pool_coarse(_products(pre, shifted))
-        # Power over all that the lags reach, so that by Cauchy and Schwarz the quotients stay bounded
-        # even where one frame is dark and what a lag away is not.
+        # Power over the whole range of the lags, so that by the Cauchy–Schwarz inequality the quotients stay
+        # bounded even where one frame is dark and the other, a lag away, is not.
         pre_power = _pool_coarse(_power(pre))
         post_power = _pool_coarse(_power(post), reach=reach)
         return cross * _scale(torch.sqrt(pre_power * post_power + 1e-12), (3, 5))
 
 
 class AlignedCorrelation(nn.Module):
-    """Both basebands and a smooth displacement → what is still wrong with it, and how sure that is.
+    """Both basebands and a smooth displacement → the remaining displacement and its certainty.
 
     Parameters of the call: basebands (batch, 2, lines, points) and a displacement in samples (batch, 1,
-    lines, points). Output (batch, 5, lines, ⌈points/2⌉): real and imaginary part of the correlation of
-    the frames after the post-compression one was read at the displacement and between the lines, where
-    the tissue went; real and imaginary part of the autocorrelation of pre at lag 1, whose phase tells
-    the local centre frequency and so what a phase is worth in samples; the motion across the lines, in
-    lines.
+    lines, points). Output (batch, 5, lines, ⌈points/2⌉): real and imaginary part of the correlation of the
+    frames, with the post-compression one read at the displacement and at the lateral motion between the
+    lines; real and imaginary part of the autocorrelation of pre at lag 1, whose phase gives the local centre
+    frequency and thus the conversion from phase to samples; the lateral motion, in lines.
     """
 
     channels = 5
@@ -130,13 +129,13 @@ class AlignedCorrelation(nn.Module):
 
 
 def lateral_motion(products: Tensor, pre_power: Tensor, post_power: Tensor) -> Tensor:
-    """Where between the lines the tissue went, in lines, −1…1: (batch, 1, lines, depths).
+    """Return the lateral motion in lines, −1…1: (batch, 1, lines, depths).
 
-    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away, the powers those of
-    either frame. Their coherent means over 8 lines × 64 samples are compared: the beam being about
-    Gaussian, so is the correlation across lines, and its logarithm is a parabola. The vertex is that
-    of the highest of the inner three and its neighbours. Then it is smoothed, weighted by correlation:
-    motion across the lines is smooth, and what it is needed for is not sharp.
+    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away, the powers those of the two
+    frames. Their coherent means over 8 lines × 64 samples are compared. The beam is approximately Gaussian,
+    and so is the correlation across lines, so its logarithm is a parabola. The result is the vertex of the
+    parabola through the highest of the inner three values and its neighbours. It is then smoothed, weighted
+    by correlation: lateral motion is smooth, and its use does not need sharp edges.
     """
     n, n_lines, n_depths = len(LINE_SHIFTS), *products.shape[-2:]
     mean = _pool_blocks(products)
@@ -159,16 +158,16 @@ def lateral_motion(products: Tensor, pre_power: Tensor, post_power: Tensor) -> T
 
 
 def turned(x: Tensor, angle: Tensor) -> Tensor:
-    """Complex numbers (batch, 2, …) turned by an angle in radians that broadcasts to (batch, 1, …)."""
+    """Rotate complex numbers (batch, 2, …) by an angle in radians that broadcasts to (batch, 1, …)."""
     cos, sin = torch.cos(angle), torch.sin(angle)
     real, imag = x[:, :1], x[:, 1:]
     return torch.cat([real * cos - imag * sin, real * sin + imag * cos], 1)
 
 
 def refine(x: Tensor, factors: tuple[int, int], size: Sequence[int]) -> Tensor:
-    """Linear interpolation to so many times the lines and depths, cut to ``size``.
+    """Interpolate linearly to a multiple of the lines and depths, cut to ``size``.
 
-    A coarse pixel stands in the middle of the fine ones that come from it.
+    A coarse pixel is in the middle of its fine pixels.
     """
     scale = tuple(float(factor) for factor in factors)
     fine = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
@@ -176,7 +175,7 @@ def refine(x: Tensor, factors: tuple[int, int], size: Sequence[int]) -> Tensor:
 
 
 def _read(x: Tensor, displacement: Tensor) -> Tensor:
-    """x at a displacement (in samples) from every point along depth, linear between points."""
+    """Read x at a displacement (in samples) from every point along depth, interpolated linearly."""
     batch, _, n_lines, n_points = x.shape
     depth = torch.arange(n_points, device=x.device, dtype=x.dtype)
     line = torch.arange(n_lines, device=x.device, dtype=x.dtype)
@@ -187,7 +186,7 @@ def _read(x: Tensor, displacement: Tensor) -> Tensor:
 
 
 def _products(a: Tensor, others: list[Tensor]) -> Tensor:
-    """conj(a)·b for every b: all real parts, then all imaginary ones."""
+    """Return conj(a)·b for every b: all real parts, then all imaginary ones."""
     b_re = torch.cat([b[:, :1] for b in others], dim=1)
     b_im = torch.cat([b[:, 1:] for b in others], dim=1)
     a_re, a_im = a[:, :1], a[:, 1:]
@@ -199,9 +198,9 @@ def _power(x: Tensor) -> Tensor:
 
 
 def _scale(power: Tensor, neighbourhood: tuple[int, int]) -> Tensor:
-    """One over half the local and half the neighbourhood's power.
+    """Return 1 / (half the local power + half the power of the neighbourhood).
 
-    Bright echoes, whose phase is sure, so weigh more than the dark ones beside them.
+    Bright echoes, with a reliable phase, thus have more weight than dark ones next to them.
     """
     reach = (neighbourhood[0] // 2, neighbourhood[1] // 2)
     wide = F.avg_pool2d(power, neighbourhood, stride=1, padding=reach, count_include_pad=False)
@@ -209,25 +208,25 @@ def _scale(power: Tensor, neighbourhood: tuple[int, int]) -> Tensor:
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Mean over 5 baseband points, at every second one."""
+    """Return the mean over 5 baseband points, at every second one."""
     return F.avg_pool2d(x, (1, 5), stride=(1, 2), padding=(0, 2), count_include_pad=False)
 
 
 def _pool_coarse(x: Tensor, *, reach: int = 0) -> Tensor:
-    """Mean over 2 lines and 8 baseband points, and ``reach`` more on either side, at every fourth."""
+    """Return the mean over 2 lines and 8 baseband points, plus ``reach`` on either side, at every fourth."""
     span, border = 8 + 2 * reach, 2 + reach
     return _blocks(x, (2, span), (2, 4), (0, border))
 
 
 def _pool_blocks(x: Tensor) -> Tensor:
-    """Mean over 8 lines × 8 depths, at every fourth of either."""
+    """Return the mean over 8 lines × 8 depths, at every fourth line and depth."""
     return _blocks(x, (8, 8), (4, 4), (2, 2))
 
 
 def _blocks(
     x: Tensor, window: tuple[int, int], step: tuple[int, int], border: tuple[int, int]
 ) -> Tensor:
-    # One axis after the other: the sum of the windows' sides instead of their product.
+    # One axis after the other: the cost is the sum of the window's sides instead of their product.
     for axis in (1, 0):
         only = [1, 1], [1, 1], [0, 0]
         for sizes, value in zip(only, (window, step, border), strict=True):
@@ -242,7 +241,7 @@ def _mean3(x: Tensor) -> Tensor:
 
 
 def _cubic(shift: Tensor) -> Tensor:
-    """Weights of the five lines for a place between the inner three: Catmull–Rom."""
+    """Return the Catmull–Rom weights of the five lines for a position between the inner three."""
     lines = torch.tensor(LINE_SHIFTS, dtype=shift.dtype, device=shift.device).reshape(1, -1, 1, 1)
     distance = (lines - shift).abs()
     near = (1.5 * distance - 2.5) * distance * distance + 1.0

@@ -1,9 +1,9 @@
 """Layers of a patch network that also run over whole frames with the same weights.
 
-Run on a patch, every layer is what its name says. Run on a frame, neighbouring patches share their
-work: a stride of two in the patch stays a stride of two in the frame (output then only at every fourth
-sample), or becomes wider spacing of all later kernels (output at every sample). Tensors are (batch,
-channels, lines, samples).
+On a patch, every layer does what its name states. On a frame, neighbouring patches share their computation: a
+stride of two in the patch remains a stride of two in the frame (with output only at every fourth sample), or
+becomes a wider spacing of all later kernels (with output at every sample). Tensors are (batch, channels,
+lines, samples).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Pooling = Literal["max", "average", "stride"]
 
 
 class BatchRenorm(nn.BatchNorm2d):
-    """Batch norm that in training too scales by what many batches had in common.
+    """Batch norm that also scales by running statistics of many batches during training.
 
-    A batch of crops shows few tissues. Scaled by its own statistics it would lose how large its strain
-    is. So each batch's scaling is corrected to that of a running average, gradients aside: batch
-    renormalization (Ioffe 2017), with its limits of 3 and 5. The running average is the plain mean of
-    the first batches, then an exponential one. In use this is batch norm.
+    A batch of crops contains few tissues. Scaled by its own statistics, it would lose the magnitude of its
+    strain. The scaling of each batch is therefore corrected to that of a running average, without gradients:
+    batch renormalization (Ioffe 2017), with its limits of 3 and 5. The running average is the plain mean of
+    the first batches, then an exponential one. In inference this is batch norm.
     """
 
     running_mean: Tensor
@@ -53,7 +53,7 @@ class BatchRenorm(nn.BatchNorm2d):
 
 
 class PatchConv(nn.Module):
-    """Valid convolution, batch norm, rectifier, axial halving, dropout; each but the first optional.
+    """Valid convolution, batch norm, rectifier, axial halving, dropout; all but the first are optional.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ class PatchConv(nn.Module):
     dilation
         Axial spacing of the kernel's taps.
     halve
-        How the axial sampling is halved, if at all: pooling by two, or the convolution takes steps of two.
+        How the axial sampling is halved, if at all: by pooling, or by a convolution with a stride of two.
     norm
         Kind of batch norm, if any.
     dropout
-        Share of the outputs dropped in training.
+        Fraction of the outputs dropped in training.
     slope
-        The kernels have no mean along depth, whatever their weights: an offset of the input is nothing.
+        The mean of the kernels along depth is always 0, so that an offset of the input has no effect.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class PatchConv(nn.Module):
 
 
 class LocallyConnected(nn.Module):
-    """A convolution whose kernel differs from position to position, then flattening.
+    """A convolution with a different kernel at every position, followed by flattening.
 
-    The kernel takes steps of two over a patch of ``size`` (lines, samples), so that there are
-    ⌊(size − taps) / 2⌋ + 1 positions each way; the output has one channel per position and kernel,
-    ordered by position.
+    The kernel has a stride of two over a patch of ``size`` (lines, samples), so that there are ⌊(size − taps)
+    / 2⌋ + 1 positions along each axis. The output has one channel per position and kernel, ordered by
+    position.
     """
 
     stride = 2
@@ -144,12 +144,12 @@ class LocallyConnected(nn.Module):
         return (output.flatten(1) + self.bias)[..., None, None]
 
     def dense(self, x: Tensor, every_sample: bool = False) -> Tensor:
-        """A frame → (batch, outputs, …): every kernel everywhere, not yet brought together."""
+        """A frame → (batch, outputs, …): every kernel at every position, not yet gathered."""
         spread = self.step if every_sample else 1
         return F.conv2d(x, self.weight, self.bias, dilation=(1, spread))
 
     def gather(self, x: Tensor, every_sample: bool = False) -> Tensor:
-        """Shift each position's channels of ``dense`` to where the patch they belong to begins."""
+        """Shift the channels of each position in ``dense`` to the start of their patch."""
         spread = self.step if every_sample else 1
         reach_lines = self.size[0] - self.weight.shape[2]
         reach = (self.size[1] - self.weight.shape[3]) * spread
@@ -163,9 +163,9 @@ class LocallyConnected(nn.Module):
 
 
 class FullyConnected(nn.Module):
-    """Fully connected layers over a patch of ``size`` (lines, samples), rectifiers between, one output.
+    """Fully connected layers over a patch of ``size`` (lines, samples), with rectifiers and one output.
 
-    The order of their inputs is that of flattening (channels, lines, samples). Always in float32.
+    Their inputs are in the order of flattening (channels, lines, samples). Always computed in float32.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class FullyConnected(nn.Module):
         return x[:, 0]
 
     def dense(self, x: Tensor, every_sample: bool = False) -> Tensor:
-        """A frame → (batch, lines, depths): the first layer reaches over ``size``, the others over one."""
+        """A frame → (batch, lines, depths): the first layer spans ``size``, the others one position."""
         spread = self.step if every_sample else 1
         with full_precision(x):
             x = x.float()
@@ -200,13 +200,13 @@ class FullyConnected(nn.Module):
 
 
 def pad_frame(x: Tensor, patch: tuple[int, int], mode: str) -> Tensor:
-    """Enough border around a frame for a patch centred on each of its samples."""
+    """Pad a frame so that a patch can be centred on each of its samples."""
     lines, samples = patch[0] // 2, patch[1] // 2
     return F.pad(x, (samples, samples, lines, lines), mode=mode)
 
 
 def full_precision(x: Tensor) -> contextlib.AbstractContextManager[object]:
-    """Inside, nothing is computed in bf16, whose 8 bits round a displacement of 4 samples to 1/64."""
+    """Disable bf16 in this context: its 8 bits round a displacement of 4 samples to 1/64."""
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)

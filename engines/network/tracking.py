@@ -1,10 +1,10 @@
-"""Stage 1 of ``cnn2``: from two frames to a measurement of the motion, and how sure it is.
+"""Stage 1 of ``cnn2``: a measurement of the motion between two frames, and its precision.
 
-A small network turns the correlation of the frames on a sparse grid into a first axial displacement.
-The frames are aligned by it and compared again, along and across the lines: what is left is measured by
-the phase of the correlation, and where between the lines the tissue went by its height. The result is a
-`Measurement`: a few images on one grid that say what was measured and not what tissue is expected to do,
-so that those of several pairs can be averaged before stage 2 turns them into strain.
+A small network estimates a first axial displacement from the correlation of the frames on a sparse grid. The
+frames are aligned by it and compared again, along and across the lines: the phase of the correlation measures
+the remaining axial motion, and its magnitude the lateral motion. The result is a `Measurement`: a few images
+on one grid that contain only measured values and no expectation about tissue, so that those of several pairs
+can be averaged before stage 2 computes the strain.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from rtelasto_engines.network.front_end import (
 )
 
 REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
-# Lines × depths of 8 samples over which phases are averaged for a measurement, and for how sure it is.
+# Lines × depths of 8 samples over which phases are averaged for a measurement, and for its precision.
 SHARP_WINDOW, WIDE_WINDOW = (3, 7), (9, 15)
 _N_FEATURES = 3
 
 
 class Measurement(NamedTuple):
-    """What stage 1 measured, on a grid of 1 line × 8 samples; each (batch, channels, lines, depths).
+    """The result of stage 1 on a grid of 1 line × 8 samples; each (batch, channels, lines, depths).
 
     ``displacement`` in samples and ``lateral`` in lines are averaged over pairs weighted by
-    ``precision``, which adds up: about 1 / variance of the displacement, up to a constant factor.
-    ``features`` (3 channels, 0 to about 1) are averaged evenly: correlation over a small and a larger
-    window, and brightness against that of the neighbourhood.
+    ``precision``, which is summed: about 1 / variance of the displacement, up to a constant factor.
+    ``features`` (3 channels, 0 to about 1) are averaged with equal weights: correlation over a small and a
+    larger window, and brightness relative to the neighbourhood.
     """
 
     displacement: Tensor
@@ -61,23 +61,23 @@ class Tracking(nn.Module):
         self.displacement_stage = DisplacementStage()
 
     def sparse(self, pre: Tensor, post: Tensor) -> Tensor:
-        """The sparse displacement alone, which is all that is trained here."""
+        """Return the sparse displacement alone; only this part is trained."""
         pre, post = self.baseband(torch.cat([pre[:, ::2], post[:, ::2]])).chunk(2)
         displacement, _ = self.displacement_stage(_coarse(pre, post)[0])
         return displacement
 
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Measurement]:
-        """The sparse displacement (batch, 1, ⌈lines/2⌉, ⌈points/4⌉), in samples, and the measurement."""
+        """Return the sparse displacement (batch, 1, ⌈lines/2⌉, ⌈points/4⌉) in samples and the measurement."""
         pre, post = self.baseband(torch.cat([pre, post])).chunk(2)
         correlation, own = _coarse(pre[:, :, ::2], post[:, :, ::2])
         sparse, _ = self.displacement_stage(correlation)
-        # The measurement is the same for a slightly different alignment: nothing to learn from it.
+        # The measurement does not depend on small changes of the alignment, so it has no gradient.
         alignment = refine(steadied(sparse.detach(), correlation), (2, 4), pre.shape[-2:])
         return sparse, _measure(pre, post, alignment, _frequency(own))
 
 
 class FastBaseband(nn.Module):
-    """`Baseband`, in half the time: one kernel gives four points of it at once."""
+    """`Baseband` in half the time: one kernel computes four points at once."""
 
     kernel: Tensor
 
@@ -99,16 +99,16 @@ class FastBaseband(nn.Module):
         x = F.conv2d(padded, self.kernel, stride=(1, 4 * DECIMATION))
         x = x.reshape(n, 2, 4, n_lines, -1).permute(0, 1, 3, 4, 2)
         x = x.reshape(n, 2, n_lines, -1)[..., :n_points]
-        # The carrier turns 5/8 of a circle a point, which comes round after eight.
+        # The carrier rotates by 5/8 of a turn per point, so it repeats after eight.
         points = torch.arange(n_points, device=x.device)
         angle = (2.0 * math.pi / 8.0) * ((5 * points) % 8).to(x.dtype)
         return turned(x, -angle)
 
 
 def _read(x: Tensor, displacement: Tensor) -> Tensor:
-    """x at a displacement (in samples) from every second point along depth, linear between points.
+    """Read x at a displacement (in samples) from every second point along depth, interpolated linearly.
 
-    Zero outside the frame. Gathering takes a third of the time of sampling a grid.
+    The result is 0 outside the frame. A gather takes a third of the time of a grid sample.
     """
     border, n = 4, x.shape[-1]
     assert DECIMATION * border > REACH_SAMPLES
@@ -123,7 +123,7 @@ def _read(x: Tensor, displacement: Tensor) -> Tensor:
 
 
 def _coarse(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-    """Correlation at every axial lag, and pre's own at lag 1, on every second line × 16 samples."""
+    """Return the correlation at every axial lag, and that of pre at lag 1, every 2 lines × 16 samples."""
     reach, width, n = max(LAGS), post.shape[-1], len(LAGS)
     padded = F.pad(post, (reach, reach))
     shifted = [padded[..., reach + lag : reach + lag + width] for lag in LAGS]
@@ -132,29 +132,30 @@ def _coarse(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
     stack = torch.cat([cross, _power(pre), _power(post), own], 1)
     stack = _blocks(stack, (1, 8), (1, 4), (0, 2))
     powers = stack[:, 2 * n : 2 * n + 2]
-    # Over all that the lags reach, so that the quotients stay bounded where one frame is dark.
+    # Over the whole range of the lags, so that the quotients stay bounded where one frame is dark.
     wide = F.avg_pool2d(powers, (3, 5), stride=1, padding=(1, 2), count_include_pad=False)
     both = 0.5 * (powers[:, :1] + wide[:, :1]) * wide[:, 1:]
     return stack[:, : 2 * n] / (torch.sqrt(both + 1e-12) + 1e-6), stack[:, 2 * n + 2 :]
 
 
 def _frequency(own: Tensor) -> Tensor:
-    """Local centre frequency of the echo in radians per sample, over some 34 lines × 270 samples."""
+    """Return the local centre frequency of the echo (rad/sample), over about 34 lines × 270 samples."""
     mean = F.avg_pool2d(own, (17, 17), stride=1, padding=8, count_include_pad=False)
     angle = _angle(mean, torch.sqrt((mean * mean).sum(1, keepdim=True) + 1e-9))
     return RADIANS_PER_SAMPLE + angle / DECIMATION
 
 
 def _angle(x: Tensor, size: Tensor) -> Tensor:
-    """The argument of complex numbers of that size: the half angle's tangent, for one arc tangent."""
+    """Return the argument of complex numbers of this magnitude, with one arc tangent of the half angle."""
     return 2.0 * torch.atan(x[:, 1:] / (size + x[:, :1]).clamp(min=1e-6))
 
 
 def steadied(displacement: Tensor, correlation: Tensor) -> Tensor:
-    """What the frames are aligned by: the sparse displacement, held by its neighbours where it is unsure.
+    """Return the displacement for the alignment: the sparse one, smoothed where it is uncertain.
 
-    Pixels count by how well the frames correlate there (at the best lag, to the fourth power), and half
-    of the weight is the pixel's own, so that a step stays a step. None goes farther than the lags reach.
+    Pixels are weighted by the correlation of the frames (at the best lag, to the fourth power), and half of
+    the weight is that of the pixel itself, so that steps are preserved. The displacement is limited to the
+    range of the lags.
     """
     n = len(LAGS)
     power = (correlation[:, :n] ** 2 + correlation[:, n:] ** 2).amax(1, keepdim=True)
@@ -165,8 +166,8 @@ def steadied(displacement: Tensor, correlation: Tensor) -> Tensor:
 
 
 def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) -> Measurement:
-    """What is left of the motion after an alignment (samples, at every baseband point)."""
-    # Every second point is enough of an echo's band, and half of the work.
+    """Return the remaining motion after an alignment (samples, at every baseband point)."""
+    # Every second point is enough for the bandwidth of an echo, at half of the cost.
     pre, start = pre[..., ::2], alignment[..., ::2]
     read = turned(_read(post, start), RADIANS_PER_SAMPLE * start)
     reach, n_lines, n = max(LINE_SHIFTS), pre.shape[-2], len(LINE_SHIFTS)
@@ -174,18 +175,18 @@ def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) ->
     beside = [padded[..., reach + s : reach + s + n_lines, :] for s in LINE_SHIFTS]
     products = _products(pre, beside)
     powers = torch.cat([_power(pre), _power(read)], 1)
-    # Weights of the five lines for a place between them are as smooth as that place.
+    # The weights of the five lines are as smooth as the position between them.
     coarse = _across(products, powers)
     both = refine(torch.cat([coarse, _cubic(coarse)], 1), (4, 4), products.shape[-2:])
     lateral, weights = both[:, :1], both[:, 1:]
     real = (weights * products[:, :n]).sum(1, keepdim=True)
     imag = (weights * products[:, n:]).sum(1, keepdim=True)
-    # Bright echoes weigh more than the dark ones beside them, but not by all their power.
+    # Bright echoes have more weight than dark ones next to them, but not in proportion to their power.
     size = torch.sqrt(real * real + imag * imag + 1e-12)
     root = torch.sqrt(powers + 1e-9)
     both = root[:, :1] * root[:, 1:]
     scale = 1.0 / torch.sqrt(both * both.mean((2, 3), keepdim=True) + 1e-9)
-    # The alignment is averaged just as the phase is: its noise then leaves the sum of both.
+    # The alignment is averaged in the same way as the phase, so that its noise cancels in their sum.
     held = size * scale
     stack = torch.cat([real * scale, imag * scale, held, held * start, both * scale], 1)
     sharp, wide = _mean(stack, SHARP_WINDOW), _mean(stack, WIDE_WINDOW)
@@ -202,11 +203,11 @@ def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) ->
 
 
 def _across(products: Tensor, powers: Tensor) -> Tensor:
-    """Where between the lines the tissue went, in lines, −2…2, on every fourth line and depth.
+    """Return the lateral motion in lines, −2…2, on every fourth line and depth.
 
-    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away. Their coherent means over
-    8 lines × 64 samples are compared: the beam being about Gaussian, so is the correlation across
-    lines, and its logarithm is a parabola around the highest of the inner three.
+    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away. Their coherent means over 8
+    lines × 64 samples are compared. The beam is approximately Gaussian, and so is the correlation across
+    lines, so its logarithm is a parabola around the highest of the inner three values.
     """
     n = len(LINE_SHIFTS)
     stack = _blocks(torch.cat([products, powers], 1), (8, 8), (4, 4), (2, 2))

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 class WeightedFits(nn.Module):
     """(batch, 1, lines, depths) displacement and weights → fitted values and slopes over every window.
 
-    Both (batch, len(windows), lines, depths): over lines × depths a straight line along depth is fitted
-    by least squares, to what of the window lies inside the image, and taken at the pixel.
+    Both (batch, len(windows), lines, depths): a straight line along depth is fitted by least squares to the
+    part of each window of lines × depths inside the image, and evaluated at the pixel.
 
     Parameters
     ----------
     windows
-        Lines × depths of each.
+        Lines × depths of each window.
     step
         Samples between neighbouring depths.
     """

@@ -1,14 +1,14 @@
-"""``wu2018``: the published two-stage patch network, as faithfully as its text allows.
+"""``wu2018``: the published two-stage patch network, as close to the publication as its text allows.
 
 Wu, Gao, Liu, Luo, "Direct Reconstruction of Ultrasound Elastography Using an End-to-End Deep Neural
-Network", MICCAI 2018. Stage 1 sees 9 lines by 71 samples of both RF frames and gives the displacement
-at the patch's centre, stage 2 sees 9 lines by 61 samples of the displacement image and gives the strain
-at the centre.
+Network", MICCAI 2018. Stage 1 computes the displacement at the centre of a patch of 9 lines by 71 samples of
+both RF frames. Stage 2 computes the strain at the centre of a patch of 9 lines by 61 samples of the
+displacement image.
 
-The weights here are those of that patch network: calling a stage runs it on patches. Engines cut no
-patches, though: ``dense`` runs the same weights over whole frames. Convolutions stay, pooling becomes a
-true stride, the locally connected layer becomes one kernel per position and the fully connected layers
-become convolutions. Both give the same numbers, borders included, which the tests prove.
+The weights are those of the patch network: calling a stage runs it on patches. Engines do not extract
+patches: ``dense`` applies the same weights to whole frames. Convolutions are unchanged, pooling becomes a
+true stride, the locally connected layer becomes one kernel per position and the fully connected layers become
+convolutions. Both give the same results, including at the borders; the tests verify this.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rtelasto_engines.network.patch_layers import (
 
 SAMPLES_PER_WAVELENGTH = 6.4
 AXIAL_STRIDE = 4
-# The strain layer works in percent, so that its numbers are of order one.
+# The strain layer works in percent, so that its values are of order one.
 _STRAIN_UNIT = 0.01
 _FEATURES = 12
 _FEATURE_TAPS = (3, 8)
@@ -49,15 +49,15 @@ _TRUNKS: dict[int, tuple[tuple[int, int] | None, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What the publication varied in stage 1; the defaults are what it settled on.
+    """The properties of stage 1 that the publication varied; the defaults are its final choice.
 
     Parameters
     ----------
     patch
-        (lines, samples) of a patch: lines odd, samples 71 give or take a multiple of 8.
+        (lines, samples) of a patch: lines odd, samples 71 plus or minus a multiple of 8.
     pooling
-        ``max``, ``average``, or ``stride``: none, the convolution before it takes steps of two and
-        one more tap.
+        ``max``, ``average``, or ``stride``: no pooling, the convolution before it has a stride of two and one
+        more tap.
     layers
         Convolution layers, 3 to 6, the locally connected one included.
     hidden
@@ -77,7 +77,7 @@ class Architecture:
 
 
 class DisplacementStage(nn.Module):
-    """Stage 1: the axial displacement, in samples, at the centre of a patch of both frames."""
+    """Stage 1: the axial displacement in samples at the centre of a patch of both frames."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class DisplacementStage(nn.Module):
                 continue
             halve = architecture.pooling if following is None else None
             span = kernel[1] + (halve == "stride")
-            # A patch that has run out of lines is convolved along depth alone.
+            # A patch with a single line left is convolved along depth only.
             taps = (min(kernel[0], lines), 1 + (span - 1) // architecture.dilation)
             block = PatchConv(
                 channels,
@@ -108,9 +108,7 @@ class DisplacementStage(nn.Module):
             lines, samples = lines - taps[0] + 1, samples - kernel[1] + 1
             if halve:
                 if samples % 2:
-                    raise ValueError(
-                        f"{architecture}: halving would leave a sample of the patch out"
-                    )
+                    raise ValueError(f"{architecture}: halving would skip a sample of the patch")
                 samples, step = samples // 2, 2 * step
             channels = architecture.width
         self.local = LocallyConnected(channels, channels, (lines, samples), step=step)
@@ -148,8 +146,8 @@ class StrainStage(nn.Module):
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
-        # Strain is a slope. Left to themselves the first kernels follow the offset of the displacement,
-        # a hundred times larger, and learn nothing.
+        # Strain is a slope. Without this constraint the first kernels follow the offset of the displacement,
+        # which is a hundred times larger, and learn nothing.
         first = PatchConv(1, width, (3, 7), halve="stride", norm=BatchRenorm, slope=True)
         second = PatchConv(
             width, width, (3, 4), step=2, halve="stride", norm=BatchRenorm, dropout=_DROPOUT
@@ -193,11 +191,11 @@ class Wu2018(StrainNetwork):
         self.strain_stage = StrainStage()
 
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stage 1's displacement, the same as the final one, and the strain.
+        """Return the displacement of stage 1, again as the final one, and the strain.
 
-        In training the strain is that of the displacement which stage 1 gives in use. Dropout makes
-        its answer differ from pixel to pixel, a little in displacement but more than any strain in
-        slope: a stage 2 fed with that learns to say nothing.
+        In training, the strain is computed from the displacement of stage 1 in inference mode. Dropout
+        changes its result from pixel to pixel, slightly in displacement but by more than any strain in slope:
+        a stage 2 trained on that learns to return a constant.
         """
         displacement = self.displacement_stage.dense(pre, post)
         if not self.training:
@@ -218,7 +216,7 @@ class Wu2018(StrainNetwork):
 
 
 def displacement_image(displacement: Tensor) -> Tensor:
-    """The displacement image of stage 2: four samples per depth, linear between, constant at the end."""
+    """Return the input of stage 2: four samples per depth, interpolated linearly, constant at the end."""
     following = torch.cat([displacement[..., 1:], displacement[..., -1:]], dim=-1)
     between = torch.arange(AXIAL_STRIDE, device=displacement.device) / AXIAL_STRIDE
     step = (following - displacement)[..., None]
@@ -226,5 +224,5 @@ def displacement_image(displacement: Tensor) -> Tensor:
 
 
 def _dropout(layer: int) -> float:
-    """Of the convolution layers, the first, third and fifth are followed by dropout."""
+    """Return the dropout after a convolution layer; the first, third and fifth have one."""
     return 0.0 if layer % 2 else _DROPOUT

@@ -1,9 +1,9 @@
 """The probe: its pulse and its beam, as they change with depth.
 
 The beams are Gaussian: the transmit beam has a fixed focus (waist, spread and curvature of a
-Gaussian beam: Siegman, Lasers, 1986, ch. 17, z from the focus), the receive beam is focused at
-every depth until its aperture is used up. Near the ends of the array the receive aperture is cut on
-one side, which widens the beam and slants the echoes.
+Gaussian beam: Siegman, Lasers, 1986, ch. 17, z from the focus), the receive beam is focused at every depth up
+to the limit of its aperture. Near the ends of the array the receive aperture is cut on one side, which widens
+the beam and tilts the echoes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FWHM_PER_F_NUMBER = 1.206  # −6 dB width of a uniform aperture's beam, in wav
 
 @dataclass(frozen=True, slots=True)
 class Acoustics:
-    """How the probe images.
+    """The imaging properties of the probe.
 
     Parameters
     ----------
@@ -37,9 +37,10 @@ class Acoustics:
     pulse_skew
         0: Gaussian spectrum, symmetric pulse; up to ±1: cubic spectral phase, ringing on one side.
     transmit_f_number, focus_m, receive_f_number, aperture_m
-        Transmit focus and F-number there; receive F-number, kept until ``aperture_m`` is used up.
+        Transmit focus and F-number there; receive F-number, constant until the aperture reaches
+        ``aperture_m``.
     array_width_m
-        Length of the array, centred on the image; None: long enough never to cut an aperture.
+        Length of the array, centred on the image; None: no aperture is ever cut.
     pedestal_db
         Level of a beam skirt three times as wide as the main lobe (side lobes, aberration),
         relative to the main lobe; None: no skirt. It doubles the time to simulate.
@@ -48,7 +49,7 @@ class Acoustics:
     attenuation_db_per_cm_mhz
         Tissue attenuation (one way). It lowers the centre frequency with depth.
     gain_slope_db_per_cm
-        What the TGC leaves over: echo level against depth.
+        Change of the echo level with depth that remains after the TGC.
     """
 
     fractional_bandwidth: float = 0.6
@@ -86,7 +87,7 @@ class Acoustics:
 class Beam:
     """The beam at some points, for a scatterer at a lateral distance x from the line.
 
-    Two-way amplitude exp(−decay·x²); it appears deeper by curvature·x² + slant·x.
+    The two-way amplitude is exp(−decay·x²); the echo appears deeper by curvature·x² + slant·x.
     """
 
     decay_per_m2: Float64Array
@@ -105,7 +106,7 @@ def beam_at(
     rf_format: RfFormat,
     acoustics: Acoustics,
 ) -> Beam:
-    """The two-way lateral beam of lines at x, at depths."""
+    """Return the two-way lateral beam of lines at x, at depths."""
     depth = np.maximum(np.asarray(depth_m, np.float64), 1e-4)
     wavelength_m = rf_format.sound_speed_m_s / rf_format.center_freq_hz
     to_waist = _FWHM_PER_F_NUMBER / (2.0 * math.sqrt(math.log(2.0)))
@@ -120,23 +121,23 @@ def beam_at(
         cut_m = np.maximum(0.0, np.abs(x_m) + half_m - 0.5 * acoustics.array_width_m)
         cut_m = np.minimum(cut_m, half_m)
         half_m = half_m - 0.5 * cut_m
-        # The centre of the aperture moves inwards by half of what is cut. A scatterer to the side,
-        # towards that centre, is nearer by x·shift/z on one of the two ways: half that in depth.
+        # The centre of the aperture moves inwards by half of the cut. A scatterer to the side, towards that
+        # centre, is closer by x·shift/z on one of the two paths: half of that in depth.
         slant = 0.25 * np.sign(x_m) * cut_m / depth
     receive_m2 = (to_waist * wavelength_m * depth / (2.0 * half_m)) ** 2
-    # A path longer by x²/2R on one of the two ways looks like half that in depth.
+    # A path longer by x²/2R on one of the two paths appears as half of that in depth.
     return Beam(1.0 / transmit_m2 + 1.0 / receive_m2, 0.25 * inverse_radius, slant)
 
 
 def pulse_length_m(rf_format: RfFormat, acoustics: Acoustics) -> float:
-    """−6 dB length of the pulse's envelope, in depth."""
+    """Return the −6 dB length of the pulse's envelope, in depth."""
     # Gaussian: width of the envelope × width of the amplitude spectrum = 4 ln2 / π.
     bandwidth_hz = acoustics.fractional_bandwidth * rf_format.center_freq_hz
     return 0.5 * rf_format.sound_speed_m_s * 4.0 * math.log(2.0) / (math.pi * bandwidth_hz)
 
 
 def resolution_cell_m2(rf_format: RfFormat, acoustics: Acoustics) -> float:
-    """Area of a resolution cell: −6 dB pulse length times −6 dB beam width at mid-depth."""
+    """Return the area of a resolution cell: −6 dB pulse length times −6 dB beam width at mid-depth."""
     middle_m = rf_format.start_depth_m + 0.5 * rf_format.n_samples * rf_format.axial_step_m
     beam = beam_at(0.0, np.array([middle_m]), rf_format, acoustics)
     return pulse_length_m(rf_format, acoustics) * float(beam.fwhm_m[0])
@@ -145,7 +146,7 @@ def resolution_cell_m2(rf_format: RfFormat, acoustics: Acoustics) -> float:
 def pulse_tables(
     rf_format: RfFormat, acoustics: Acoustics, depth_m: NDArray[np.floating]
 ) -> tuple[NDArray[np.float32], int]:
-    """The pulse at some depths, for every fraction of a sample.
+    """Return the pulse at some depths, for every fraction of a sample.
 
     Returns
     -------
@@ -161,13 +162,13 @@ def pulse_tables(
     n_half = max(
         4, math.ceil((4.0 + 3.0 * abs(acoustics.pulse_skew)) * fs / (2.0 * math.pi * sigma_hz))
     )
-    # Four times the kept length, so that what wraps around is far below the table's error.
+    # Four times the kept length, so that the wrap-around is far below the error of the table.
     n_fft = 1 << math.ceil(math.log2(8 * n_half))
     freq = np.fft.rfftfreq(n_fft * OVERSAMPLING, 1.0 / (fs * OVERSAMPLING))
     relative = (freq - fc) / sigma_hz
     spectrum = np.exp(-0.5 * relative**2 + 1j * acoustics.pulse_phase_rad)
     spectrum *= np.exp(0.5j * acoustics.pulse_skew * relative**3 * np.exp(-(relative**2) / 18.0))
-    # The anti-aliasing filter of any receiver: nothing from beyond half the sampling frequency.
+    # The anti-aliasing filter of any receiver: nothing above half the sampling frequency.
     spectrum *= np.clip((0.5 * fs - freq) / (0.06 * fs), 0.0, 1.0)
     spectrum[0] = 0.0
     neper_per_m_hz = acoustics.attenuation_db_per_cm_mhz * 100.0 / 1e6 / 8.685889638

@@ -1,4 +1,4 @@
-"""What a scanner adds to the echoes: noise, clutter, gain drift, dead lines, quantisation."""
+"""Effects of the scanner on the echoes: noise, clutter, gain drift, dead lines, quantisation."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Artefacts:
     echo_snr_db
         10·log10 of mean echo power over mean noise power in a frame; None: no noise.
     noise_slope_db_per_cm
-        Growth of the noise with depth, as the TGC lifts it.
+        Increase of the noise with depth, caused by the TGC.
     clutter_db, clutter_decay_m
         Reverberation that does not move with the tissue: power in the uppermost tenth relative to
         the mean echo power, and the depth over which its amplitude falls by e; None: no clutter.
     dead_lines, dead_line_gain
-        Lines whose echo is lost, and the amplitude left on them. Noise stays.
+        Lines without an echo, and the amplitude that remains on them. The noise remains.
     gain_drift_db, gain_slope_drift_db_per_cm
-        Gain of a later frame against the first.
+        Gain of a later frame relative to the first.
     rms_counts
         Quantise to int16 with this RMS in counts, clipping at full scale; None: keep real numbers.
     """
@@ -48,18 +48,18 @@ class Artefacts:
 
 
 class Receiver:
-    """Turns noise-free echoes into frames as recorded, all frames of a recording alike.
+    """Converts noise-free echoes to recorded frames, in the same way for all frames of a recording.
 
-    Levels refer to the echo power of the first frame, so that contrast between frames is kept.
+    Levels refer to the echo power of the first frame, so that the contrast between frames is preserved.
 
     Parameters
     ----------
     rng
         Draws the clutter.
     model
-        The echo model that the frames come from.
+        The echo model of the frames.
     artefacts
-        What to add.
+        The effects to add.
     reference_power
         Mean square of the first, noise-free frame.
     """
@@ -78,7 +78,7 @@ class Receiver:
         self._depth_m = f.grid.depth_m
         self._clutter: Float32Image | None = None
         if artefacts.clutter_db is not None:
-            # Few scatterers per cell: reverberations are isolated echoes rather than full speckle.
+            # Few scatterers per cell: reverberations are isolated echoes, not full speckle.
             still = scatter(rng, model, EchoTexture(per_cell=1.0)).moved(None)
             clutter = model.rf(still)
             clutter *= np.exp(-(self._depth_m - f.start_depth_m) / artefacts.clutter_decay_m)
@@ -95,10 +95,10 @@ class Receiver:
     def receive(
         self, rng: np.random.Generator, echoes: Float32Image, *, drift: float = 0.0
     ) -> Float32Image:
-        """One frame as recorded, float32 (n_lines, n_samples).
+        """Return one recorded frame, float32 (n_lines, n_samples).
 
-        RMS 1 of the echoes, or whole numbers in the range of int16 where ``rms_counts`` is given.
-        ``drift`` is the share of the gain drift reached, 0 in the first frame.
+        The echoes have an RMS of 1, or are whole numbers in the range of int16 if ``rms_counts`` is given.
+        ``drift`` is the current fraction of the gain drift, 0 in the first frame.
         """
         a = self.artefacts
         frame = echoes.copy()
@@ -130,7 +130,7 @@ class Receiver:
 def _add_filtered(
     noise: Float32Image, taps: NDArray[np.float32], gain: NDArray[np.float32], out: Float32Image
 ) -> None:
-    """out += gain · (noise filtered along the lines), wrapped around so that its power is even."""
+    """Add gain · (noise filtered along the lines) to out, wrapped around so that its power is uniform."""
     n_samples = noise.shape[1]
     padded = np.empty(n_samples + taps.size - 1, np.float32)
     total = np.empty(n_samples, np.float32)

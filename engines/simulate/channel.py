@@ -1,12 +1,12 @@
-"""A second simulator, independent of the one that trains: element signals by PyMUST, then delay and sum.
+"""A second simulator, independent of the one for training: element signals by PyMUST, then delay and sum.
 
-The networks learn from the point-spread model of `rtelasto_engines.simulate.echo`. Whether they learned
-tissue or that model only shows on echoes that were made another way: PyMUST (Garcia, "SIMUS: an
-open-source simulator for medical ultrasound imaging", Computer Methods and Programs in Biomedicine 218,
-2022) sums the field of every element over frequency, diffraction and directivity included, and the lines
-come from the project's own beamformer, as they would from a scanner's channel data.
+The networks are trained on the point-spread model of `rtelasto_engines.simulate.echo`. Echoes from another
+simulator show whether they learned tissue or only that model: PyMUST (Garcia, "SIMUS: an open-source
+simulator for medical ultrasound imaging", Computer Methods and Programs in Biomedicine 218, 2022) sums the
+field of every element over frequency, including diffraction and directivity, and the beamformer of rtelasto
+computes the lines, as from the channel data of a scanner.
 
-Needs the extra ``channel``. A pair takes about half a minute.
+It needs the extra ``channel``. A pair takes about half a minute.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class ChannelModel:
     Parameters
     ----------
     n_elements
-        Elements of the array.
+        Number of elements of the array.
 
     Attributes
     ----------
     format : RfFormat
-        What the RF lines are: 6.4 samples per wavelength, a line at every element.
+        Format of the RF lines: 6.4 samples per wavelength, a line at every element.
     n_samples : int
-        Samples of an element's signal.
+        Number of samples of the signal of an element.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class ChannelModel:
         z_m: NDArray[np.float64],
         amplitude: NDArray[np.float64],
     ) -> NDArray[np.float32]:
-        """Noise-free signals (1, element, sample) of scatterers at x (from the middle), z (depth)."""
+        """Return noise-free signals (1, element, sample) of scatterers at x (from the middle), z (depth)."""
         delays = self._must.txdelay(self._param, 0.0)
         rf, _ = self._must.simus(x_m, z_m, amplitude, delays, self._param, self._options)
         signals = np.zeros((1, rf.shape[1], self.n_samples), np.float32)
@@ -103,12 +103,12 @@ class ChannelModel:
         return signals
 
     def lines(self, channel_data: NDArray[np.float32]) -> Float32Image:
-        """RF lines (line, sample) of channel data."""
+        """Return the RF lines (line, sample) of channel data."""
         return self._beamformer(channel_data)
 
 
 def channel_tissue(rng: np.random.Generator) -> Tissue:
-    """A tissue of 42 × 26 mm with one of the published inclusions, wholly in the image."""
+    """Return a tissue of 42 × 26 mm with one of the published inclusions, entirely in the image."""
     semi_x_m, semi_z_m = (float(semi) for semi in rng.uniform(2.5e-3, 4.5e-3, 2))
     inclusion = Inclusion(
         x_m=rng.uniform(-8e-3, 8e-3),
@@ -124,10 +124,10 @@ def channel_tissue(rng: np.random.Generator) -> Tissue:
 def simulate_channel_pair(
     rng: np.random.Generator | int, *, truth_stride: int = 1, n_elements: int = N_ELEMENTS
 ) -> SimulatedPair:
-    """A pair of beamformed frames with truth: published-style inclusion, 0.3–2 %, 15–40 dB.
+    """Simulate a pair of beamformed frames with truth: published-style inclusion, 0.3–2 %, 15–40 dB.
 
-    The noise is white on every element and scaled by what is left of it after beamforming, so that the
-    echo SNR is that of the lines.
+    The noise is white on every element and is scaled by its power after beamforming, so that the echo SNR is
+    that of the lines.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def simulate_channel_pair(
     truth_stride
         Axial step of the truth, in samples.
     n_elements
-        Elements of the array.
+        Number of elements of the array.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Echoes of point scatterers: a depth-varying point-spread model of beamformed RF lines.
+"""Echoes of point scatterers: a depth-dependent point-spread model of beamformed RF lines.
 
 Each scatterer adds one pulse to each line near it, weighted by the two-way lateral beam profile and
 delayed by the curvature of the transmitted wavefront. Positions are continuous: the pulse is
@@ -20,7 +20,7 @@ from rtelasto_engines.simulate.acoustics import Acoustics, beam_at, pulse_tables
 Float64Array = NDArray[np.float64]
 
 _BANKS = 64  # pulse tables along the depth, for the falling frequency; steps of some 20 kHz
-_CUT = 1e-3  # lateral weights below −60 dB are left out
+_CUT = 1e-3  # lateral weights below −60 dB are ignored
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +48,16 @@ def _add_echoes(
     middle: int,
     rf: NDArray[np.float32],
 ) -> None:
-    """Adds every scatterer to every line in reach; lateral lengths in lines, axial in samples.
+    """Add every scatterer to every line in range; lateral lengths in lines, axial in samples.
 
-    The scatterers come in the order of ``bins``, their nearest line.
+    The scatterers are sorted by ``bins``, their nearest line.
     """
     n_lines, n_samples = rf.shape
     n_taps = tables.shape[2]
     oversampling = tables.shape[1] - 1
     widest = int(np.ceil(reach.max())) + 1
     begin = 0
-    # A margin either side instead of a test at every tap: the inner loop has one fixed length.
+    # A margin on either side instead of a test at every tap: the inner loop has a fixed length.
     row = np.empty(n_samples + 2 * n_taps, np.float32)
     for line in range(n_lines):
         while begin < bins.size and bins[begin] < line - widest:
@@ -91,7 +91,7 @@ def _add_echoes(
 
 
 class EchoModel:
-    """Scatterers in, RF lines out, for one format and probe; reusable and thread-safe.
+    """Computes RF lines from scatterers for one format and probe; reusable and thread-safe.
 
     Parameters
     ----------
@@ -122,11 +122,11 @@ class EchoModel:
 
     @property
     def receive_filter(self) -> NDArray[np.float32]:
-        """The pulse at the first depth, unit energy: the band in which noise is received."""
+        """The pulse at the first depth with unit energy, which filters the noise."""
         return np.ascontiguousarray(self._tables[0, 0])
 
     def rf(self, scatterers: Scatterers) -> NDArray[np.float32]:
-        """Noise-free RF lines, float32 (n_lines, n_samples)."""
+        """Return noise-free RF lines, float32 (n_lines, n_samples)."""
         f = self.format
         out = np.zeros((f.n_lines, f.n_samples), np.float32)
         if scatterers.x_m.size == 0:
@@ -137,7 +137,7 @@ class EchoModel:
         x_m, z_m = scatterers.x_m[order], scatterers.z_m[order]
         beam = beam_at(x_m, z_m, f, self.acoustics)
         decay = beam.decay_per_m2 * f.line_pitch_m**2
-        # Σ over the lines of exp(−2·decay·dx²) = √(π / 2·decay): a wide beam does not see more.
+        # Σ over the lines of exp(−2·decay·dx²) = √(π / 2·decay): a wide beam does not receive more.
         gain = (2.0 * decay / math.pi) ** 0.25
         if self.acoustics.gain_slope_db_per_cm != 0.0:
             below_cm = 100.0 * (z_m - self._bank_depth_m[0])

@@ -1,7 +1,7 @@
-"""Finite elements: how a tissue moves under the probe.
+"""Finite elements: the motion of a tissue under the probe.
 
 Plane strain, linear elasticity, biquadratic quadrilaterals (scikit-fem). The problem is linear, so
-a tissue is factorised once and solved for a few unit loads, of which any press is a sum.
+a tissue is factorised once and solved for a few unit loads; any press is a sum of these.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from rtelasto_engines.simulate.tissue import Tissue
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """How the block is held.
+    """The boundary conditions of the block.
 
     Parameters
     ----------
     top
         ``"slip"``: the skin slides freely under the probe (gel); ``"bonded"``: it sticks.
     bottom
-        ``"slip"``: rests on a smooth support; ``"fixed"``: grown onto bone.
+        ``"slip"``: lies on a smooth support; ``"fixed"``: attached to bone.
     probe_width_m
-        Width of the pressing face; the skin beyond it is free. None: the whole top is pressed.
+        Width of the probe face; the skin beyond it is free. None: the whole top is pressed.
     flank_m
         Tissue on either side beyond ``Tissue.width_m``, meshed coarsely.
     """
@@ -42,7 +42,7 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TissueMotion:
-    """Unit motions of one tissue in the probe's frame.
+    """Unit motions of one tissue in the reference frame of the probe.
 
     ``push`` is the response to an applied strain of +1 (the face recedes by one tissue depth),
     ``tilt`` and ``bend`` to a face displacement that varies as 2x/width and (2x/width)² − 1/3 times
@@ -64,7 +64,7 @@ class TissueMotion:
         bend: float = 0.0,
         shear: float = 0.0,
     ) -> DisplacementField:
-        """The motion for an applied axial strain, negative in compression.
+        """Return the motion for an applied axial strain, negative in compression.
 
         ``tilt``, ``bend`` and ``shear`` are relative to it: with tilt = 0.3 one edge of the tissue
         is pressed 1.3 times, the other 0.7 times as much.
@@ -80,7 +80,7 @@ class TissueMotion:
 def solve(
     tissue: Tissue, boundary: Boundary | None = None, *, element_m: float = 0.6e-3
 ) -> TissueMotion:
-    """Unit motions of a tissue; about 1 s for 3 × 5 cm at the default element size.
+    """Compute the unit motions of a tissue, in about 1 s for 3 × 5 cm at the default element size.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def solve(
     if min(n_x, n_z) < 4:
         raise RtelastoError(
             f"element_m {element_m:g} is too coarse for a tissue of "
-            f"{tissue.width_m:g} x {tissue.depth_m:g} m: take at most a quarter of either"
+            f"{tissue.width_m:g} x {tissue.depth_m:g} m: give at most a quarter of either"
         )
     core = np.linspace(-tissue.width_m / 2, tissue.width_m / 2, n_x + 1)
     flank = _graded(tissue.width_m / n_x, boundary.flank_m)
@@ -109,8 +109,8 @@ def solve(
         np.concatenate([core[0] - flank[::-1], core, core[-1] + flank]),
         np.linspace(0.0, tissue.depth_m, n_z + 1),
     )
-    # Order 4 integrates the stiffness of a homogeneous element exactly, and samples the modulus at
-    # 3 x 3 points where the edge of an inclusion crosses.
+    # Order 4 integrates the stiffness of a homogeneous element exactly, and samples the modulus at 3 x 3
+    # points in elements that contain the edge of an inclusion.
     basis = skfem.Basis(mesh, skfem.ElementVector(skfem.ElementQuad2()), intorder=4)
 
     @skfem.BilinearForm
@@ -119,7 +119,7 @@ def solve(
 
     x, z = np.asarray(basis.global_coordinates())
     poisson = tissue.poisson
-    # An edge sharper than an element would only follow the element borders, with ringing strain.
+    # An edge sharper than an element would follow the element borders, and the strain would oscillate.
     young = tissue.young_kpa(x, z, least_edge_m=element_m)
     matrix = stiffness.assemble(
         basis,
@@ -129,7 +129,7 @@ def solve(
 
     node_x, node_z = basis.doflocs
     n_dofs = node_x.size
-    # Biquadratic elements carry both components in every node, and skfem numbers them x, z, x, z, …
+    # Biquadratic elements have both components at every node, and skfem numbers them x, z, x, z, …
     lateral_dof = np.zeros(n_dofs, bool)
     for dofs in (basis.nodal_dofs, basis.facet_dofs, basis.interior_dofs):
         lateral_dof[dofs[0]] = True
@@ -143,12 +143,12 @@ def solve(
     if boundary.bottom == "fixed":
         held |= at_bottom & lateral_dof
     if boundary.top == boundary.bottom == "slip":
-        # Nothing else stops the block from sliding away; the middle of the bottom is held.
+        # Nothing else prevents the block from sliding, so the middle of the bottom is fixed.
         held |= lateral_dof & at_bottom & (np.abs(node_x) <= np.abs(node_x[at_bottom]).min() + tiny)
 
     across = 2.0 * node_x / tissue.width_m
     face = at_top & ~lateral_dof
-    # Depth of the pressing face in the tissue's frame, for an applied strain of +1.
+    # Depth of the probe face in the reference frame of the tissue, for an applied strain of +1.
     loads = np.zeros((n_dofs, 4))
     loads[face, 0] = -tissue.depth_m
     loads[face, 1] = -tissue.depth_m * across[face]
@@ -189,8 +189,8 @@ def solve(
         )
         for mode in range(4)
     ]
-    # From the tissue's frame into the probe's: the probe takes its rigid motion away (translation,
-    # and rotation about the middle of its face, small angle), and follows the skin sideways.
+    # From the reference frame of the tissue to that of the probe: subtract the rigid motion of the probe
+    # (translation, and rotation about the middle of its face, small angle), which follows the skin sideways.
     turn = -2.0 * tissue.depth_m / tissue.width_m
     push, tilt, bend, shear = (
         mode.plus_affine(lateral_offset_m=-mode.lateral_m[n_x, 0]) for mode in modes
@@ -205,7 +205,7 @@ def solve(
 
 
 def _graded(first_m: float, reach_m: float) -> NDArray[np.float64]:
-    """Element edges beyond the core, from the core outwards: each 1.4 times its neighbour."""
+    """Return element edges beyond the core, outwards: each element is 1.4 times its inner neighbour."""
     if reach_m <= 0.0:
         return np.empty(0)
     n = max(1, math.ceil(math.log1p(reach_m / first_m * 0.4) / math.log(1.4)))

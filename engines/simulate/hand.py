@@ -1,4 +1,4 @@
-"""How a hand presses: probe motion over time, smooth, nearly periodic, with drift and tremor."""
+"""Motion of a hand-held probe over time: smooth and nearly periodic, with drift and tremor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class HandMotion:
     Parameters
     ----------
     press_hz
-        Presses per second; each differs a little in length and depth.
+        Presses per second; they differ slightly in length and depth.
     peak_strain
         Compression at the height of a press, a positive fraction.
     drift_strain
-        Slow change of the rest pressure.
+        Slow change of the pressure at rest.
     tremor_hz, tremor_strain
         Physiological tremor.
     tilt
@@ -30,7 +30,7 @@ class HandMotion:
     slip_m
         Sideways sliding of the probe, the same motion at a third of the pressing rate.
     out_of_plane_m
-        Elevational wander of the image plane.
+        Elevational drift of the image plane.
     """
 
     press_hz: float = 1.0
@@ -45,7 +45,7 @@ class HandMotion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HandPath:
-    """The motion at given times, each (n,), relative to the first of them.
+    """The motion at given times, each (n,), relative to the first.
 
     ``strain`` is the applied axial strain, negative in compression, ``tilt_strain`` the amplitude
     of a part that varies as 2x/width.
@@ -58,10 +58,10 @@ class HandPath:
 
 
 def hand_path(rng: np.random.Generator, hand: HandMotion, time_s: Float64Array) -> HandPath:
-    """One palpation drawn at random, sampled at ``time_s``."""
+    """Draw a random palpation, sampled at ``time_s``."""
 
     def wander(freq_hz: float) -> Float64Array:
-        """A smooth signal of RMS about 1 around a frequency: three incommensurate tones."""
+        """Return a smooth signal with an RMS of about 1 around a frequency: three incommensurate tones."""
         tones = freq_hz * np.array([0.62, 1.0, 1.47]) * rng.uniform(0.9, 1.1, 3)
         phases = rng.uniform(0.0, 2.0 * math.pi, 3)
         angles = 2.0 * math.pi * tones[:, None] * time_s[None, :] + phases[:, None]
@@ -69,7 +69,7 @@ def hand_path(rng: np.random.Generator, hand: HandMotion, time_s: Float64Array) 
 
     turns = hand.press_hz * time_s + 0.05 * wander(0.23 * hand.press_hz)
     depth = 1.0 + 0.08 * wander(0.31 * hand.press_hz)
-    # Starts near rest; the power makes the hand linger at the top as hands do.
+    # Starts near rest; the power makes the hand stay longer at the top, as real hands do.
     press = np.abs(0.5 - 0.5 * np.cos(2.0 * math.pi * turns)) ** 1.2 * depth
     strain = -(
         hand.peak_strain * press

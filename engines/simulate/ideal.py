@@ -1,6 +1,6 @@
 """Displacement fields without finite elements: closed forms and random smooth strain.
 
-Milliseconds a field, for training sets that need more variety than solved tissues give.
+A field takes milliseconds, for training sets that need more variety than solved tissues provide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def circular_inclusion(
     stiffness_ratio: float,
     poisson: float = 0.49,
 ) -> tuple[Float64Array, Float64Array]:
-    """(u, v) around a round inclusion at the origin for a remote axial strain of +1, in m.
+    """Return (u, v) around a round inclusion at the origin for a remote axial strain of +1, in m.
 
     Plane strain, perfect bond, remote uniaxial stress along z. Exact: the complex potentials
     (Muskhelishvili, Some Basic Problems of the Mathematical Theory of Elasticity, ch. 9) outside,
@@ -62,11 +62,11 @@ def strain_field(
     lateral_ratio: float = 0.9,
     smooth_lateral_m: float = 1e-3,
 ) -> DisplacementField:
-    """The field with a given axial strain on an (n_x, n_z) grid, still at the probe's face.
+    """Return the field with a given axial strain on an (n_x, n_z) grid, and no motion at the probe face.
 
     u is the integral of the strain along depth; v that of −lateral_ratio·strain across (near
-    incompressibility in plane strain gives ν/(1 − ν)), smoothed along depth, which no longer is an
-    equilibrium but moves tissue in a plausible way.
+    incompressibility in plane strain gives ν/(1 − ν)), smoothed along depth. The result is not an
+    equilibrium, but a plausible motion of tissue.
     """
     strain = np.asarray(strain, np.float64)
     dx, dz = width_m / (strain.shape[0] - 1), depth_m / (strain.shape[1] - 1)
@@ -85,10 +85,10 @@ def random_field(
     depth_m: float,
     step_m: float | None = None,
 ) -> DisplacementField:
-    """A random press without finite elements.
+    """Return a random press without finite elements.
 
-    Smooth strain variation, layers, decay with depth and round inclusions (exact, superposed as if
-    each were alone), scaled so that the mean axial strain is ``applied_strain``.
+    It has smooth strain variation, layers, decay with depth and round inclusions (each exact on its own, then
+    superposed), scaled so that the mean axial strain is ``applied_strain``.
     """
     step_m = step_m or depth_m / 160.0
     n_x, n_z = max(8, round(width_m / step_m) + 1), max(8, round(depth_m / step_m) + 1)

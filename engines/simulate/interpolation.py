@@ -1,4 +1,4 @@
-"""Cubic interpolation on regular nodes, its slopes, and its continuation beyond them."""
+"""Cubic interpolation on regular nodes, its slopes, and its extrapolation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Float64Array = NDArray[np.float64]
 
 @kernel()
 def cubic_weights(t: float, n: int, weights: Float64Array, slopes: Float64Array) -> int:
-    """The first of four nodes that the cubic at t (in grid steps) needs; fills both weight rows.
+    """Return the first of the four nodes for the cubic at t (in grid steps), and fill both weight rows.
 
-    The ghost node beyond either end continues the end interval linearly, and outside the grid the
-    field goes on along the tangent: affine fields are reproduced everywhere.
+    The ghost node beyond either end extends the end interval linearly, and outside the grid the field follows
+    the tangent: affine fields are reproduced everywhere.
     """
     cell = min(max(int(np.floor(t)), 0), n - 2)
     f = t - cell
@@ -52,7 +52,7 @@ def displacement_at(
     tz: Float64Array,
     out: Float64Array,
 ) -> None:
-    """out[0..1] = u, v at the points (tx, tz)."""
+    """Compute out[0..1] = u, v at the points (tx, tz)."""
     wx, sx, wz, sz = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
     for p in range(tx.size):
         i0 = cubic_weights(tx[p], axial.shape[0], wx, sx)
@@ -77,7 +77,7 @@ def gradient_at(
     tz: Float64Array,
     out: Float64Array,
 ) -> None:
-    """out[0..5] = u, v, ∂u/∂x, ∂u/∂z, ∂v/∂x, ∂v/∂z (per grid step) at the points (tx, tz)."""
+    """Compute out[0..5] = u, v, ∂u/∂x, ∂u/∂z, ∂v/∂x, ∂v/∂z (per grid step) at the points (tx, tz)."""
     wx, sx, wz, sz = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
     for p in range(tx.size):
         i0 = cubic_weights(tx[p], axial.shape[0], wx, sx)
@@ -104,7 +104,7 @@ def gradient_at(
 def interpolation_rows(
     t: Float64Array, n: int
 ) -> tuple[NDArray[np.int64], Float64Array, Float64Array]:
-    """First node, weights and slopes (each (n_points, 4)) for many positions t on n nodes."""
+    """Return first node, weights and slopes (each (n_points, 4)) for many positions t on n nodes."""
     first = np.empty(t.size, np.int64)
     weights, slopes = np.empty((t.size, 4)), np.empty((t.size, 4))
     for p in range(t.size):
@@ -116,7 +116,7 @@ def interpolation_rows(
 def along_depth(
     columns: Float64Array, first: NDArray[np.int64], weights: Float64Array, out: NDArray[np.float32]
 ) -> None:
-    """out[line, p] = the columns, (n_lines, n_nodes), weighted at the rows' nodes."""
+    """Compute out[line, p] = the columns, (n_lines, n_nodes), weighted at the nodes of the rows."""
     for line in range(columns.shape[0]):
         column = columns[line]
         for p in range(first.size):

@@ -1,8 +1,8 @@
 """Displacement fields on a regular grid, with smooth interpolation, gradients and composition.
 
-A field is what the echo model moves its scatterers by and what the truth is read from, so both use
-the same interpolant: piecewise cubic (Keys 1981, a = −1/2), continuously differentiable; its
-derivative is the strain. Truth displacement, truth strain and scatterer motion agree exactly.
+A field moves the scatterers of the echo model and defines the truth, so both use the same interpolant:
+piecewise cubic (Keys 1981, a = −1/2), continuously differentiable; its derivative is the strain. True
+displacement, true strain and scatterer motion agree exactly.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gradient:
-    """The six numbers of the motion at points, each of the points' shape; u, v in m."""
+    """The motion and its four derivatives at points, each with the shape of the points; u, v in m."""
 
     u: Float64Array
     v: Float64Array
@@ -51,7 +51,7 @@ class Gradient:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DisplacementField:
-    """Motion of the tissue in the probe's frame, from a reference state.
+    """Motion of the tissue in the reference frame of the probe, from a reference state.
 
     A point at (x, z) in the reference state moves to (x + v, z + u): u axial, positive away from
     the probe; v lateral. Below the probe in compression u < 0.
@@ -81,7 +81,7 @@ class DisplacementField:
 
     @classmethod
     def zero(cls, *, width_m: float, depth_m: float, step_m: float = 0.4e-3) -> DisplacementField:
-        """A field at rest over |x| <= width/2, 0 <= z <= depth."""
+        """Return a field at rest over |x| <= width/2, 0 <= z <= depth."""
         n_x = max(4, round(width_m / step_m) + 1)
         n_z = max(4, round(depth_m / step_m) + 1)
         still = np.zeros((n_x, n_z))
@@ -102,7 +102,7 @@ class DisplacementField:
         return self._with(factor * self.axial_m, factor * self.lateral_m)
 
     def plus(self, other: DisplacementField) -> DisplacementField:
-        """The sum of two small motions, on this field's nodes."""
+        """Return the sum of two small motions, on the nodes of this field."""
         if other.axial_m.shape == self.axial_m.shape and (
             (other.x0_m, other.z0_m, other.dx_m, other.dz_m)
             == (self.x0_m, self.z0_m, self.dx_m, self.dz_m)
@@ -121,10 +121,10 @@ class DisplacementField:
         lateral_slope: float = 0.0,
         lateral_shear: float = 0.0,
     ) -> DisplacementField:
-        """Adds u += offset + tilt·x + slope·z and v += offset + slope·x + shear·z.
+        """Return the field with u += offset + tilt·x + slope·z and v += offset + slope·x + shear·z.
 
-        A probe that rotates by a small angle θ about the middle of its face sees
-        ``axial_tilt = −θ, lateral_shear = θ``.
+        For a probe that rotates by a small angle θ about the middle of its face, ``axial_tilt = −θ`` and
+        ``lateral_shear = θ``.
         """
         x, z = self.x_m[:, None], self.z_m[None, :]
         return self._with(
@@ -133,7 +133,7 @@ class DisplacementField:
         )
 
     def gradient(self, x_m: NDArray[np.floating], z_m: NDArray[np.floating]) -> Gradient:
-        """u, v and their four derivatives at broadcastable points, in m and dimensionless."""
+        """Return u, v and their four derivatives at broadcastable points, in m and dimensionless."""
         x, z = np.broadcast_arrays(np.asarray(x_m, np.float64), np.asarray(z_m, np.float64))
         out = np.empty((6, x.size))
         gradient_at(
@@ -149,7 +149,7 @@ class DisplacementField:
     def at(
         self, x_m: NDArray[np.floating], z_m: NDArray[np.floating]
     ) -> tuple[Float64Array, Float64Array]:
-        """(u, v) in m at broadcastable points."""
+        """Return (u, v) in m at broadcastable points."""
         x, z = np.broadcast_arrays(np.asarray(x_m, np.float64), np.asarray(z_m, np.float64))
         out = np.empty((2, x.size))
         displacement_at(
@@ -162,7 +162,7 @@ class DisplacementField:
         return out[0].reshape(x.shape), out[1].reshape(x.shape)
 
     def truth(self, grid: Grid) -> Truth:
-        """The motion at the pixels of a grid."""
+        """Return the motion at the pixels of a grid."""
         first, weights, _ = interpolation_rows(
             (grid.lateral_m - self.x0_m) / self.dx_m, self.axial_m.shape[0]
         )
@@ -186,9 +186,9 @@ def material_points(
     *,
     tolerance_m: float = 1e-10,
 ) -> tuple[Float64Array, Float64Array]:
-    """Reference positions of the tissue that the field has brought to (x, z).
+    """Return the reference positions of the tissue that the field has moved to (x, z).
 
-    Fixed-point iteration: the error shrinks by about the largest strain at each step.
+    This is a fixed-point iteration: each step multiplies the error by about the largest strain.
     """
     x, z = np.broadcast_arrays(np.asarray(x_m, np.float64), np.asarray(z_m, np.float64))
     reference_x, reference_z = x.copy(), z.copy()
@@ -205,7 +205,7 @@ def material_points(
 
 
 def truth_between(field_a: DisplacementField, field_b: DisplacementField, grid: Grid) -> Truth:
-    """The motion from state a to state b at the points of a, both given from one reference state.
+    """Return the motion from state a to state b at the points of a, both relative to one reference state.
 
     With X the material point at p in state a: u_ab(p) = u_b(X) − u_a(X), and by the chain rule
     ∇u_ab = (∇d_b − ∇d_a)(I + ∇d_a)⁻¹, of which the strain is the zz component.

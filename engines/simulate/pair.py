@@ -40,9 +40,9 @@ class SimulatedPair:
     """Two RF frames and the motion between them.
 
     ``pre`` and ``post`` are float32 (n_lines, n_samples): scaled to RMS 1 of the noise-free
-    pre-compression frame, or whole int16 counts where the scene quantises. ``field`` is the motion
-    from pre to post, for any point; ``truth`` the same on the RF grid, or on every
-    ``truth_stride``-th sample. ``metadata`` holds every parameter in plain Python types.
+    pre-compression frame, or whole int16 counts if the scene quantises. ``field`` is the motion from pre to
+    post, for any point; ``truth`` the same on the RF grid, or at every ``truth_stride``-th sample.
+    ``metadata`` contains every parameter in plain Python types.
     """
 
     pre: Float32Image
@@ -75,16 +75,16 @@ def render_pair(
     truth_stride: int = 1,
     metadata: dict[str, Any] | None = None,
 ) -> SimulatedPair:
-    """The RF frames of a scene before and after a motion.
+    """Render the RF frames of a scene before and after a motion.
 
     Parameters
     ----------
     rng
         Draws scatterers, clutter and noise.
     scene, field
-        What is imaged and how it moves from the pre- to the post-compression frame.
+        The scene, and its motion from the pre- to the post-compression frame.
     out_of_plane_m
-        Elevational motion between the frames; decorrelates speckle.
+        Elevational motion between the frames; it decorrelates speckle.
     replaced_share
         Share of the scatterers that are others in the second frame.
     truth_stride

@@ -1,14 +1,14 @@
-"""Echoes of plane waves: a fast model of beamformed lines, made in the wavenumber domain.
+"""Echoes of plane waves: a fast model of beamformed lines, computed in the wavenumber domain.
 
-A point seen by a plane wave from direction α and received under the angle θ answers with the wave vector
-k·(sin α + sin θ, cos α + cos θ). Delay and sum with a constant F-number adds up every θ that the aperture
-takes in, so that the image of a point is the Fourier transform of pulse spectrum times apodisation over that
-set of wave vectors, and does not depend on where the point lies: an X rather than the ellipse of a
-Gaussian beam, with side lobes of the aperture's window. Near the ends of the array the aperture is cut on
-one side, and with depth the pulse loses its high frequencies; for both there are tables.
+The echo of a point for a plane wave from direction α, received at the angle θ, has the wave vector k·(sin α +
+sin θ, cos α + cos θ). Delay and sum with a constant F-number sums over every θ in the aperture, so that the
+image of a point is the Fourier transform of pulse spectrum times apodisation over that set of wave vectors.
+It does not depend on the position of the point: it is an X instead of the ellipse of a Gaussian beam, with
+the side lobes of the aperture's window. Near the ends of the array the aperture is cut on one side, and with
+depth the pulse loses its high frequencies; there are tables for both.
 
-It is independent of the channel-level simulator of `rtelasto_engines.simulate.channel`, which is kept for
-tests, and a hundred times as fast.
+It is independent of the channel-level simulator `rtelasto_engines.simulate.channel`, which is used for tests,
+and a hundred times as fast.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from rtelasto_engines.simulate.echo import Scatterers
 Float64Array = NDArray[np.float64]
 
 _REACH_LINES = 12
-_LATERAL = 8  # table columns a line
-_AXIAL = 16  # table entries a sample
+_LATERAL = 8  # table columns per line
+_AXIAL = 16  # table entries per sample
 _TAPS = 128
-_CUTS = 5  # apertures from half to whole
+_CUTS = 5  # apertures from half to full
 _DEPTHS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneWaves:
-    """How the plane waves are sent and received.
+    """The transmission and reception of plane waves.
 
     Parameters
     ----------
     angles_rad
-        Directions of the waves, compounded coherently; symmetric about 0.
+        Directions of the waves, which are compounded coherently; symmetric about 0.
     receive_f_number
         F-number of delay and sum, at every depth.
     taper
-        0: the aperture counts evenly (high side lobes), 1: a Hann window.
+        0: uniform aperture (high side lobes), 1: a Hann window.
     array_width_m
-        Length of the array, centred on the image; None: long enough never to cut an aperture.
+        Length of the array, centred on the image; None: no aperture is ever cut.
     """
 
     angles_rad: tuple[float, ...] = (0.0,)
@@ -57,7 +57,7 @@ class PlaneWaves:
 
 
 class PlaneWaveModel:
-    """Scatterers in, RF lines out; takes the place of `rtelasto_engines.simulate.echo.EchoModel`.
+    """Computes RF lines from scatterers; replaces `rtelasto_engines.simulate.echo.EchoModel`.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class PlaneWaveModel:
                 for depth in self._depth_m
             ]
         )
-        # As a focused beam's echoes have unit energy over the lines, so have these.
+        # Like those of a focused beam, the echoes have unit energy over the lines.
         whole = self._tables[:, -1, ::_LATERAL, 0]
         self._tables /= np.sqrt((whole**2).sum(axis=(1, 2)).mean())
         self.margin_x_m = _REACH_LINES * rf_format.line_pitch_m
@@ -88,17 +88,17 @@ class PlaneWaveModel:
 
     @property
     def receive_filter(self) -> NDArray[np.float32]:
-        """The pulse, unit energy: the band in which noise is received."""
+        """The pulse with unit energy, which filters the noise."""
         tables, _ = pulse_tables(self.format, self.acoustics, np.zeros(1))
         return np.ascontiguousarray(tables[0, 0])
 
     def _table(self, depth_m: float, cut: float) -> NDArray[np.float32]:
-        """Image of a point by lateral offset and fraction of a sample: (columns, entries, taps)."""
+        """Return the image of a point by lateral offset and sample fraction: (columns, entries, taps)."""
         f, a, waves = self.format, self.acoustics, self.waves
         columns, n_fft = 2 * _REACH_LINES * _LATERAL, 2 * _TAPS * _AXIAL
         step_m = f.axial_step_m / _AXIAL
         kx = 2.0 * math.pi * np.fft.fftfreq(columns, f.line_pitch_m / _LATERAL)[:, None]
-        # Beyond half the sampling frequency there is nothing.
+        # There is nothing above half the sampling frequency.
         kz = 2.0 * math.pi * np.fft.rfftfreq(n_fft, step_m)[None, : 2 * _TAPS // 2 + 1]
         centre = 2.0 * math.pi * f.center_freq_hz / f.sound_speed_m_s
         sigma = a.fractional_bandwidth * centre / 2.355
@@ -133,7 +133,7 @@ class PlaneWaveModel:
         return np.ascontiguousarray(table * along * across, np.float32)
 
     def rf(self, scatterers: Scatterers) -> NDArray[np.float32]:
-        """Noise-free RF lines, float32 (n_lines, n_samples)."""
+        """Return noise-free RF lines, float32 (n_lines, n_samples)."""
         f = self.format
         out = np.zeros((f.n_lines, f.n_samples), np.float32)
         if scatterers.x_m.size == 0:
@@ -174,7 +174,7 @@ def _add(
     tables: NDArray[np.float32],
     rf: NDArray[np.float32],
 ) -> None:
-    """Adds every scatterer, in order of x, to every line in reach; tables mirror left of the middle."""
+    """Add every scatterer, sorted by x, to every line in range; tables are mirrored left of the middle."""
     n_lines, n_samples = rf.shape
     columns, n_taps = tables.shape[2], tables.shape[4]
     oversampling = tables.shape[3] - 1

@@ -1,4 +1,4 @@
-"""The tissue's scatterers: where they lie, how strongly they echo, how a motion carries them."""
+"""The scatterers of the tissue: their positions, echo strengths, and motion."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rtelasto_engines.simulate.tissue import Tissue
 
 Float64Array = NDArray[np.float64]
 
-# Several resolution cells away: nothing of the old place is left.
+# Several resolution cells away: independent of the old position.
 _REPLACED_WITHIN_M = 2e-3
 
 
 @dataclass(frozen=True, slots=True)
 class SpecularLayer:
-    """A bright, smooth interface (fascia, bone) at z_m + slope·x with a gentle wave.
+    """A bright, smooth interface (fascia, bone) at z_m + slope·x with a slight undulation.
 
     ``gain_db`` is relative to speckle. It moves with the tissue.
     """
@@ -43,7 +43,7 @@ class SpecularLayer:
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """Echoes below (x, z) weakened over a width, as behind bone or a calcification."""
+    """Attenuation of echoes below (x, z) over a width, as behind bone or a calcification."""
 
     x_m: float
     z_m: float
@@ -53,16 +53,16 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class EchoTexture:
-    """What scatters.
+    """The scattering properties of the tissue.
 
     Parameters
     ----------
     per_cell
         Scatterers per resolution cell (−6 dB pulse length × −6 dB beam width at mid-depth).
     count
-        Instead: scatterers within the image, as in "10,000 scatterers".
+        Total number of scatterers within the image, as in "10,000 scatterers", instead of ``per_cell``.
     cloudiness_db, cloud_size_m
-        Slow random variation of the echo level and its correlation length.
+        Slow random variation of the echo level, and its correlation length.
     specular, shadows
         Bright interfaces and shadows.
     """
@@ -81,7 +81,7 @@ class ScattererCloud:
 
     ``amplitude`` is float32 (n_planes, n). Seen at elevation y, a scatterer's amplitude is the sum
     over the planes weighted by the two-way elevational beam, scaled to constant power: moving out
-    of plane replaces speckle by independent speckle as a beam of that thickness would.
+    of plane replaces speckle by independent speckle, as for a beam of that thickness.
     """
 
     x_m: Float64Array
@@ -91,7 +91,7 @@ class ScattererCloud:
     elevation_m: float
 
     def moved(self, field: DisplacementField | None, *, elevation_m: float = 0.0) -> Scatterers:
-        """The scatterers after a motion, seen from ``elevation_m`` out of the first plane."""
+        """Return the scatterers after a motion, at ``elevation_m`` from the first plane."""
         if self.plane_m.size == 1:
             amplitude = self.amplitude[0].astype(np.float64)
         else:
@@ -104,13 +104,14 @@ class ScattererCloud:
         return Scatterers(self.x_m + v, self.z_m + u, amplitude)
 
     def replaced(self, rng: np.random.Generator, share: float) -> ScattererCloud:
-        """The cloud with a share of its scatterers replaced by others: flow, or motion out of plane.
+        """Return the cloud with a share of its scatterers replaced by others: flow, or motion out of plane.
 
-        The new ones lie elsewhere; their strength is that of the old ones, in another order and sign.
+        The new ones have other positions; their strengths are those of the old ones, in another order and
+        with other signs.
         """
         gone = np.flatnonzero(rng.random(self.x_m.size) < share)
         x_m, z_m, amplitude = self.x_m.copy(), self.z_m.copy(), self.amplitude.copy()
-        # Strength follows the place (gain of the tissue, shadows), so that the new ones stay near.
+        # The strength depends on the position (gain of the tissue, shadows), so the new ones stay close.
         x_m[gone] += rng.uniform(-1.0, 1.0, gone.size) * _REPLACED_WITHIN_M
         z_m[gone] += rng.uniform(-1.0, 1.0, gone.size) * _REPLACED_WITHIN_M
         amplitude[:, gone] *= rng.choice(np.array([-1.0, 1.0], np.float32), gone.size)
@@ -127,12 +128,12 @@ def scatter(
     travel_z_m: float = 0.0,
     travel_y_m: float = 0.0,
 ) -> ScattererCloud:
-    """Scatterers over the image and as far beyond it as the motion can bring tissue into view.
+    """Create scatterers over the image and as far beyond it as the motion can move tissue into view.
 
     Parameters
     ----------
     travel_x_m, travel_z_m, travel_y_m
-        Largest lateral, axial and out-of-plane motion to come, either way.
+        Largest later lateral, axial and out-of-plane motion, in either direction.
     """
     f, acoustics = model.format, model.acoustics
     width_m, depth_m = f.n_lines * f.line_pitch_m, f.n_samples * f.axial_step_m
@@ -145,18 +146,18 @@ def scatter(
     left, right = -0.5 * width_m - margin_x, 0.5 * width_m + margin_x
     top, bottom = f.start_depth_m - margin_z, f.start_depth_m + depth_m + margin_z
     n = round(density * (right - left) * (bottom - top))
-    # In lateral order: neighbours in memory add to neighbouring lines.
+    # Sorted laterally: neighbours in memory contribute to neighbouring lines.
     x_m, z_m = np.sort(rng.uniform(left, right, n)), rng.uniform(top, bottom, n)
 
     if travel_y_m > 0.0:
-        # Planes half a beam apart: the weights' power is constant to 1e-3 between them.
+        # Planes half a beam apart: the power of the weights between them is constant to 1e-3.
         step = 0.5 * acoustics.elevation_m
         beyond = math.ceil((travel_y_m + acoustics.elevation_m) / step)
         plane_m = step * np.arange(-beyond, beyond + 1, dtype=np.float64)
     else:
         plane_m = np.zeros(1)
     amplitude = rng.standard_normal((plane_m.size, n), dtype=np.float32)
-    # Speckle of unit RMS whatever the density: the echo of one scatterer has unit energy.
+    # Speckle of unit RMS at any density: the echo of one scatterer has unit energy.
     level = 1.0 / math.sqrt(max(density * f.line_pitch_m * f.axial_step_m, 1e-30))
     gain = np.full(n, level)
     if tissue is not None:
@@ -198,7 +199,7 @@ def _clouds(
 
 
 def _coherent_level(rf_format: RfFormat, acoustics: Acoustics, spacing_m: float) -> float:
-    """Amplitude per scatterer of a flat interface whose echo peaks at 1, at mid-depth.
+    """Return the amplitude per scatterer of a flat interface with an echo peak of 1 at mid-depth.
 
     A Gaussian pulse of unit energy and envelope width L samples (−6 dB) peaks at
     √(2/L)·(8 ln2/π)^¼, and a row of scatterers adds up to √(π/decay)/spacing of them, each scaled

@@ -1,4 +1,4 @@
-"""What is imaged, and by what: formats, probes, textures and presses, fixed or drawn at random."""
+"""Scenes: formats, probes, textures and presses, fixed or random."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ L12_5_FORMAT = RfFormat(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that makes an echo frame but the motion.
+    """Everything that defines an echo frame except the motion.
 
-    ``plane_waves`` are what is sent instead of focused beams; None for those.
+    ``plane_waves`` are transmitted instead of focused beams; None for focused beams.
     """
 
     format: RfFormat = PUBLISHED_FORMAT
@@ -51,7 +51,7 @@ class Scene:
 
 
 def published_scene(rng: np.random.Generator, *, tissue: Tissue | None = None) -> Scene:
-    """10,000 scatterers, 40 MHz, 6.25 MHz, 15–40 dB echo SNR."""
+    """Return a scene with 10,000 scatterers, 40 MHz, 6.25 MHz, 15–40 dB echo SNR."""
     return Scene(
         tissue=tissue,
         texture=EchoTexture(count=10_000),
@@ -62,7 +62,7 @@ def published_scene(rng: np.random.Generator, *, tissue: Tissue | None = None) -
 def random_format(
     rng: np.random.Generator, *, n_lines: int = 128, n_samples: int = 2608
 ) -> RfFormat:
-    """Centre frequency 3–10 MHz, 4–8 samples per wavelength, pitch 0.15–0.35 mm."""
+    """Draw a format: centre frequency 3–10 MHz, 4–8 samples per wavelength, pitch 0.15–0.35 mm."""
     center_freq_hz = math.exp(rng.uniform(math.log(3e6), math.log(10e6)))
     return RfFormat(
         n_lines=n_lines,
@@ -75,11 +75,11 @@ def random_format(
 
 
 def random_acoustics(rng: np.random.Generator, rf_format: RfFormat) -> Acoustics:
-    """A probe for that format, with up to 25 % lower frequency at the bottom of the image."""
+    """Draw a probe for that format, with up to 25 % lower frequency at the bottom of the image."""
     depth_m = rf_format.start_depth_m + rf_format.n_samples * rf_format.axial_step_m
     bandwidth = rng.uniform(0.35, 0.9)
     sigma_mhz = bandwidth * rf_format.center_freq_hz * 1e-6 / 2.355
-    # A Gaussian spectrum of deviation σ under a loss of b Np/MHz moves down by σ²·b.
+    # A loss of b Np/MHz shifts a Gaussian spectrum of standard deviation σ down by σ²·b.
     downshift_mhz = rng.uniform(0.0, 0.25) * rf_format.center_freq_hz * 1e-6
     attenuation = downshift_mhz / sigma_mhz**2 * 8.685889638 / (2.0 * depth_m * 100.0)
     array_width_m = rng.uniform(1.0, 1.3) * rf_format.n_lines * rf_format.line_pitch_m
@@ -100,7 +100,7 @@ def random_acoustics(rng: np.random.Generator, rf_format: RfFormat) -> Acoustics
 
 
 def random_plane_waves(rng: np.random.Generator, rf_format: RfFormat) -> PlaneWaves:
-    """One to seven plane waves, any window over the aperture, at times an array that ends in view."""
+    """Draw one to seven plane waves, any aperture window, and sometimes an array that ends in view."""
     n = int(rng.choice([1, 3, 5, 7], p=[0.55, 0.2, 0.15, 0.1]))
     widest = math.radians(rng.uniform(4.0, 16.0)) if n > 1 else 0.0
     width_m = rf_format.n_lines * rf_format.line_pitch_m
@@ -113,7 +113,7 @@ def random_plane_waves(rng: np.random.Generator, rf_format: RfFormat) -> PlaneWa
 
 
 def random_texture(rng: np.random.Generator, rf_format: RfFormat) -> EchoTexture:
-    """1–12 scatterers per cell, uneven echo level, at times bright interfaces and shadows."""
+    """Draw 1–12 scatterers per cell, a varying echo level, and sometimes bright interfaces and shadows."""
     width_m = rf_format.n_lines * rf_format.line_pitch_m
     depth_m = rf_format.n_samples * rf_format.axial_step_m
     top_m = rf_format.start_depth_m
@@ -146,7 +146,7 @@ def random_texture(rng: np.random.Generator, rf_format: RfFormat) -> EchoTexture
 
 
 def random_artefacts(rng: np.random.Generator, rf_format: RfFormat) -> Artefacts:
-    """Echo SNR of 10–45 dB; clutter, gain drift, dead lines, int16 counts in part of the cases."""
+    """Draw an echo SNR of 10–45 dB, and sometimes clutter, gain drift, dead lines, int16 counts."""
     dead: tuple[int, ...] = ()
     if rng.random() < 0.1:
         n_dead = int(rng.integers(1, 4))
@@ -170,7 +170,7 @@ def random_artefacts(rng: np.random.Generator, rf_format: RfFormat) -> Artefacts
 def random_scene(
     rng: np.random.Generator, *, rf_format: RfFormat | None = None, tissue: Tissue | None = None
 ) -> Scene:
-    """Any probe, any texture, any faults."""
+    """Draw a scene with any probe, texture and faults."""
     rf_format = rf_format or random_format(rng)
     return Scene(
         format=rf_format,
@@ -182,7 +182,7 @@ def random_scene(
 
 
 def random_boundary(rng: np.random.Generator, tissue: Tissue) -> Boundary:
-    """Slipping or sticking skin, loose or grown bottom, at times tissue wider than the probe."""
+    """Draw slipping or sticking skin, a loose or fixed bottom, and sometimes tissue wider than the probe."""
     narrow = rng.random() < 0.4
     return Boundary(
         top="bonded" if rng.random() < 0.3 else "slip",
@@ -193,7 +193,7 @@ def random_boundary(rng: np.random.Generator, tissue: Tissue) -> Boundary:
 
 
 def random_strain(rng: np.random.Generator, low: float = 0.0005, high: float = 0.05) -> float:
-    """Applied axial strain, log-uniform; four in five compress (negative), the rest release."""
+    """Draw an applied axial strain, log-uniform; four in five compress (negative), the rest release."""
     size = math.exp(rng.uniform(math.log(low), math.log(high)))
     return size if rng.random() < 0.2 else -size
 
@@ -201,7 +201,7 @@ def random_strain(rng: np.random.Generator, low: float = 0.0005, high: float = 0
 def random_press(
     rng: np.random.Generator, motion: TissueMotion, *, applied_strain: float
 ) -> DisplacementField:
-    """A press of a solved tissue, with uneven compression as hand-held ones have."""
+    """Draw a press of a solved tissue, with non-uniform compression as for a hand-held probe."""
     uneven = float(rng.choice([0.0, 1.0]))
     return motion.field(
         applied_strain=applied_strain,
@@ -214,10 +214,10 @@ def random_press(
 def random_rigid(
     rng: np.random.Generator, field: DisplacementField, rf_format: RfFormat, *, share: float = 0.5
 ) -> DisplacementField:
-    """Adds, in a ``share`` of the cases each, an offset, a turn and a sideways slip of the probe.
+    """Add an offset, a rotation and a sideways slip of the probe, each with probability ``share``.
 
-    Up to ±1 wavelength of axial offset, ±1 wavelength of tilt across the image, and ±4 lines and
-    ±1 % laterally.
+    The limits are ±1 wavelength of axial offset, ±1 wavelength of tilt across the image, and ±4 lines and ±1
+    % laterally.
     """
     wavelength_m = rf_format.sound_speed_m_s / rf_format.center_freq_hz
     width_m = rf_format.n_lines * rf_format.line_pitch_m

@@ -26,10 +26,10 @@ from rtelasto_engines.simulate.tissue import Inclusion, Layer, Tissue
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedSequence:
-    """A recording that is rendered frame by frame, in any order, always to the same bytes.
+    """A recording that is rendered frame by frame, in any order, always with the same bytes.
 
-    ``scene`` is what is imaged, ``path`` the hand's motion, ``time_s`` when each frame was taken;
-    ``push`` and ``tilt`` are the unit motions that the path scales.
+    ``path`` is the motion of the hand, ``time_s`` the acquisition time of each frame; ``push`` and ``tilt``
+    are the unit motions that the path scales.
     """
 
     scene: Scene
@@ -62,7 +62,7 @@ class SimulatedSequence:
         }
 
     def field(self, index: int) -> DisplacementField:
-        """The motion of the tissue from frame 0 to a frame."""
+        """Return the motion of the tissue from frame 0 to a frame."""
         return (
             self.push.scaled(float(self.path.strain[index]))
             .plus(self.tilt.scaled(float(self.path.tilt_strain[index])))
@@ -70,7 +70,7 @@ class SimulatedSequence:
         )
 
     def frame(self, index: int) -> RfFrame:
-        """One frame: int16 where the scene quantises, float32 otherwise; frame_id is the index."""
+        """Render one frame: int16 if the scene quantises, otherwise float32; frame_id is the index."""
         seen = self.cloud.moved(
             self.field(index), elevation_m=float(self.path.out_of_plane_m[index])
         )
@@ -87,12 +87,12 @@ class SimulatedSequence:
         )
 
     def iter_frames(self) -> Iterator[RfFrame]:
-        """All frames in order, one at a time in memory."""
+        """Yield all frames in order, with one at a time in memory."""
         for index in range(len(self)):
             yield self.frame(index)
 
     def truth(self, post: int, pre: int = 0, *, grid: Grid | None = None) -> Truth:
-        """Exact motion from frame ``pre`` to ``post`` at points of ``pre``, RF grid or any other."""
+        """Return the exact motion from frame ``pre`` to ``post`` at points of ``pre``, RF grid or other."""
         grid = grid or self.format.grid
         if pre == 0:
             return self.field(post).truth(grid)
@@ -110,25 +110,25 @@ def simulate_sequence(
     hand: HandMotion | None = None,
     motion: Literal["fem", "ideal"] = "fem",
 ) -> SimulatedSequence:
-    """A hand-held palpation, int16 frames as from a scanner.
+    """Simulate a hand-held palpation, with int16 frames as from a scanner.
 
     Parameters
     ----------
     seed
         The same seed and options give the same bytes.
     n_frames, frame_rate_hz
-        Length of the recording, and frames per second.
+        Number of frames, and frames per second.
     rf_format
         By default 2608 × 128 of an L12-5.
     tissue
         By default a layered tissue with a stiff and a soft lesion.
     scene
-        Fixes format, tissue, probe, texture and artefacts together, and overrides those two.
+        Format, tissue, probe, texture and artefacts together; overrides the two parameters above.
     hand
-        How it is pressed.
+        The motion of the hand.
     motion
-        ``"fem"``: finite elements (scikit-fem); ``"ideal"``: a random motion in closed form, which
-        is not that of the tissue, for machines without scikit-fem.
+        ``"fem"``: finite elements (scikit-fem); ``"ideal"``: a random motion in closed form, which does not
+        depend on the tissue, for machines without scikit-fem.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def simulate_sequence(
         push, tilt = solved.push, solved.tilt
     else:
         push = random_field(rng, applied_strain=1.0, width_m=width_m, depth_m=depth_m)
-        # An edge pressed harder strains more: the same motion weighted across.
+        # An edge that is pressed harder is strained more: the same motion with a lateral weight.
         weight = 2.0 * push.x_m[:, None] / width_m
         tilt = dataclasses.replace(
             push, axial_m=weight * push.axial_m, lateral_m=0.0 * push.lateral_m
@@ -200,7 +200,7 @@ def simulate_sequence(
 
 
 def demo_tissue(*, width_m: float, depth_m: float) -> Tissue:
-    """Skin, fat and muscle with a stiff round lesion and a softer, flat one."""
+    """Return skin, fat and muscle with a stiff round lesion and a softer, flat one."""
     return Tissue(
         width_m=width_m,
         depth_m=depth_m,

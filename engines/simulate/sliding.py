@@ -1,6 +1,6 @@
-"""Motion that no elastic solid makes: tissue that slides, and stacks of thin layers.
+"""Motion that is not that of a smooth elastic solid: sliding tissue, and stacks of thin layers.
 
-Both change within tenths of a millimetre, so these fields have finer nodes along depth than others.
+Both change within tenths of a millimetre, so these fields have a finer axial grid than others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STEP_M = 0.1e-3
 
 
 def fine_field(*, width_m: float, depth_m: float) -> DisplacementField:
-    """A field at rest with nodes 0.1 mm apart along depth and twice that across."""
+    """Return a field at rest with nodes 0.1 mm apart along depth and twice that across."""
     n_x = max(4, round(width_m / (2.0 * STEP_M)) + 1)
     n_z = max(4, round(depth_m / STEP_M) + 1)
     still = np.zeros((n_x, n_z))
@@ -38,10 +38,10 @@ def with_slip(
     x_m: float = 0.0,
     edge_m: float = 2.0 * STEP_M,
 ) -> DisplacementField:
-    """The field, and on the far side of a plane the tissue moved by a jump.
+    """Return the field with an additional jump of the tissue beyond a plane.
 
-    The plane goes through (x_m, z_m), level where ``slant_rad`` is 0, along the beam at π/2. The jump
-    takes ``edge_m``, so that it has an exact strain.
+    The plane goes through (x_m, z_m); it is horizontal if ``slant_rad`` is 0 and along the beam at π/2. The
+    jump extends over ``edge_m``, so that it has an exact strain.
     """
     x, z = field.x_m[:, None], field.z_m[None, :]
     distance = (z - z_m) * math.cos(slant_rad) - (x - x_m) * math.sin(slant_rad)
@@ -65,9 +65,9 @@ def layered_field(
     slope: float = 0.0,
     lateral_ratio: float = 0.0,
 ) -> DisplacementField:
-    """The field whose axial strain is ``strain`` along z − slope·x, its samples even from 0 to depth.
+    """Return the field with the axial strain ``strain`` along z − slope·x, sampled evenly from 0 to depth.
 
-    Tissue also spreads sideways by ``lateral_ratio`` times the mean strain, evenly.
+    Tissue also expands laterally by ``lateral_ratio`` times the mean strain, uniformly.
     """
     field = fine_field(width_m=width_m, depth_m=depth_m)
     where = np.linspace(0.0, depth_m, strain.size)
@@ -85,13 +85,13 @@ def layered_field(
 def sinusoidal_strain(
     *, depth_m: float, mean: float, amplitude: float, period_m: float, phase_rad: float = 0.0
 ) -> Float64Array:
-    """mean·(1 + amplitude·sin), sampled every 0.05 mm."""
+    """Return mean·(1 + amplitude·sin), sampled every 0.05 mm."""
     z = np.linspace(0.0, depth_m, max(8, round(depth_m / 0.05e-3) + 1))
     return mean * (1.0 + amplitude * np.sin(2.0 * math.pi * z / period_m + phase_rad))
 
 
 def stacked_strain(rng: np.random.Generator, *, depth_m: float, mean: float) -> Float64Array:
-    """Stacks of 2 to 12 layers of 0.5 to 3 mm, softer or stiffer than what is between them."""
+    """Draw stacks of 2 to 12 layers of 0.5 to 3 mm, softer or stiffer than the tissue between them."""
     z = np.linspace(0.0, depth_m, max(8, round(depth_m / 0.05e-3) + 1))
     log_strain = np.zeros(z.size)
     edge_m = rng.uniform(0.1e-3, 0.4e-3)
@@ -114,7 +114,7 @@ def stacked_strain(rng: np.random.Generator, *, depth_m: float, mean: float) -> 
 def random_fine_field(
     rng: np.random.Generator, *, applied_strain: float, width_m: float, depth_m: float
 ) -> DisplacementField:
-    """Layer stacks or sinusoidal strain along any slope up to 0.4, or an even press."""
+    """Draw layer stacks or sinusoidal strain along any slope up to 0.4, or a uniform press."""
     kind = rng.random()
     if kind < 0.45:
         strain = stacked_strain(rng, depth_m=depth_m, mean=applied_strain)
@@ -147,7 +147,7 @@ def random_slips(
     width_m: float,
     depth_m: float,
 ) -> DisplacementField:
-    """One or two slip planes of any slant: jumps of 1 to 25 samples, up to 1.5 lines sideways."""
+    """Draw one or two slip planes of any slope: jumps of 1 to 25 samples, up to 1.5 lines sideways."""
     for _ in range(rng.choice([1, 2], p=[0.75, 0.25])):
         level = rng.random() < 0.5
         slant = rng.normal(0.0, 0.2) if level else rng.uniform(-0.5 * math.pi, 0.5 * math.pi)

@@ -16,7 +16,7 @@ PUBLISHED_YOUNG_KPA = (8.0, 14.0, 45.0, 80.0)
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """An ellipse of another stiffness.
+    """An ellipse with a different stiffness.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Inclusion:
     young_kpa
         Young's modulus.
     edge_m
-        Width over which the modulus passes to that of the surroundings; 0 is a sharp edge.
+        Width of the transition to the modulus of the surroundings; 0 is a sharp edge.
     echo_gain_db
         Backscatter relative to the background.
     """
@@ -49,7 +49,7 @@ class Inclusion:
     def share(
         self, x_m: NDArray[np.floating], z_m: NDArray[np.floating], *, least_edge_m: float = 0.0
     ) -> NDArray[np.float64]:
-        """1 inside, 0 outside, a smooth step across the edge."""
+        """Return 1 inside, 0 outside, with a smooth step across the edge."""
         cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
         along = (cos * (x_m - self.x_m) + sin * (z_m - self.z_m)) / self.semi_x_m
         across = (-sin * (x_m - self.x_m) + cos * (z_m - self.z_m)) / self.semi_z_m
@@ -74,7 +74,7 @@ class Layer:
     def share(
         self, x_m: NDArray[np.floating], z_m: NDArray[np.floating], *, least_edge_m: float = 0.0
     ) -> NDArray[np.float64]:
-        """1 below the line, 0 above."""
+        """Return 1 below the line, 0 above."""
         edge_m = max(self.edge_m, least_edge_m)
         return _smooth_step(z_m - self.top_m - self.slope * x_m, edge_m)
 
@@ -104,7 +104,7 @@ class Tissue:
     def young_kpa(
         self, x_m: NDArray[np.floating], z_m: NDArray[np.floating], *, least_edge_m: float = 0.0
     ) -> NDArray[np.float64]:
-        """Young's modulus at broadcastable points; edges blend on a logarithmic scale."""
+        """Return Young's modulus at broadcastable points; edges are blended on a logarithmic scale."""
         x, z = np.broadcast_arrays(x_m, z_m)
         log_young = np.full(x.shape, math.log(self.background_kpa))
         for part in self._parts:
@@ -116,7 +116,7 @@ class Tissue:
     def echo_gain(
         self, x_m: NDArray[np.floating], z_m: NDArray[np.floating]
     ) -> NDArray[np.float64]:
-        """Relative echo amplitude at points, 1 in the background."""
+        """Return the relative echo amplitude at points, 1 in the background."""
         x, z = np.broadcast_arrays(x_m, z_m)
         gain_db = np.zeros(x.shape)
         for part in self._parts:
@@ -125,7 +125,7 @@ class Tissue:
 
 
 def published_tissue(rng: np.random.Generator) -> Tissue:
-    """One tissue of the published kind: 3 × 5 cm, 25 kPa, one random elliptic inclusion."""
+    """Draw a tissue of the published kind: 3 × 5 cm, 25 kPa, one random elliptic inclusion."""
     semi_x_m, semi_z_m = (float(semi) for semi in rng.uniform(2.0e-3, 8.0e-3, 2))
     reach = max(semi_x_m, semi_z_m)
     inclusion = Inclusion(
@@ -142,11 +142,11 @@ def published_tissue(rng: np.random.Generator) -> Tissue:
 def random_tissue(
     rng: np.random.Generator, *, width_m: float = 0.034, depth_m: float = 0.052
 ) -> Tissue:
-    """Layers and up to five inclusions of random stiffness (a factor 1/5 to 8), edge and echo."""
+    """Draw layers and up to five inclusions of random stiffness (a factor 1/5 to 8), edge and echo."""
     background_kpa = math.exp(rng.uniform(math.log(5.0), math.log(60.0)))
 
     def look() -> dict[str, float]:
-        """What layers and inclusions share: stiffness, edge, echo (often that of the rest)."""
+        """Draw stiffness, edge and echo (often that of the background) of a layer or an inclusion."""
         return {
             "young_kpa": background_kpa * math.exp(rng.uniform(math.log(0.2), math.log(8.0))),
             "edge_m": float(rng.choice([0.0, rng.uniform(0.0, 3e-3)])),

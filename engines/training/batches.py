@@ -1,4 +1,4 @@
-"""Batches for training: random crops of examples, augmented without touching their truth."""
+"""Batches for training: random crops of examples, with augmentation that keeps the truth exact."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
 
 _COUNTS_PER_RMS = 512.0
-# The front end compares lags up to ±12 samples and its convolutions see a few more: a shift of the
-# post-compression crop by up to this much teaches displacement of either sign from any example.
+# The front end compares lags up to ±12 samples, and its convolutions a few more. Shifts of the
+# post-compression crop up to this teach displacements of either sign from every example.
 _MAX_SHIFT = 4
-# In so many of the crops the post-compression frame is moved by a whole line: what lies between the
-# lines after the stretch may be more than its own errors make it.
+# Fraction of the crops with the post-compression frame shifted by a whole line: the lateral motion after the
+# stretch may be larger than the errors of the stretch alone.
 _LATERAL_SHARE = 0.2
-# In so many of the crops a strip of up to so many lines at one side has no partner: tissue that slipped
-# out of the image. The stretch leaves zeros there.
+# Fraction of the crops in which a strip of lines at one side has no partner, and its largest width: tissue
+# that moved out of the image. The stretch writes zeros there.
 _STRIP_SHARE, _STRIP_LINES = 0.25, 8
 
 
@@ -46,7 +46,7 @@ class Batches:
         self._rng = np.random.default_rng(seed)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(pre, post, displacement, strain): (batch, lines, samples) twice, then at every 4th sample."""
+        """Return (pre, post, displacement, strain): (batch, lines, samples), truth at every 4th sample."""
         crops = [self._crop() for _ in range(self._batch)]
         pre, post, displacement, strain = (
             torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)

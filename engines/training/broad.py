@@ -1,7 +1,7 @@
-"""The pairs of the training set: those that the accuracy benchmark draws too, and more.
+"""The pairs of the training set: the kinds of the accuracy benchmark, and more.
 
-The latter's motion slides, comes in thin layers, turns and leaves the frame; half of their echoes are
-of plane waves, and part of their scatterers are others in the second frame.
+In the additional pairs, tissue slides, has thin layers, rotates and leaves the frame; half of their echoes
+are from plane waves, and some scatterers are replaced in the second frame.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ TrainingKind = Literal["published", "random", "ideal", "inclusion", "smooth", "l
 _PLANE_WAVE_SHARE = 0.6
 _REPLACED_SHARE, _MOST_REPLACED = 0.5, 0.15
 _TURN_SHARE, _LARGEST_TURN_RAD = 0.25, math.radians(2.0)
-# What the stretch cannot take away of a turn, in lines at the top and the bottom.
+# The part of a rotation that the stretch cannot remove, in lines at the top and the bottom.
 _TURN_LEFT_LINES = 1.2
 _LEAVING_SHARE, _LEAVING_M = 0.15, 2.5e-3
 
 
 def inclusion_tissue(rng: np.random.Generator, *, width_m: float, depth_m: float) -> Tissue:
-    """One to three sharp ellipses of 1 to 7 mm, some of them with an echo of their own."""
+    """Draw one to three sharp ellipses of 1 to 7 mm, some with a different echo level."""
     inclusions = []
     for _ in range(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])):
         semi = min(math.exp(rng.uniform(math.log(1e-3), math.log(7e-3))), 0.2 * depth_m)
@@ -71,7 +71,7 @@ def inclusion_tissue(rng: np.random.Generator, *, width_m: float, depth_m: float
 
 @functools.lru_cache(maxsize=4)
 def solved_tissue(seed: int, kind: TrainingKind) -> tuple[RfFormat, TissueMotion]:
-    """A tissue solved by finite elements, and a format that it fills; kept for the pairs that share it."""
+    """Return a tissue solved by finite elements and a format that it fills, cached for later pairs."""
     rng = np.random.default_rng(seed)
     if kind == "published":
         return PUBLISHED_FORMAT, solve(published_tissue(rng))
@@ -94,7 +94,7 @@ def _size_m(rf_format: RfFormat) -> tuple[float, float]:
 def training_pair(
     rng: np.random.Generator, kind: TrainingKind, *, tissue_seed: int, truth_stride: int = 1
 ) -> SimulatedPair:
-    """A pair of a kind; ``tissue_seed`` draws the tissue of those that finite elements solve."""
+    """Simulate a pair of a kind; ``tissue_seed`` draws the tissue of kinds with finite elements."""
     if kind == "published":
         _, motion = solved_tissue(tissue_seed, kind)
         return simulate_pair(rng, "published", motion=motion, truth_stride=truth_stride)

@@ -1,7 +1,7 @@
-"""The training set: simulated pairs as the networks see them, stretched onto the engine's grid.
+"""The training set: simulated pairs in the form of the networks' input, stretched onto the engine's grid.
 
-One file a pair, so that a set can be made by several processes, resumed and enlarged. Which pair a file
-holds follows from its seed alone.
+There is one file per pair, so that several processes can create a set and it can be resumed and enlarged. The
+content of a file depends only on its seed.
 
     python -m rtelasto_engines.training.dataset OUT --pairs 400
 """
@@ -30,25 +30,26 @@ SAMPLES_PER_WAVELENGTH = 6.4
 AXIAL_STRIDE = 4
 PAIRS_PER_BLOCK = 32
 """Neighbouring seeds that share their finite-element tissues, one of each kind."""
-# int16 holds ±64 times the RMS: no echo comes near, and the step is far below any noise.
+# int16 covers ±64 times the RMS: no echo comes close, and the step is far below any noise.
 _COUNTS_PER_RMS = 512.0
-# How far the stretch's estimate lies from the best linear fit, from trials on simulated pairs: the
-# network has to live with more than that.
+# Error of the stretch's estimate relative to the best linear fit, from trials on simulated pairs: the network
+# must tolerate more than that.
 _OFFSET_JITTER_SAMPLES = 1.0
 _SLOPE_JITTER = 0.001
 _LATERAL_JITTER_LINES = 0.25
-# In so many of the pairs the scanner gives a centre frequency that is off by up to so much (logarithm).
+# Fraction of the pairs for which the scanner reports a wrong centre frequency, and its largest error
+# (logarithm).
 _WRONG_FREQUENCY_SHARE, _WRONG_FREQUENCY = 0.15, 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A stretched pair and the truth of what is left in it.
+    """A stretched pair and its true residual motion.
 
     ``pre`` and ``post`` are int16 (n_lines, n_samples), 512 counts per joint RMS; ``displacement`` (in
     samples), ``strain`` and ``lateral`` (displacement in lines, towards higher ones) float32 (n_lines,
-    ⌈n_samples/4⌉), truth at input sample 4k. Pixels whose partner lies outside the post-compression
-    frame have NaN truth. ``lateral`` is all NaN where it is not given.
+    ⌈n_samples/4⌉), truth at input sample 4k. Pixels with a partner outside the post-compression frame have
+    NaN truth. ``lateral`` is all NaN if it is not given.
     """
 
     pre: NDArray[np.int16]
@@ -58,7 +59,7 @@ class Example:
     lateral: NDArray[np.float32] | None = None
 
     def save(self, path: Path) -> None:
-        """Write under a temporary name and rename, so that a file that exists is whole."""
+        """Write under a temporary name and rename, so that every existing file is complete."""
         partial = path.with_suffix(f".{os.getpid()}.part")
         with open(partial, "wb") as file:
             arrays = {
@@ -85,7 +86,7 @@ class Example:
 
 
 def global_fit(pair: SimulatedPair, grid: Grid) -> Elongation:
-    """The elongation that explains most of the true motion, by least squares over the image."""
+    """Fit the elongation to the true motion by least squares over the image."""
     truth = pair.field.truth(_coarse(grid))
     x = truth.grid.lateral_m[:, None]
     z = truth.grid.depth_m[None, :]
@@ -112,7 +113,7 @@ def _jittered(best: Elongation, grid: Grid, rng: np.random.Generator) -> Elongat
     slope_error = _SLOPE_JITTER * rng.standard_normal()
     offset_error = _OFFSET_JITTER_SAMPLES * grid.axial_step_m * rng.standard_normal()
     return Elongation(
-        # The slope's error turns about mid-depth, as that of a fit does.
+        # The error of the slope is relative to mid-depth, as for a fit.
         best.axial_offset_m + offset_error - slope_error * (grid.start_depth_m + 0.5 * depth_m),
         best.axial_tilt,
         best.axial_slope + slope_error,
@@ -123,7 +124,7 @@ def _jittered(best: Elongation, grid: Grid, rng: np.random.Generator) -> Elongat
 
 
 def make_example(seed: int, kind: TrainingKind) -> Example:
-    """Simulate the pair of a seed and stretch it as the pipeline would, give or take its error."""
+    """Simulate the pair of a seed and stretch it like the pipeline, with a similar error."""
     rng = np.random.default_rng(seed)
     pair = training_pair(rng, kind, tissue_seed=seed // PAIRS_PER_BLOCK, truth_stride=AXIAL_STRIDE)
     given = pair.format
@@ -137,7 +138,7 @@ def make_example(seed: int, kind: TrainingKind) -> Example:
 
 
 def _stretched(pair: SimulatedPair, rng: np.random.Generator, given: RfFormat) -> Example:
-    """The example of a pair whose format the scanner gives as ``given``."""
+    """Return the example of a pair for which the scanner reports the format ``given``."""
     grid = engine_grid(given, SAMPLES_PER_WAVELENGTH)
     elongation = _jittered(global_fit(pair, grid), grid, rng)
     before, after = echoes(pair.pre, given), echoes(pair.post, given)
@@ -154,11 +155,11 @@ def _stretched(pair: SimulatedPair, rng: np.random.Generator, given: RfFormat) -
 def residual_truth(
     pair: SimulatedPair, grid: Grid, elongation: Elongation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """What is left after the stretch, at every 4th sample.
+    """Return the true residual motion after the stretch, at every 4th sample.
 
-    Displacement (in samples of ``grid``), strain, and displacement across the lines (in lines). From
+    It consists of displacement (in samples of ``grid``), strain, and lateral displacement (in lines). From
     u(z) = r + u_g(z + r) with u_g linear in z: r = (u − u_g(z)) / (1 + s), ∂r/∂z = (ε − s) / (1 + s)
-    with s the slope of u_g; across the lines alike.
+    with s the slope of u_g; likewise across the lines.
     """
     sparse = Grid(
         grid.n_lines,
@@ -194,7 +195,7 @@ def residual_truth(
 
 
 def kind_of(seed: int) -> TrainingKind:
-    """Three in eight are solved by finite elements, which take most of the time."""
+    """Return the kind of a seed: three in eight need finite elements, which take most of the time."""
     kinds: tuple[TrainingKind, ...] = (
         "published",
         "inclusion",
@@ -209,7 +210,7 @@ def kind_of(seed: int) -> TrainingKind:
 
 
 def _make_block(folder: Path, seeds: range) -> int:
-    """The files of some seeds; finite elements are solved once for all that share them."""
+    """Create the files of some seeds; finite elements are solved once for all seeds that share them."""
     for seed in seeds:
         kind = kind_of(seed)
         path = folder / f"{kind}_{seed:07d}.npz"
@@ -219,7 +220,7 @@ def _make_block(folder: Path, seeds: range) -> int:
 
 
 def make_dataset(folder: Path, *, pairs: int, first_seed: int = 0, workers: int = 1) -> None:
-    """Write ``pairs`` examples, one a seed from ``first_seed`` on; those that are already there stay."""
+    """Write ``pairs`` examples, one per seed from ``first_seed`` on, except those that already exist."""
     folder.mkdir(parents=True, exist_ok=True)
     last = first_seed + pairs
     blocks = [

@@ -1,8 +1,8 @@
-"""What can be done to a pair of crops without simulating it anew, with its truth kept true.
+"""Faults that are applied to a pair of crops without a new simulation, with exact truth.
 
-Noise, replaced scatterers, lines that are dead in one frame, saturation, an offset, a step of the gain,
-echoes that stand still, and depths without any echo. Where no motion can be seen the displacement has no
-truth (NaN) and the residual strain is 0: there an estimate shall be the even one, and say that it is unsure.
+Noise, replaced scatterers, dead lines in one frame, saturation, an offset, a step of the gain, stationary
+echoes, and depths without an echo. Where motion is not visible, the displacement has no truth (NaN) and the
+residual strain is 0: an estimate should be uniform there, with a large standard deviation.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Crop:
     strain: Float32Image
     lateral: Float32Image
 
-    def unseen(self, lines: slice, depths: slice) -> None:
-        """No motion can be seen here."""
+    def mark_unseen(self, lines: slice, depths: slice) -> None:
+        """Mark pixels in which motion is not visible."""
         gone = np.isfinite(self.strain[lines, depths])
         self.strain[lines, depths][gone] = 0.0
         self.displacement[lines, depths] = np.nan
@@ -39,7 +39,7 @@ class Crop:
 
 
 def crop(example: Example, lines: slice, first: int, samples: int) -> Crop:
-    """A copy of some lines from sample ``first`` (a multiple of 4) on."""
+    """Return a copy of some lines from sample ``first`` (a multiple of 4) on."""
     depths = slice(first // AXIAL_STRIDE, (first + samples) // AXIAL_STRIDE)
     frames = (
         frame[lines, first : first + samples].astype(np.float32) / np.float32(512.0)
@@ -55,16 +55,16 @@ def crop(example: Example, lines: slice, first: int, samples: int) -> Crop:
 
 
 def noise(rng: np.random.Generator, c: Crop) -> None:
-    """White, down to an echo SNR of 10 dB."""
+    """Add white noise, down to an echo SNR of 10 dB."""
     level = 10.0 ** (-rng.uniform(10.0, 40.0) / 20.0)
     for frame in (c.pre, c.post):
         frame += np.float32(level) * rng.standard_normal(frame.shape, dtype=np.float32)
 
 
 def replaced(rng: np.random.Generator, c: Crop) -> None:
-    """Up to 15 % of the scatterers are others in the second frame.
+    """Replace up to 15 % of the scatterers in the second frame.
 
-    A frame is a sum over scatterers, so that the new ones are echoes of the same probe from elsewhere.
+    A frame is a sum over scatterers, so the new ones are echoes of the same probe from another place.
     """
     share = rng.uniform(0.02, 0.15)
     other = np.roll(c.post[::-1], int(rng.integers(64, max(65, c.post.shape[1] - 64))), axis=1)
@@ -73,7 +73,7 @@ def replaced(rng: np.random.Generator, c: Crop) -> None:
 
 
 def dead_lines(rng: np.random.Generator, c: Crop) -> None:
-    """Some neighbouring lines of one frame hold noise alone."""
+    """Replace some neighbouring lines of one frame by noise."""
     frame = c.pre if rng.random() < 0.5 else c.post
     n = int(rng.integers(1, 4))
     line = int(rng.integers(0, max(1, frame.shape[0] - n)))
@@ -93,7 +93,7 @@ def offset(rng: np.random.Generator, c: Crop) -> None:
 
 
 def gain_step(rng: np.random.Generator, c: Crop) -> None:
-    """The TGC changed between the frames, in one or two steps along depth."""
+    """Change the TGC between the frames, in one or two steps along depth."""
     for frame in (c.pre, c.post):
         for _ in range(int(rng.integers(1, 3))):
             at = int(rng.integers(0, frame.shape[1]))
@@ -101,7 +101,7 @@ def gain_step(rng: np.random.Generator, c: Crop) -> None:
 
 
 def still_clutter(rng: np.random.Generator, c: Crop) -> None:
-    """Echoes that stand still, up to 6 dB above the tissue's; above −3 dB nothing else can be seen."""
+    """Add stationary echoes, up to 6 dB above those of the tissue; above −3 dB, motion is not visible."""
     level_db = rng.uniform(-15.0, 6.0)
     n_samples = c.pre.shape[1]
     height = int(rng.integers(n_samples // 6, n_samples // 2))
@@ -115,11 +115,11 @@ def still_clutter(rng: np.random.Generator, c: Crop) -> None:
     c.pre += echo
     c.post += np.roll(echo, move, axis=1)
     if level_db > -3.0:
-        c.unseen(slice(None), slice(top // AXIAL_STRIDE, (top + height) // AXIAL_STRIDE))
+        c.mark_unseen(slice(None), slice(top // AXIAL_STRIDE, (top + height) // AXIAL_STRIDE))
 
 
 def still_interface(rng: np.random.Generator, c: Crop) -> None:
-    """A bright line that moves on its own, by up to six samples against the tissue."""
+    """Add a bright line that moves independently, by up to six samples relative to the tissue."""
     n_lines, n_samples = c.pre.shape
     depth = np.arange(n_lines) * rng.normal(0.0, 1.0) + rng.uniform(0.1, 0.9) * n_samples
     samples = np.arange(n_samples)
@@ -133,18 +133,18 @@ def still_interface(rng: np.random.Generator, c: Crop) -> None:
 
 
 def no_echo(rng: np.random.Generator, c: Crop) -> None:
-    """Below some depth, or everywhere, there is noise alone."""
+    """Replace the echoes below some depth, or everywhere, by noise."""
     n_samples = c.pre.shape[1]
     top = 0 if rng.random() < 0.4 else int(rng.integers(n_samples // 8, 7 * n_samples // 8))
     level = np.float32(rng.uniform(0.1, 1.0))
     for frame in (c.pre, c.post):
         part = frame[:, top:]
         part[:] = level * rng.standard_normal(part.shape, dtype=np.float32)
-    c.unseen(slice(None), slice(top // AXIAL_STRIDE, None))
+    c.mark_unseen(slice(None), slice(top // AXIAL_STRIDE, None))
 
 
 def lost_lines(rng: np.random.Generator, c: Crop) -> None:
-    """A strip at one side has no partner: tissue that slipped out of the image."""
+    """Remove the partner of a strip at one side: tissue that moved out of the image."""
     n = int(rng.integers(1, 9))
     lines = slice(0, n) if rng.random() < 0.5 else slice(c.post.shape[0] - n, None)
     c.post[lines] = 0.0
@@ -164,11 +164,11 @@ FAULTS: tuple[tuple[float, Callable[[np.random.Generator, Crop], None]], ...] = 
     (0.10, lost_lines),
     (0.40, noise),
 )
-"""How often each fault occurs in training, in the order in which they are applied."""
+"""Probability of each fault in training, in the order in which they are applied."""
 
 
 def faulty(rng: np.random.Generator, c: Crop) -> Crop:
-    """The crop with some faults, its polarity and gain changed, at times mirrored across the lines."""
+    """Return the crop with some faults and another polarity and gain, sometimes mirrored across the lines."""
     for share, fault in FAULTS:
         if rng.random() < share:
             fault(rng, c)

@@ -1,10 +1,12 @@
-"""The loop that trains a module for so many minutes, resumes, and reports as it goes."""
+"""The training loop of a module: limited in time, resumable, with regular reports."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import copy
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -15,32 +17,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtelasto_engines.training.train import learning_rate
-
-# Weights are averaged over about so many steps: what a short training ends with is that average.
+# The weights are averaged over about this many steps; the result of a short training is the average.
 _AVERAGED_STEPS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long to train and how.
+    """Duration and settings of a training.
 
     Parameters
     ----------
     minutes
-        In all, resumed runs included.
+        Total time, including earlier runs that are resumed.
     rate
-        Highest learning rate; it follows a cosine over the budget.
+        Highest learning rate; the rate follows a cosine over the budget.
     report_s
         Time between reports and checkpoints.
     bf16
-        Multiply in bfloat16 where the processor does: faster there, much slower elsewhere.
+        Multiply in bfloat16: faster on processors that support it, much slower on others.
     """
 
     minutes: float
     rate: float = 2e-3
     report_s: float = 120.0
     bf16: bool = False
+
+
+def learning_rate(progress: float, peak: float) -> float:
+    """Warm up over the first hundredth, then follow half a cosine down to a hundredth of the peak."""
+    if progress < 0.01:
+        return peak * (progress + 1e-4) / 0.0101
+    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def training_parser(
+    description: str, *, minutes: float, batch: int, validation: int
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that all trainings with `train_module` have, with these defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument(
+        "--minutes", type=float, default=minutes, help="budget in all, resumed runs included"
+    )
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--validation", type=int, default=validation, help="examples held out")
+    parser.add_argument("--report-s", type=float, default=120.0)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+def budget_of(options: argparse.Namespace) -> Budget:
+    """Return the budget from the options of `training_parser`."""
+    return Budget(options.minutes, options.rate, options.report_s, options.bf16)
 
 
 def train_module(
@@ -52,11 +84,11 @@ def train_module(
     total: Callable[[dict[str, Tensor]], Tensor],
     validate: Callable[[nn.Module], dict[str, float]],
 ) -> nn.Module:
-    """Train a module, in place, and return it with averaged weights.
+    """Train a module in place, and return it with averaged weights.
 
-    ``loss_terms`` draws a batch and gives its errors by name. The checkpoint holds ``model`` (averaged
-    weights), ``raw``, ``optimiser``, ``step``, ``spent_s`` and the last ``scores``; where it exists,
-    training goes on from there. A line of JSON is printed at every report.
+    ``loss_terms`` draws a batch and returns its errors by name. The checkpoint contains ``model`` (averaged
+    weights), ``raw``, ``optimiser``, ``step``, ``spent_s`` and the last ``scores``; if it exists, training
+    resumes from it. Every report is a line of JSON.
     """
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
@@ -68,7 +100,7 @@ def train_module(
         average.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent_s = state["step"], state["spent_s"]
-        print(f"goes on from {checkpoint}: step {step}, {spent_s / 60:.1f} min spent", flush=True)
+        print(f"resuming from {checkpoint}: step {step}, {spent_s / 60:.1f} min spent", flush=True)
     sums: dict[str, float] = {}
     n_summed = 0
     reported = started = time.monotonic()

@@ -1,9 +1,10 @@
-"""What stage 1 measures on a training set, kept: stage 2 then trains without either front end.
+"""Stores the measurements of stage 1 on a training set, so that stage 2 is trained without front ends.
 
     python -m rtelasto_engines.training.measured --data OUT --tracking tracking.pt --out MEASURED
 
-One file an example and variant, each with other faults; those that are there already stay. A
-measurement takes a tenth of a second, a step on crops of such files a tenth of one on frames.
+There is one file per example and variant, each with different faults; existing files are kept. A measurement
+takes a tenth of a second, and a training step on crops of these files takes a tenth of the time of one on
+frames.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from rtelasto_engines.network.tracking import Measurement, Tracking
 from rtelasto_engines.training.dataset import Example
 from rtelasto_engines.training.faults import Crop, crop, faulty
 
-# Depths of the measurement, 8 samples each, kept of an example.
+# Number of depths of the measurement, 8 samples each, that are stored of an example.
 _DEPTHS = 208
-# How far a crop of the second frame is moved along the first, and in how many it is by a line.
+# Largest shift of a crop of the second frame relative to the first, and the fraction with a shift by a line.
 _MAX_SHIFT, _LATERAL_SHARE = 4, 0.2
 
 Images = dict[str, NDArray[np.float32]]
 
 
 def inner_truth(c: Crop) -> Images:
-    """Truth on the grid of the measurement: (lines, depths) at every 8th sample.
+    """Return the truth on the grid of the measurement: (lines, depths) at every 8th sample.
 
-    Axial strain is the displacement's change over the pixel's own 8 samples, so that a slip keeps its
-    jump; where there is no displacement, the strain that the crop has there. Lateral strain likewise, in
-    lines per line.
+    Axial strain is the change of the displacement over the 8 samples of the pixel, so that a slip keeps its
+    jump; where there is no displacement, it is the strain of the crop. Lateral strain is computed likewise,
+    in lines per line.
     """
     u, v = c.displacement, c.lateral
     after = np.concatenate([u[:, 1:], u[:, -1:]], 1)
@@ -55,11 +56,11 @@ def inner_truth(c: Crop) -> Images:
 
 
 def shifted_crop(rng: np.random.Generator, example: Example) -> Crop:
-    """All lines of an example and up to 1664 samples, the second frame moved against the first."""
+    """Return all lines of an example and up to 1664 samples, with the second frame shifted."""
     n_lines, n_samples = example.pre.shape
     samples = min(8 * _DEPTHS, n_samples - n_samples % 8)
     first = 8 * int(rng.integers(0, (n_samples - samples) // 8 + 1))
-    # A crop that is at the frame's border stays there: borders have to be learned, too.
+    # A crop at the border of the frame stays there, because borders have to be learned too.
     if rng.random() < 0.3:
         first = 0 if rng.random() < 0.5 else n_samples - samples - (n_samples - samples) % 8
     c = crop(example, slice(0, n_lines), first, samples)
@@ -71,7 +72,7 @@ def shifted_crop(rng: np.random.Generator, example: Example) -> Crop:
     c.displacement -= np.float32(shift)
     if rng.random() < _LATERAL_SHARE:
         step = int(rng.choice([-1, 1]))
-        # What was at line k + v is at k + v − step of the moved frame.
+        # Tissue at line k + v is at k + v − step of the shifted frame.
         c.post = np.roll(c.post, -step, axis=0)
         c.post[-1 if step > 0 else 0] = 0.0
         c.lateral -= np.float32(step)
@@ -80,7 +81,7 @@ def shifted_crop(rng: np.random.Generator, example: Example) -> Crop:
 
 @torch.no_grad()
 def measure(tracking: Tracking, c: Crop) -> Images:
-    """The measurement of a crop and its truth, each (lines, depths); features (3, lines, depths)."""
+    """Return the measurement of a crop and its truth, each (lines, depths); features (3, lines, depths)."""
     frames = (torch.from_numpy(frame)[None] for frame in (c.pre, c.post))
     _, measured = tracking(*frames)
     images = {
@@ -91,7 +92,7 @@ def measure(tracking: Tracking, c: Crop) -> Images:
 
 
 def as_measurement(images: dict[str, torch.Tensor]) -> Measurement:
-    """Of a batch (batch, lines, depths) of images, features (batch, 3, lines, depths)."""
+    """Convert a batch of images (batch, lines, depths) and features (batch, 3, lines, depths)."""
     return Measurement(
         images["displacement"][:, None],
         images["lateral"][:, None],
@@ -101,7 +102,7 @@ def as_measurement(images: dict[str, torch.Tensor]) -> Measurement:
 
 
 def save(path: Path, images: Images) -> None:
-    """Half precision but for displacements; renamed when whole."""
+    """Save in half precision, except displacements; the file is renamed when complete."""
     kept = {
         name: image if "displacement" in name else image.astype(np.float16)
         for name, image in images.items()
@@ -113,7 +114,7 @@ def save(path: Path, images: Images) -> None:
 
 
 def measure_folder(data: Path, weights: Path, out: Path, *, variants: int, seed: int = 1) -> None:
-    """Measure every example of a folder in so many variants, by stage 1 with these weights."""
+    """Measure every example of a folder in several variants, by stage 1 with these weights."""
     state = torch.load(weights, weights_only=True)
     tracking = Tracking().eval()
     tracking.load_state_dict(state.get("model", state))
@@ -126,7 +127,7 @@ def measure_folder(data: Path, weights: Path, out: Path, *, variants: int, seed:
                 continue
             rng = np.random.default_rng((seed, variant, zlib.crc32(path.stem.encode())))
             c = shifted_crop(rng, Example.load(path))
-            # Every third variant is as simulated: the test sets are.
+            # Every third variant has no added faults, like the test sets.
             save(file, measure(tracking, c if variant % 3 == 0 else faulty(rng, c)))
 
 

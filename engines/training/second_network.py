@@ -1,4 +1,4 @@
-"""From a seed to the ONNX files of ``cnn2``; what is there already stays, so that it can be interrupted.
+"""Trains ``cnn2`` from a seed to the ONNX files; existing files are kept, so it can be interrupted.
 
 python -m rtelasto_engines.training.second_network FOLDER --pairs 1600 --minutes 90 --seed 1
 """
@@ -19,13 +19,13 @@ from rtelasto_engines.training.dataset import make_dataset
 from rtelasto_engines.training.measured import as_measurement
 from rtelasto_engines.training.strain_loss import load
 
-# Of the minutes of training, those for stage 1: it is small and learns fast.
+# Fraction of the training time for stage 1, which is small and learns fast.
 _TRACKING_SHARE = 0.3
 
 
 @torch.no_grad()
 def calibrate(model: StrainFromMotion, paths: list[Path]) -> float:
-    """Scale the standard deviation, in place, so that 68 % of the errors of files lie within it.
+    """Scale the standard deviation, in place, so that 68 % of the errors of the files lie within it.
 
     Returns the factor.
     """
@@ -46,7 +46,7 @@ def calibrate(model: StrainFromMotion, paths: list[Path]) -> float:
 
 
 def join(tracking: Path, strain: Path, held_out: list[Path]) -> tuple[Cnn2, dict[str, str]]:
-    """The whole network of two checkpoints, calibrated, and what its file says of its training."""
+    """Return the whole network of two checkpoints, calibrated, and the training metadata for its file."""
     network = Cnn2()
     first, second = (torch.load(path, weights_only=True) for path in (tracking, strain))
     network.tracking.load_state_dict(first.get("model", first))
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=90.0, help="of training, both stages")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--start", type=Path, help="cnn.onnx, whose sparse network stage 1 starts from"
+        "--start", type=Path, help="cnn.onnx; its sparse network initialises stage 1"
     )
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""What stage 2 is trained on: crops of measurements, and the errors that count."""
+"""The training of stage 2: crops of measurements, and the loss terms."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from torch import Tensor
 
 from rtelasto_engines.network.cnn2 import StrainFromMotion
 from rtelasto_engines.network.tracking import SHARP_WINDOW
+from rtelasto_engines.training.loss_parts import bounded, edges
 from rtelasto_engines.training.measured import as_measurement
 
-# Residual displacements beyond what the front end's lags reach cannot be learned, only feared.
+# Residual displacements beyond the range of the front end's lags cannot be learned.
 _MAX_DISPLACEMENT, _MAX_LATERAL = 13.0, 1.8
 _PERCENT = 100.0
-# Beyond so much true strain (percent) a pixel counts less: it stands in a slip plane, whose jump counts.
+# Pixels with a larger true strain (percent) have less weight: they are in a slip plane, whose jump counts.
 _SLIP_STRAIN = 5.0
-# Depths of 8 samples over which strain shall be the change of the displacement: about 1, 3 and 10 mm.
+# Depths of 8 samples over which the strain should be the change of the displacement: about 1, 3 and 10 mm.
 _CONSISTENT = (7, 19, 65)
-# Where no motion can be seen the standard deviation to give, in percent strain.
+# Target standard deviation where motion is not visible, in percent strain.
 _UNSEEN_STD = 1.0
 _MOST_AVERAGED, _AVERAGED_SHARE = 40.0, 0.35
 _SIGNED = ("displacement", "true_displacement", "true_strain")
 
 
 class MeasuredBatches:
-    """Draws crops of measured files, augmented as far as their truth allows.
+    """Draws crops of measured files, with augmentation that keeps the truth exact.
 
-    A straight line added to the displacement, either sign, both mirrors; and in a third of the crops what
-    the average over 2 to 40 pairs would be: the error of the measurement is smaller by the root of
-    their number, and its precision is theirs together.
+    The augmentation adds a straight line to the displacement, changes its sign and mirrors both axes. A third
+    of the crops imitate an average over 2 to 40 pairs: the error of the measurement is divided by the square
+    root of their number, and its precision is multiplied by their number.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class MeasuredBatches:
         self.add(paths)
 
     def add(self, paths: Sequence[Path]) -> None:
-        """Also draw from these files, as far as they are new and large enough."""
+        """Also draw from those of these files that are new and large enough."""
         for path in paths:
             if path in self._seen:
                 continue
@@ -66,7 +67,7 @@ class MeasuredBatches:
         return len(self._files)
 
     def draw(self) -> dict[str, Tensor]:
-        """Images (batch, lines, depths), ``features`` (batch, 3, lines, depths)."""
+        """Return images (batch, lines, depths) and ``features`` (batch, 3, lines, depths)."""
         crops = [self._crop() for _ in range(self._batch)]
         return {name: torch.from_numpy(np.stack([c[name] for c in crops])) for name in crops[0]}
 
@@ -82,7 +83,7 @@ class MeasuredBatches:
         out = {name: image[..., lines, depths].astype(np.float32) for name, image in images.items()}
         if rng.random() < _AVERAGED_SHARE:
             _average(out, np.exp(rng.uniform(0.0, np.log(_MOST_AVERAGED))))
-        # Either sign of all motion along depth; its mirror along depth changes the sign of u alone.
+        # Change the sign of all axial motion; mirroring along depth changes only the sign of u.
         if rng.random() < 0.5:
             for name in _SIGNED:
                 out[name] = -out[name]
@@ -111,11 +112,11 @@ def load(path: Path) -> dict[str, np.ndarray]:
 
 
 def _average(images: dict[str, np.ndarray], pairs: float) -> None:
-    """What so many pairs of equal quality would measure together, in place."""
+    """Convert to the average measurement of several pairs of equal quality, in place."""
     for name, true_name in (("displacement", "true_displacement"), ("lateral", "true_lateral")):
         truth = _windowed(images[true_name])
         error = images[name] - truth
-        # Pairs that fail together, as over noise alone, do not average.
+        # Where all pairs fail, as over noise, the average does not improve.
         kept = np.isfinite(error) & (np.abs(error) < 1.5)
         images[name] = np.where(kept, truth + error / np.sqrt(pairs), images[name]).astype(
             np.float32
@@ -124,7 +125,7 @@ def _average(images: dict[str, np.ndarray], pairs: float) -> None:
 
 
 def _windowed(truth: np.ndarray) -> np.ndarray:
-    """Mean of the truth over the window of a measurement."""
+    """Return the mean of the truth over the window of a measurement."""
     known = np.isfinite(truth)
     both = torch.from_numpy(np.stack([np.where(known, truth, 0.0), known]).astype(np.float32))
     lines, depths = SHARP_WINDOW
@@ -133,13 +134,14 @@ def _windowed(truth: np.ndarray) -> np.ndarray:
 
 
 def loss_terms(model: StrainFromMotion, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Mean errors: displacement, strain, its steps, its consistency, certainty, and the lateral ones.
+    """Return mean errors: displacement, strain, its steps, its consistency, certainty, and the lateral ones.
 
-    Strain errors are in percent, weighed by 1 / (0.3 % + the crop's own level), so that a pair at 0.1 %
-    counts like one at 2 %, and up to four times as much where the true strain changes. ``steps``
-    compares differences of neighbouring pixels, which a smoothed edge gets wrong; ``consistency`` the
-    strain over 1, 3 and 10 mm with the change of the displacement, which an erased layer or an inverted
-    slip gets wrong. ``certainty`` is a likelihood of the errors that does not move the estimate itself.
+    Strain errors are in percent, weighted by 1 / (0.3 % + the strain level of the crop), so that a pair at
+    0.1 % has the same weight as one at 2 %, and up to four times as much where the true strain changes.
+    ``steps`` compares differences of neighbouring pixels, which are wrong at a smoothed edge. ``consistency``
+    compares the strain over 1, 3 and 10 mm with the change of the displacement, which differ for an erased
+    layer or an inverted slip. ``certainty`` is a likelihood of the errors without a gradient for the estimate
+    itself.
     """
     result = model(as_measurement(batch))
     strain, std = result.strain[:, 0] * _PERCENT, result.std[:, 0] * _PERCENT
@@ -159,7 +161,7 @@ def loss_terms(model: StrainFromMotion, batch: dict[str, Tensor]) -> dict[str, T
         ((error[:, 1:] - error[:, :-1]).abs() * weight[:, 1:] * valid[:, :-1]).sum(),
     ]
     terms = {
-        "displacement": (_bounded(result.displacement[:, 0] - true_displacement) * seen).sum()
+        "displacement": (bounded(result.displacement[:, 0] - true_displacement) * seen).sum()
         / seen.sum().clamp(min=1),
         "strain": (error.abs() * weight).sum() / count,
         "steps": (steps[0] + steps[1]) / count,
@@ -181,13 +183,13 @@ def _lateral_terms(
     weight = known / (0.3 + level.reshape(-1, 1, 1)) / (1.0 + true_stretch.abs() / _SLIP_STRAIN)
     error = lateral - _where(known, batch["true_lateral"])
     return {
-        "lateral": (_bounded(error) * known).sum() / count,
+        "lateral": (bounded(error) * known).sum() / count,
         "lateral_strain": ((_PERCENT * stretch - true_stretch).abs() * weight).sum() / count,
     }
 
 
 def _consistency(error: Tensor, valid: Tensor, level: Tensor) -> Tensor:
-    """Error of the strain summed over several lengths, over what an even error of the level would be."""
+    """Return the error of the strain integrated over several lengths, relative to a uniform error."""
     both = torch.stack([error * valid, valid.to(error.dtype)], 1)
     total = error.new_zeros(())
     for points in _CONSISTENT:
@@ -200,26 +202,16 @@ def _consistency(error: Tensor, valid: Tensor, level: Tensor) -> Tensor:
 
 
 def _certainty(error: Tensor, std: Tensor, seen: Tensor, unseen: Tensor) -> Tensor:
-    """Likelihood of a Student's t of four degrees of freedom, up to a constant, where motion is seen.
+    """Return the negative log-likelihood of a Student's t with four degrees of freedom, up to a constant.
 
-    That of a Gaussian has no bound on what one error of many standard deviations asks for: such pixels
-    then decide on every step.
+    It covers pixels with visible motion. The gradient of a Gaussian likelihood has no bound: pixels with
+    errors of many standard deviations would dominate every step.
     """
     likelihood = torch.log(std) + 2.5 * torch.log1p(0.25 * (error / std) ** 2)
     wide = (torch.log(std) - float(np.log(_UNSEEN_STD))).abs()
     return (_where(seen, likelihood).sum() + _where(unseen, wide).sum()) / (
         (seen | unseen).sum().clamp(min=1)
     )
-
-
-def edges(strain: Tensor, level: Tensor) -> Tensor:
-    """0 where the true strain is even, 1 where it spans half of its level within a window of an edge's size.
-
-    Most of a tissue is even: left to the mean error a network learns to be calm there, and blurs the
-    edges for it. The window is 5 lines × 9 inner depths (72 samples).
-    """
-    high, low = (F.max_pool2d(x, (5, 9), 1, (2, 4)) for x in (strain, -strain))
-    return ((high + low) / (0.5 * level + 0.05)).clamp(max=1.0)
 
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:
@@ -236,7 +228,7 @@ def total_loss(terms: dict[str, Tensor]) -> Tensor:
 
 @torch.no_grad()
 def validate(model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
-    """Medians over files of root-mean-square errors, and the share of pixels within one and two σ."""
+    """Return medians over files of RMS errors, and the share of pixels within one and two σ."""
     rows = []
     for images in files:
         batch = {
@@ -267,9 +259,3 @@ def validate(model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]) ->
 
 def _where(known: Tensor, values: Tensor) -> Tensor:
     return torch.where(known, values, torch.zeros_like(values))
-
-
-def _bounded(error: Tensor) -> Tensor:
-    # A wrong track by a wavelength is one error, not sixty: beyond a sample the cost grows slowly.
-    size = error.abs()
-    return torch.where(size < 1.0, size, 1.0 + torch.log(size.clamp(min=1.0)))

@@ -1,4 +1,4 @@
-"""Trains a network on a simulated set, on a CPU or a GPU; interrupted runs go on where they stopped.
+"""Trains a network on a simulated set, on a CPU or a GPU; interrupted runs resume.
 
 python -m rtelasto_engines.training.train --data OUT --checkpoint cnn.pt --minutes 60
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import time
 from pathlib import Path
@@ -21,8 +20,10 @@ from torch import Tensor
 from rtelasto_engines.network import StrainNetwork, make_network
 from rtelasto_engines.training.batches import Batches
 from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
+from rtelasto_engines.training.loop import learning_rate
+from rtelasto_engines.training.loss_parts import bounded, edges
 
-# Residual displacements beyond what the front end's lags reach cannot be learned, only feared.
+# Residual displacements beyond the range of the front end's lags cannot be learned.
 _MAX_DISPLACEMENT = 13.0
 _STRAIN_UNIT = 0.01
 
@@ -30,11 +31,11 @@ _STRAIN_UNIT = 0.01
 def loss_terms(
     model: StrainNetwork, batch: tuple[Tensor, Tensor, Tensor, Tensor]
 ) -> dict[str, Tensor]:
-    """Mean absolute errors: of stage 1, of the final displacement, of strain and of its steps.
+    """Return the mean absolute errors of stage 1, of the final displacement, of strain and of its steps.
 
-    Strain errors are in percent and weighed by 1 / (0.3 % + the crop's own strain level), so that a pair at
-    0.1 % counts like one at 2 %, and up to four times as much where the true strain changes. The step
-    term compares differences of neighbouring strain pixels, which a smoothed edge gets wrong.
+    Strain errors are in percent, weighted by 1 / (0.3 % + the strain level of the crop), so that a pair at
+    0.1 % has the same weight as one at 2 %, and up to four times as much where the true strain changes. The
+    step term compares differences of neighbouring strain pixels, which are wrong at a smoothed edge.
     """
     pre, post, displacement, strain = batch
     first, final, estimate = model.stages(pre, post)
@@ -45,38 +46,21 @@ def loss_terms(
     true_strain = torch.where(valid, strain, torch.zeros_like(strain)) / _STRAIN_UNIT
     count = valid.sum().clamp(min=1)
     level = (true_strain.abs().sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)).reshape(-1, 1, 1)
-    weight = valid / (0.3 + level) * (1.0 + 3.0 * _edges(true_strain, level))
+    weight = valid / (0.3 + level) * (1.0 + 3.0 * edges(true_strain, level))
     error = estimate / _STRAIN_UNIT - true_strain
     axial = (error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:] * valid[..., :-1]
     lateral = (error[:, 1:] - error[:, :-1]).abs() * weight[:, 1:] * valid[:, :-1]
-    # A wrong track by a wavelength is one error, not sixty: beyond a sample the cost grows slowly.
     return {
         "first": (
-            (_bounded(first - true_displacement) * valid).sum()
-            # Where there is no truth anything may be said, but not that tissue moved out of reach.
-            + 0.1 * _bounded(F.relu(first.abs() - _MAX_DISPLACEMENT) * ~valid).sum()
+            (bounded(first - true_displacement) * valid).sum()
+            # Without truth any displacement is allowed, except one beyond the range of the lags.
+            + 0.1 * bounded(F.relu(first.abs() - _MAX_DISPLACEMENT) * ~valid).sum()
         )
         / count,
-        "displacement": (_bounded(final - true_displacement) * valid).sum() / count,
+        "displacement": (bounded(final - true_displacement) * valid).sum() / count,
         "strain": (error.abs() * weight).sum() / count,
         "edges": (axial.sum() + lateral.sum()) / count,
     }
-
-
-def _edges(strain: Tensor, level: Tensor) -> Tensor:
-    """0 where the true strain is even, 1 where it spans half of its level within a window of an edge's size.
-
-    Most of a tissue is even: left to the mean error a network learns to be calm there, and blurs the
-    edges for it. The window is 5 lines × 9 inner depths (72 samples).
-    """
-    high, low = (F.max_pool2d(x, (5, 9), 1, (2, 4)) for x in (strain, -strain))
-    span = high + low
-    return (span / (0.5 * level + 0.05)).clamp(max=1.0)
-
-
-def _bounded(error: Tensor) -> Tensor:
-    size = error.abs()
-    return torch.where(size < 1.0, size, 1.0 + torch.log(size.clamp(min=1.0)))
 
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:
@@ -92,7 +76,7 @@ def total_loss(terms: dict[str, Tensor]) -> Tensor:
 def validate(
     model: StrainNetwork, examples: list[Example], device: torch.device
 ) -> dict[str, float]:
-    """Medians over examples of their root-mean-square errors: in samples, and in percent strain."""
+    """Return medians over examples of their root-mean-square errors, in samples and in percent strain."""
     model.eval()
     errors = []
     for example in examples:
@@ -116,19 +100,12 @@ def validate(
     }
 
 
-def learning_rate(progress: float, peak: float) -> float:
-    """Warm-up over the first hundredth, then half a cosine down to a hundredth of the peak."""
-    if progress < 0.01:
-        return peak * (progress + 1e-4) / 0.0101
-    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
-
-
 def train(options: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     paths = sorted(options.data.glob("*.npz"))
     if len(paths) <= options.validation:
-        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few to train on")
+        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few for training")
     held_out = [Example.load(path) for path in paths[:: len(paths) // options.validation]][
         : options.validation
     ]
@@ -140,7 +117,7 @@ def train(options: argparse.Namespace) -> None:
         samples=options.samples,
         seed=options.seed,
     )
-    # Channels last: several times faster on a CPU, and what tensor cores want.
+    # Channels last: several times faster on a CPU, and the preferred layout of tensor cores.
     model = make_network(options.network).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=1e-4)
@@ -150,7 +127,7 @@ def train(options: argparse.Namespace) -> None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent_s = state["step"], state["spent_s"]
-        print(f"goes on from {options.checkpoint}: step {step}, {spent_s / 60:.1f} min spent")
+        print(f"resuming from {options.checkpoint}: step {step}, {spent_s / 60:.1f} min spent")
     autocast = (
         torch.autocast("cuda", torch.bfloat16)
         if device.type == "cuda"

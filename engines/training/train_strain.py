@@ -1,4 +1,4 @@
-"""Trains stage 2 of ``cnn2`` on what stage 1 measured; interrupted runs go on where they stopped.
+"""Trains stage 2 of ``cnn2`` on the measurements of stage 1; interrupted runs resume.
 
 python -m rtelasto_engines.training.train_strain --data MEASURED --checkpoint strain.pt --minutes 60
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from rtelasto_engines.network.cnn2 import StrainFromMotion
-from rtelasto_engines.training.loop import Budget, train_module
+from rtelasto_engines.training.loop import budget_of, train_module, training_parser
 from rtelasto_engines.training.strain_loss import (
     MeasuredBatches,
     load,
@@ -20,7 +20,7 @@ from rtelasto_engines.training.strain_loss import (
     validate,
 )
 
-# Files that appear while it trains are taken in every so many steps.
+# Number of steps after which the folder is checked for new files.
 _LOOK_AGAIN_STEPS = 250
 
 
@@ -28,7 +28,7 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     held = held_out(options.data, options.validation)
     if not held:
-        raise SystemExit(f"--data {options.data}: too few files to train on")
+        raise SystemExit(f"--data {options.data}: too few files for training")
     names = {path.name.rpartition("_")[0] for path in held}
 
     def training_paths() -> list[Path]:
@@ -55,7 +55,7 @@ def train(options: argparse.Namespace) -> None:
     train_module(
         StrainFromMotion(),
         options.checkpoint,
-        Budget(options.minutes, options.rate, options.report_s, options.bf16),
+        budget_of(options),
         loss_terms=terms,
         total=total_loss,
         validate=lambda model: validate(model, files),  # type: ignore[arg-type]
@@ -63,27 +63,15 @@ def train(options: argparse.Namespace) -> None:
 
 
 def held_out(folder: Path, count: int) -> list[Path]:
-    """Files to validate on: every so-many-th of those whose pairs are as simulated (variant 0)."""
+    """Return the validation files, evenly chosen from those of pairs without added faults (variant 0)."""
     paths = sorted(folder.glob("*_0.npz"))
     return paths[:: max(1, len(paths) // max(count, 1))][:count] if len(paths) > count else []
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train stage 2 of cnn2.")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="budget in all, resumed runs included"
-    )
-    parser.add_argument("--batch", type=int, default=6)
+    parser = training_parser("Train stage 2 of cnn2.", minutes=60.0, batch=6, validation=16)
     parser.add_argument("--lines", type=int, default=48)
     parser.add_argument("--depths", type=int, default=160)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--validation", type=int, default=16, help="examples held out")
-    parser.add_argument("--report-s", type=float, default=120.0)
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)

@@ -1,4 +1,4 @@
-"""Trains stage 1 of ``cnn2``, its sparse displacement; interrupted runs go on where they stopped.
+"""Trains stage 1 of ``cnn2``, the sparse displacement; interrupted runs resume.
 
 python -m rtelasto_engines.training.train_tracking --data OUT --checkpoint tracking.pt --minutes 30
 """
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from rtelasto_engines.network.tracking import Tracking
 from rtelasto_engines.training.dataset import Example
 from rtelasto_engines.training.faults import Crop, faulty
-from rtelasto_engines.training.loop import Budget, train_module
+from rtelasto_engines.training.loop import budget_of, train_module, training_parser
+from rtelasto_engines.training.loss_parts import bounded
 from rtelasto_engines.training.measured import shifted_crop
 
 _MAX_DISPLACEMENT = 13.0
@@ -25,14 +26,14 @@ _LINES, _SAMPLES = 64, 1280
 
 
 class FrameBatches:
-    """Draws faulty crops of examples: (pre, post) and the truth on the sparse grid."""
+    """Draws crops of examples with faults: (pre, post) and the truth on the sparse grid."""
 
     def __init__(self, paths: Sequence[Path], *, batch: int, seed: int) -> None:
         self._examples = [Example.load(path) for path in paths]
         self._batch, self._rng = batch, np.random.default_rng(seed)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames (batch, 64, 1280) and displacement (batch, 32, 80), NaN where there is no truth."""
+        """Return frames (batch, 64, 1280) and displacement (batch, 32, 80), NaN where there is no truth."""
         rng = self._rng
         crops: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         while len(crops) < self._batch:
@@ -54,17 +55,16 @@ class FrameBatches:
 
 
 def sparse_truth(displacement: Tensor) -> Tensor:
-    """Median-like truth of a sparse pixel: that of its middle, of the first of its two lines."""
+    """Return the truth of a sparse pixel: that at its middle, on the first of its two lines."""
     return displacement[:, ::2, 2::4]
 
 
 def loss_terms(model: Tracking, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-    """Mean absolute error, beyond a sample growing slowly, and what goes out of reach without truth."""
+    """Return the mean bounded error, and a penalty for displacements out of range without truth."""
     pre, post, truth = batch
     found = model.sparse(pre, post)[:, 0]
     valid = truth.abs() < _MAX_DISPLACEMENT
-    size = torch.where(valid, found - truth, torch.zeros_like(found)).abs()
-    size = torch.where(size < 1.0, size, 1.0 + torch.log(size.clamp(min=1.0)))
+    size = bounded(torch.where(valid, found - truth, torch.zeros_like(found)))
     astray = F.relu(found.abs() - _MAX_DISPLACEMENT) * ~valid
     count = valid.sum().clamp(min=1)
     return {"sparse": size.sum() / count, "astray": 0.1 * torch.log1p(astray).sum() / count}
@@ -72,7 +72,7 @@ def loss_terms(model: Tracking, batch: tuple[Tensor, Tensor, Tensor]) -> dict[st
 
 @torch.no_grad()
 def validate(model: Tracking, crops: Sequence[Crop]) -> dict[str, float]:
-    """Median over crops of the mean absolute error, and the share of pixels off by over 2 samples."""
+    """Return the median over crops of the mean absolute error, and the share of errors over 2 samples."""
     errors, wrong = [], []
     for c in crops:
         found = model.sparse(torch.from_numpy(c.pre)[None], torch.from_numpy(c.post)[None])[0, 0]
@@ -86,7 +86,7 @@ def validate(model: Tracking, crops: Sequence[Crop]) -> dict[str, float]:
 
 
 def start_from(model: Tracking, path: Path) -> None:
-    """Takes over the sparse network of an ONNX file of the first network, or of a checkpoint."""
+    """Load the sparse network from an ONNX file of the first network, or from a checkpoint."""
     if path.suffix != ".onnx":
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state.get("model", state))
@@ -106,7 +106,7 @@ def train(options: argparse.Namespace) -> nn.Module:
     torch.manual_seed(options.seed)
     paths = sorted(options.data.glob("*.npz"))
     if len(paths) <= options.validation:
-        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few to train on")
+        raise SystemExit(f"--data {options.data}: {len(paths)} files are too few for training")
     held = paths[:: len(paths) // options.validation][: options.validation]
     rng = np.random.default_rng(options.seed)
     crops = [faulty(rng, shifted_crop(rng, Example.load(path))) for path in held]
@@ -119,7 +119,7 @@ def train(options: argparse.Namespace) -> nn.Module:
     return train_module(
         model,
         options.checkpoint,
-        Budget(options.minutes, options.rate, options.report_s, options.bf16),
+        budget_of(options),
         loss_terms=lambda m: loss_terms(m, batches.draw()),  # type: ignore[arg-type]
         total=lambda terms: terms["sparse"] + terms["astray"],
         validate=lambda m: validate(m, crops),  # type: ignore[arg-type]
@@ -127,22 +127,10 @@ def train(options: argparse.Namespace) -> nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train stage 1 of cnn2.")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser = training_parser("Train stage 1 of cnn2.", minutes=30.0, batch=4, validation=12)
     parser.add_argument(
         "--start", type=Path, help="weights to start from: cnn.onnx, or a checkpoint"
     )
-    parser.add_argument(
-        "--minutes", type=float, default=30.0, help="budget in all, resumed runs included"
-    )
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--validation", type=int, default=12, help="examples held out")
-    parser.add_argument("--report-s", type=float, default=120.0)
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)
