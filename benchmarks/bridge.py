@@ -1,12 +1,11 @@
-"""What sending costs the scanner's loop, and how soon frames flow after a receiver is killed.
+"""The cost of sending in the scanner's loop, and the time until frames flow after a receiver is killed.
 
     python -m benchmarks.bridge
 
-Octave sends 2608 × 128 int16 at 100 frames/s through the MEX. Timed are each call of
-rtelasto_mex('send'), in Octave, so with the interpreter's part; and in the receiver's process the time
-from opening its socket to its first frame. Left out: starting Octave and Python. Receivers are killed
-(SIGKILL) and started again while the sender goes on; what the calls cost in the second after each kill
-and each start is set beside what they cost otherwise.
+Octave sends 2608 × 128 int16 at 100 frames/s through the MEX. It times each call of rtelasto_mex('send') in
+Octave, including the interpreter, and, in the receiver's process, the time from opening its socket to its
+first frame. The start of Octave and Python is excluded. Receivers are killed (SIGKILL) and restarted while
+the sender continues; calls in the second after each kill and start are compared with the others.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ with Receiver(sys.argv[1]) as receiver:
 
 @dataclass
 class Measured:
-    """Seconds to the first frame, when things happened (monotonic s), and when frame 0 was sent."""
+    """Seconds to the first frame, times of events (monotonic s), and the time at which frame 0 was sent."""
 
     first_frame_s: list[float] = field(default_factory=list)
     events_s: list[float] = field(default_factory=list)
@@ -64,7 +63,7 @@ def receiver(endpoint: str) -> subprocess.Popen[str]:
 
 
 def first_frame(process: subprocess.Popen[str]) -> tuple[int, int, int, int]:
-    """When the socket was opened and the first frame came, its id and when it was sent; ns."""
+    """Return when the socket was opened, when the first frame arrived, its id, and when it was sent; ns."""
     assert process.stdout is not None
     opened, came, frame_id, sent = map(int, process.stdout.readline().split())
     return opened, came, frame_id, sent
@@ -76,7 +75,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def come_and_go(endpoint: str) -> Measured:
-    """Start and kill receivers while a sender goes on."""
+    """Start and kill receivers while a sender continues."""
     measured = Measured()
     for _ in range(CYCLES):
         process = receiver(endpoint)
@@ -115,12 +114,12 @@ def main() -> None:
             return octave(paths + f"bridge_send('{endpoint}', {seconds}, {RATE_HZ}, '{log}');")
 
         alone = send(3).communicate()[0].split()
-        print(f"nobody subscribed: {figures(np.loadtxt(log).T[1])}; sent {alone[0]}")
+        print(f"no subscriber: {figures(np.loadtxt(log).T[1])}; sent {alone[0]}")
 
         waiting = receiver(endpoint)
         sender = send(5)
         _, _, frame_id, _ = first_frame(waiting)
-        print(f"sender started last: the first frame heard was number {frame_id} at {RATE_HZ}/s")
+        print(f"sender started last: the first frame received was number {frame_id} at {RATE_HZ}/s")
         sender.communicate()
         kill(waiting)
         print(f"one receiver: {figures(np.loadtxt(log).T[1])}")
@@ -134,9 +133,7 @@ def main() -> None:
         for event in measured.events_s:
             near |= (at_s > event - 0.05) & (at_s < event + 1.0)
         soon = ", ".join(f"{seconds:.3f}" for seconds in measured.first_frame_s)
-        print(
-            f"receiver started after the sender, killed, started again: first frame after {soon} s"
-        )
+        print(f"receiver started after the sender, killed, restarted: first frame after {soon} s")
         print(f"calls within 1 s of a kill or a start: {figures(took_us[near])}")
         print(f"all other calls: {figures(took_us[~near])}")
         print(f"sent {sent[0]}, unheard {sent[1]}, overflow {sent[2]}, failed {sent[3]}")

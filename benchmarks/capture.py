@@ -1,12 +1,12 @@
-"""What a client without the right key gets of the strain stream, byte by byte as it leaves the machine.
+"""Captures the bytes of the strain stream that a client without the right key receives.
 
     python -m benchmarks.capture [--write]
 
-A real ``rtelasto run --keys`` publishes strain of frames sent at 20 a second; every client reaches it
-through a TCP proxy that keeps each byte that the run sends. Among the kept bytes are looked for: pieces of
-the images themselves (as an allowed client decoded them), and words of the header. The last row is the
-same run without keys, where they must be found, or looking for them would prove nothing. ``--write`` puts
-the table into docs/security.md.
+A real ``rtelasto run --keys`` publishes strain of frames sent at 20 per second. Every client connects through
+a TCP proxy that records each byte that the run sends. These bytes are searched for pieces of the images (as
+decoded by an allowed client) and for words of the header. The last row is the same run without keys, where
+they must be found; otherwise the search would prove nothing. ``--write`` writes the table to
+docs/security.md.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ SMALL = RfFormat(
 FPS = 20.0
 START_S = 120.0
 # ZMTP's greeting is 64 bytes; CURVE's WELCOME is a command of 168, its ERROR one of 10 here, each after
-# 2 bytes of flags and size. That is all that a server may say to somebody it does not let in.
+# 2 bytes of flags and size. A server may send nothing else to a client that it does not accept.
 GREETING, WELCOME, ERROR = 64, 2 + 168, 2 + 10
-# Long enough not to occur by chance, short enough to lie within one packet of the encrypted stream.
+# Long enough not to occur by chance, short enough to be within one packet of the encrypted stream.
 PIECE = 24
 WORDS = (b"axial_strain", b"frame_ids", b"rtelasto/1", b"published_ns")
 
 
 class Proxy:
-    """Passes a TCP connection on to ``endpoint`` and keeps, by connection, what comes back."""
+    """Forwards TCP connections to ``endpoint`` and records the answers by connection."""
 
     def __init__(self, endpoint: str) -> None:
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
@@ -93,7 +93,7 @@ def _pump(source: socket.socket, sink: socket.socket, keep: bytearray | None) ->
 
 @dataclass
 class Captured:
-    """What the run sent to one client."""
+    """The bytes that the run sent to one client."""
 
     client: str
     connections: list[bytes] = field(repr=False)
@@ -123,7 +123,7 @@ def pipeline(rf: str, strain: str, keys: Path | None) -> Iterator[subprocess.Pop
 
 @contextmanager
 def sending(keys: Path | None) -> Iterator[str]:
-    """Frames at `FPS`, until the end of the block; their endpoint."""
+    """Send frames at `FPS` until the end of the block; yields their endpoint."""
     frames = timing_frames(SMALL)
     ended = threading.Event()
     with RfSender("tcp://127.0.0.1:0", keys=keys) as sender:
@@ -145,7 +145,7 @@ def sending(keys: Path | None) -> Iterator[str]:
 
 
 def pieces(messages: list[StrainMessage]) -> list[bytes]:
-    """What to look for: pieces from all over every image of these frames, and words of the header."""
+    """Return the search terms: pieces from every part of every image, and words of the header."""
     found = list(WORDS)
     for message in messages:
         frame = message.frame
@@ -158,13 +158,13 @@ def pieces(messages: list[StrainMessage]) -> list[bytes]:
             data = b"" if image is None else image.tobytes()
             step = max(len(data) // 50, PIECE)
             cut = (data[at : at + PIECE] for at in range(0, len(data) - PIECE, step))
-            # Zeros and other flat places occur anywhere.
+            # Zeros and other constant values may occur anywhere.
             found += [piece for piece in cut if len(set(piece)) > PIECE // 3]
     return found
 
 
 def reading(proxy: Proxy, keys: Path | None, seconds: float) -> list[StrainMessage]:
-    """What rtelasto's own receiver gets there."""
+    """Receive with rtelasto's own receiver."""
     with StrainReceiver(proxy.endpoint, keys=keys, policy="every") as receiver:
         until = time.monotonic() + seconds
         messages = []
@@ -175,7 +175,7 @@ def reading(proxy: Proxy, keys: Path | None, seconds: float) -> list[StrainMessa
 
 
 def plain_subscriber(proxy: Proxy, seconds: float) -> None:
-    """A SUB of plain ZeroMQ, which knows of no keys."""
+    """A SUB socket of plain ZeroMQ without keys."""
     with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
         subscriber.linger = 0
         subscriber.subscribe(b"")
@@ -184,7 +184,7 @@ def plain_subscriber(proxy: Proxy, seconds: float) -> None:
 
 
 def stolen_public_key(run: KeyFolder, known: KeyFolder, unknown: KeyFolder) -> Callable[..., None]:
-    """A client that passes an allowed public key for its own, without the secret to it."""
+    """A client that uses an allowed public key without its secret key."""
 
     def client(proxy: Proxy, seconds: float) -> None:
         with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
@@ -199,7 +199,7 @@ def stolen_public_key(run: KeyFolder, known: KeyFolder, unknown: KeyFolder) -> C
 
 
 def raw(greeting: bytes, then: bytes) -> Callable[[Proxy, float], None]:
-    """A program that speaks TCP only and says what it likes, again and again."""
+    """A program that uses plain TCP and sends arbitrary bytes, repeatedly."""
 
     def client(proxy: Proxy, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -224,7 +224,7 @@ READY_AND_SUBSCRIBE = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB" + b
 
 
 def with_keys(seconds: float) -> Iterator[Captured]:
-    """Every client, one after the other, on one run with keys."""
+    """Try every client, one after the other, on one run with keys."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         run, known, unknown, misled = (
@@ -271,12 +271,12 @@ def with_keys(seconds: float) -> Iterator[Captured]:
                 decoded += frames
                 proxy.close()
                 captures.append(Captured(client, list(map(bytes, proxy.captured)), len(frames)))
-    # The frames come round again and again, so what the last client decoded is what all were sent.
+    # The frames repeat, so the last client decoded the same frames that were sent to all.
     yield from looked_through(captures, pieces(decoded))
 
 
 def without_keys(seconds: float) -> Captured:
-    """The same run in the clear: what is looked for must be found."""
+    """Do the same without encryption: the search terms must be found."""
     strain = free_endpoint()
     with sending(None) as rf, pipeline(rf, strain, None):
         with StrainReceiver(strain) as ready:
@@ -313,7 +313,7 @@ def table(captures: list[Captured]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long each client tries")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration for each client")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
     options = parser.parse_args()
     text = table([*with_keys(options.seconds), without_keys(options.seconds)])

@@ -1,4 +1,4 @@
-"""Single pairs of known motion, and one figure of what an engine makes of each."""
+"""Single pairs with known motion, and one figure for the result of an engine on each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SAMPLE_M = FORMAT.sound_speed_m_s / FORMAT.center_freq_hz / 12.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """What an engine makes of a pair: total motion on its grid, and what it was made from."""
+    """The result of an engine on a pair: total motion on its grid, and the inputs."""
 
     axial_displacement_m: Float32Image
     axial_strain: Float32Image
@@ -55,7 +55,7 @@ class Estimate:
 
 
 class Estimator:
-    """Stretch, engine and adding back, with all that the engine gives."""
+    """Stretch, engine and adding back, with all outputs of the engine."""
 
     def __init__(self, engine: StrainEngine) -> None:
         self.engine = engine
@@ -82,7 +82,7 @@ class Estimator:
         )
 
     def run_engine(self, pre: Float32Image, post: Float32Image) -> None:
-        """The engine alone, on frames that are taken for a stretched pair."""
+        """Run only the engine, on frames that are used as a stretched pair."""
         from rtelasto.frames.strain import Elongation
 
         grid = Grid(*pre.shape, SAMPLE_M, FORMAT.line_pitch_m)
@@ -92,7 +92,7 @@ class Estimator:
 def simulated(
     field: DisplacementField, echoes: str, *, snr_db: float = 30.0, seed: int = SEED
 ) -> SimulatedPair:
-    """A pair of focused or plane-wave echoes."""
+    """Simulate a pair of focused or plane-wave echoes."""
     scene = Scene(
         format=FORMAT,
         acoustics=Acoustics(),
@@ -119,7 +119,7 @@ def frames_of(pair: SimulatedPair) -> FramePair:
 
 
 def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
-    """A real frame and what it becomes when its tissue moves along depth: pre(z) = post(z + u)."""
+    """Return a real frame and its warp by an axial motion of the tissue: pre(z) = post(z + u)."""
     grid = frame.format.grid
     x, z = np.broadcast_arrays(grid.lateral_m[:, None], grid.depth_m[None, :])
     origin = z.copy()
@@ -146,7 +146,7 @@ def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
 
 @functools.lru_cache(maxsize=16)
 def _layer_pair(period_m: float, echoes: str, recording: Path | None) -> tuple[FramePair, float]:
-    """The pair, and how deep its echoes go."""
+    """Return the pair, and the depth of its echoes."""
     width_m, depth_m = _WIDTH_M, _DEPTH_M
     frame = None
     if recording is not None:
@@ -165,7 +165,7 @@ def _layer_pair(period_m: float, echoes: str, recording: Path | None) -> tuple[F
 def transfer(
     estimator: Estimator, period_m: float, echoes: str, *, recordings: Sequence[Path] = ()
 ) -> float:
-    """Amplitude of a sinusoidal strain of a period along depth, over the true one; its sign counts."""
+    """Return the signed amplitude of a sinusoidal axial strain of a period, relative to the true one."""
     pair, deepest_m = _layer_pair(period_m, echoes, recordings[0] if echoes == "real" else None)
     estimate = estimator(pair)
     z = estimate.grid.depth_m
@@ -185,7 +185,7 @@ def _slip_pair(jump: int, echoes: str) -> FramePair:
 
 
 def slip_integral(estimator: Estimator, jump: int, echoes: str) -> float:
-    """Strain over ±3 mm around a slip plane, less the background's, over the jump; median over lines."""
+    """Return the excess strain over ±3 mm around a slip plane, relative to the jump; median over lines."""
     estimate = estimator(_slip_pair(jump, echoes))
     near = np.abs(estimate.grid.depth_m - 0.5 * _DEPTH_M) <= 3e-3
     strain = estimate.axial_strain[8:-8][:, near] + 0.005
@@ -207,7 +207,7 @@ def _disc_pair(stiffness_ratio: float, snr_db: float, seed: int) -> SimulatedPai
 
 
 def disc_contrast(estimator: Estimator, *, stiffness_ratio: float, snr_db: float) -> float:
-    """Strain in a disc of 1.5 mm radius less that around it, over the true difference; median of 5."""
+    """Return the strain contrast of a disc of 1.5 mm radius, relative to the true one; median of 5."""
     found = []
     for seed in range(SEED, SEED + 5):
         pair = _disc_pair(stiffness_ratio, snr_db, seed)
@@ -228,7 +228,7 @@ def disc_contrast(estimator: Estimator, *, stiffness_ratio: float, snr_db: float
 
 
 def noise_strain(estimator: Estimator) -> float:
-    """Standard deviation of the strain over a pair of frames of independent noise."""
+    """Return the standard deviation of the strain for a pair of frames of independent noise."""
     rng = np.random.default_rng(SEED)
     frames = 1000.0 * rng.standard_normal((2, FORMAT.n_lines, FORMAT.n_samples))
     estimate = estimator(
@@ -240,22 +240,22 @@ def noise_strain(estimator: Estimator) -> float:
 
 
 def edge_band_error(estimator: Estimator) -> float:
-    """RMSE of the strain 1 to 3 mm inside of where tissue left the frame by 1.5 mm, at the top."""
+    """Return the strain RMSE 1 to 3 mm inside of the top, where tissue left the frame by 1.5 mm."""
     field = layered_field(np.full(64, -0.005), width_m=_WIDTH_M, depth_m=_DEPTH_M)
     pair = simulated(field.plus_affine(axial_offset_m=-1.5e-3), "focused")
     estimate = estimator(frames_of(pair))
-    # What was at 1.5 mm has just reached the first sample.
+    # Tissue from 1.5 mm has just reached the first sample.
     z = estimate.grid.depth_m - 1.5e-3 / (1.0 - 0.005)
     band = estimate.axial_strain[8:-8][:, (z >= 1e-3) & (z <= 3e-3)]
     return float(np.sqrt(np.mean((band + 0.005) ** 2)))
 
 
 def inconsistency(estimate: Estimate) -> float:
-    """95 % quantile of |∫ strain over 3 mm − change of the displacement|, mean of 7 lines, in samples."""
+    """Return the 95 % quantile of |∫ strain over 3 mm − change of displacement|, mean of 7 lines, samples."""
     step_m = estimate.grid.axial_step_m
     n = max(1, round(3e-3 / step_m))
     total = np.cumsum(estimate.axial_strain, axis=1, dtype=np.float64) * step_m
-    # The trapezoid: half of either end.
+    # Trapezoidal rule: half weight at the ends.
     ends = 0.5 * step_m * (estimate.axial_strain[:, :-n] - estimate.axial_strain[:, n:])
     change = estimate.axial_displacement_m[:, n:] - estimate.axial_displacement_m[:, :-n]
     apart = uniform_filter(total[:, n:] - total[:, :-n] + ends - change, (7, 1))

@@ -1,11 +1,11 @@
-"""What a network has to show: one table for given engines, in one run.
+"""The acceptance tests of a network: one table for given engines, in one run.
 
     python -m benchmarks.gates --engines cnn,new.onnx,ncc,am --pairs 10 --json-file gates.json
 
-Every row is a median over held-out seeds, or says what it is; the last column is what the network of
-the first engine's successor has to reach. Rows of one name are independent: ``--rows`` picks some. Rows that
-need a simulator of the extras ``sim`` and ``channel``, or recordings (``--recordings``), are left out where
-they are missing.
+Every row is a median over held-out seeds unless it states otherwise; the last column is the target for the
+successor of the first engine. The groups of rows are independent: ``--rows`` selects some. Rows that need a
+simulator of the extras ``sim`` and ``channel``, or recordings (``--recordings``), are omitted if these are
+missing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 
 Row = tuple[str, dict[str, float], str]
-"""What it says, the figure of every engine, and what is to be reached."""
+"""Title, the figure of every engine, and the target."""
 Rows = Callable[[Sequence[str], argparse.Namespace], Iterator[Row]]
 
 _NOISY_SEED = FIRST_SEED + 800_000
@@ -115,7 +115,7 @@ def channel(engines: Sequence[str], options: argparse.Namespace) -> Iterator[Row
 
 
 def noisy_pairs(count: int) -> Iterator[HeldOutPair]:
-    """Published-style tissue at 0.3 to 1 %: 15–20 dB, or 5–10 % of the scatterers replaced, in turn."""
+    """Yield published-style tissue at 0.3 to 1 %, in turn with 15–20 dB and 5–10 % replaced scatterers."""
     for seed in range(_NOISY_SEED, _NOISY_SEED + count):
         rng = np.random.default_rng(seed)
         replaced = seed % 2 == 1
@@ -142,7 +142,7 @@ def _residual_pairs(count: int) -> Iterator[SimulatedPair]:
 
 
 def lateral(engines: Sequence[str], options: argparse.Namespace) -> Iterator[Row]:
-    """Of what networks give; the baseline is plain two-dimensional correlation after their own warp."""
+    """Score the lateral motion of networks relative to plain two-dimensional correlation after their warp."""
     estimators = {name: Estimator(open_engine(name)) for name in engines}
     baseline = LateralCorrelation()
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
@@ -210,7 +210,7 @@ def calibration(engines: Sequence[str], options: argparse.Namespace) -> Iterator
 
 
 def engine_time(engines: Sequence[str], options: argparse.Namespace) -> Iterator[Row]:
-    """Least of some runs, taken in turn so that a busy machine is busy for all; two threads."""
+    """Return the least of several alternating runs, so that other load affects all engines; two threads."""
     frames = np.random.default_rng(0).standard_normal((2, 128, 2608)).astype(np.float32)
     networks = {n: Estimator(open_engine(n, threads=2)) for n in engines if model_path(n)}
     least = dict.fromkeys(networks, float("inf"))
@@ -333,7 +333,7 @@ def main() -> None:
                 table.add_row(title, *cells, limit)
                 console.print(f"  {title}: {'  '.join(cells)}", highlight=False)
         except RtelastoError as error:
-            console.print(f"  {name}: left out ({error})")
+            console.print(f" {name}: skipped ({error})")
     console.print(table)
     if options.json_file:
         document = [

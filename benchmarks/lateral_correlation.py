@@ -15,10 +15,10 @@ _SLOPE_LINES = 25
 
 
 class LateralCorrelation:
-    """Post warped by an axial estimate, correlated at five half-line lags; parabola through the logarithm."""
+    """Correlates pre and warped post at five half-line lags, with a parabola through the logarithm."""
 
     def __call__(self, pair: FramePair, estimate: Estimate) -> tuple[Float32Image, Float32Image]:
-        """Lateral displacement in m and strain (slope over 25 lines), on the estimate's grid."""
+        """Return lateral displacement in m and strain (slope over 25 lines), on the grid of the estimate."""
         stretched, grid = estimate.stretched, estimate.grid
         n_lines, n_samples = stretched.pre.shape
         stride = round(grid.axial_step_m / stretched.grid.axial_step_m)
@@ -53,7 +53,7 @@ class LateralCorrelation:
 
 
 def _between(post: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
-    """Post read ``lag`` lines further: a half is the mean of two lines, of the power of one."""
+    """Read post at ``lag`` lines: a half line is the mean of two lines, scaled to the power of one."""
     n = post.shape[0]
     low = int(np.floor(lag))
     lower = post[np.clip(np.arange(n) + low, 0, n - 1)]
@@ -63,7 +63,7 @@ def _between(post: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
 
 
 def _slopes(v: NDArray[np.float64], pitch_m: float) -> NDArray[np.float64]:
-    """Least-squares slope across 25 lines."""
+    """Return the least-squares slope across 25 lines."""
     reach = _SLOPE_LINES // 2
     k = np.arange(-reach, reach + 1)
     padded = np.pad(v, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")

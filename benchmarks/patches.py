@@ -1,19 +1,19 @@
-"""Fused patch extraction beside explicit patches: time and peak memory for one pair of frames.
+"""Time and peak memory of fused patch extraction and of explicit patches, for one pair of frames.
 
 python -m benchmarks.patches
 
-The same ``wu2018`` weights three ways, each in a process of its own:
+The same ``wu2018`` weights in three forms, each in a separate process:
 
-- ``onnx``: the dense graph as ONNX under ONNX Runtime, as engines run it; no patch ever exists;
+- ``onnx``: the dense graph in ONNX Runtime, as in engines, without patches;
 - ``dense``: the dense form in PyTorch;
-- ``explicit``: every patch cut out, then the patch network, a chunk of patches at a time (as many as the
-  row says), in PyTorch, for the same output (every fourth sample of every line, both stages).
+- ``explicit``: every patch is extracted, then processed by the patch network in chunks (of the size in the
+  row), in PyTorch, for the same output (every fourth sample of every line, both stages).
 
-Timed: frames in memory to displacement and strain in memory, median of the runs after one warm-up run.
-Left out: reading weights, exporting, opening the runtime. The explicit form is timed on some chunks spread
-over the frame and scaled to all of its patches (``--whole`` runs them all); its memory does not depend on
-how many are run. Peak memory is the largest resident size sampled every 2 ms minus that
-before the first run, so it holds what the form needs beside the weights and the runtime.
+The time is from frames in memory to displacement and strain in memory, median of the runs after one warm-up
+run. Reading weights, exporting and opening the runtime are excluded. The explicit form is timed on some
+chunks spread over the frame and scaled to all of its patches (``--whole`` runs them all); its memory does not
+depend on their number. Peak memory is the largest resident size, sampled every 2 ms, minus that before the
+first run: the memory in addition to the weights and the runtime.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from rtelasto_engines.network.wu2018 import AXIAL_STRIDE, Wu2018, displacement_i
 
 
 class Row(TypedDict):
-    """What one form took: seconds a pair, bytes, operations a pair."""
+    """The measurement of one form: seconds per pair, bytes, operations per pair."""
 
     form: str
     median_s: float
@@ -76,7 +76,7 @@ class PeakMemory:
 
 def network() -> Wu2018:
     torch.manual_seed(0)
-    # Channels last is the faster order for both PyTorch forms on a CPU.
+    # Channels last is faster for both PyTorch forms on a CPU.
     return Wu2018().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -96,7 +96,7 @@ def explicit_stage(
     chunk: int,
     sampled: int,
 ) -> tuple[Tensor, float]:
-    """One stage over explicit patches: its output image (zero where not run) and seconds a frame."""
+    """Run one stage over explicit patches; return its output image (zero where not run) and s per frame."""
     shape = (frames[0].shape[0], math.ceil(frames[0].shape[1] / AXIAL_STRIDE))
     output = torch.zeros(math.prod(shape))
     starts = list(range(0, output.numel(), chunk))
@@ -115,7 +115,7 @@ def explicit_stage(
 
 
 def explicit(model: Wu2018, pre: Tensor, post: Tensor, chunk: int, sampled: int) -> float:
-    """Both stages over explicit patches; seconds a pair."""
+    """Run both stages over explicit patches; return seconds per pair."""
     first, second = model.displacement_stage, model.strain_stage
     image, seconds = explicit_stage(first, [pre, post], first.patch, "constant", chunk, sampled)
     strain = explicit_stage(
@@ -125,7 +125,7 @@ def explicit(model: Wu2018, pre: Tensor, post: Tensor, chunk: int, sampled: int)
 
 
 def measure(form: str, chunk: int, options: argparse.Namespace, onnx_path: str) -> Row:
-    """Runs in its own process: what one form takes, explicit patches ``chunk`` at a time."""
+    """Measure one form in its own process, with explicit patches ``chunk`` at a time."""
     torch.set_num_threads(options.threads)
     generator = torch.Generator().manual_seed(1)
     pre = torch.randn(options.lines, options.samples, generator=generator)
@@ -166,7 +166,7 @@ def measure(form: str, chunk: int, options: argparse.Namespace, onnx_path: str) 
 
 
 def gflop(form: str, n_lines: int, n_samples: int) -> float:
-    """Multiplications and additions a pair, in 1e9, counted by PyTorch without doing them."""
+    """Return multiplications and additions per pair, in 1e9, counted by PyTorch without executing them."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = Wu2018().eval()
         if form != "explicit":
@@ -179,7 +179,7 @@ def gflop(form: str, n_lines: int, n_samples: int) -> float:
 
 
 def matrix_gflop_s(threads: int) -> float:
-    """What float32 matrix multiplication reaches: the limit to set the forms beside."""
+    """Return the rate of float32 matrix multiplication, the limit for all forms."""
     torch.set_num_threads(threads)
     matrix = torch.randn(1024, 1024)
     seconds = []
@@ -191,7 +191,7 @@ def matrix_gflop_s(threads: int) -> float:
 
 
 def same_output(onnx_path: str) -> float:
-    """Largest difference of the explicit form from the ONNX one on a small frame, relative to its size."""
+    """Return the largest relative difference between the explicit and the ONNX form on a small frame."""
     import onnxruntime as ort
 
     model = network()

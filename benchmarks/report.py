@@ -1,10 +1,10 @@
-"""Every speed figure of benchmarks/README.md, measured now and written there.
+"""Measure every speed figure of benchmarks/README.md.
 
     python -m benchmarks.report [--write] [--quick] [--only stages,peers]
 
-Prints the sections as Markdown; ``--write`` puts them between the markers of benchmarks/README.md. Give it
-a machine that does nothing else: it takes about a quarter of an hour on two cores. ``--quick`` runs every
-part briefly, to see that all of them work.
+It prints the sections as Markdown; ``--write`` writes them between the markers of benchmarks/README.md. Run
+it on an otherwise idle machine: it takes about a quarter of an hour on two cores. ``--quick`` runs every part
+briefly, as a test.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LIVE_FPS = 20.0
 
 
 def processor() -> str:
-    """Name of the processor and what of it matters here."""
+    """Return the name of the processor and its relevant instruction sets."""
     information = Path("/proc/cpuinfo")
     if not information.exists():
         return platform.processor() or platform.machine()
@@ -104,14 +104,14 @@ def live(quick: bool) -> str:
 
 
 def around_engine_ms(stages: dict[str, LatencySummary]) -> float:
-    """Sum of the medians of every stage but the engine and standing in the queue."""
+    """Return the sum of the medians of every stage except the engine and the queue."""
     left_out = ("end to end", "engine", "queue")
     return sum(times.p50_ms for name, times in stages.items() if name not in left_out)
 
 
 def throughput(quick: bool) -> str:
     seconds, tolerance = (1.0, 0.3) if quick else (5.0, 0.03)
-    lines = ["| engine | frames/s without drops | busy ms a frame | floor ms | time / floor |"]
+    lines = ["| engine | frames/s without drops | busy ms per frame | floor ms | time / floor |"]
     lines.append("| --- | ---: | ---: | ---: | ---: |")
     notes = ""
     for name in _ENGINES:

@@ -1,11 +1,11 @@
-"""The CPU runtimes and their options on one stretched pair: time and difference from the default.
+"""Time of the CPU runtimes and their options on one stretched pair, and difference from the default.
 
     python -m benchmarks.runtimes [--runs 20]
 
-Runs take turns, so that a disturbance of the machine hits all of them alike. Timed: stretched pair in
-memory → displacement and strain in memory; three rounds warm up. The difference is the root mean square
-over the image, in samples and in % strain, to be set beside the errors in the model card. ``spinning``
-is ONNX Runtime with its own default, threads that spin while they wait.
+Runs alternate, so that other load affects all of them equally. The time is from a stretched pair in memory to
+displacement and strain in memory, after three warm-up rounds. The difference is the root mean square over the
+image, in samples and in % strain, for comparison with the errors in the model card. ``spinning`` is ONNX
+Runtime with its default: threads that spin while waiting.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WARM_UP = 3
 
 
 class Spinning:
-    """ONNX Runtime as it comes."""
+    """ONNX Runtime with its defaults."""
 
     def __init__(self, path: str) -> None:
         self._session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -38,10 +38,10 @@ class Spinning:
 
 
 def open_runtimes(engine: str) -> dict[str, Runtime]:
-    """Every runtime that this machine has, the default one first."""
+    """Open every runtime of this machine, the default one first."""
     path = model_path(engine)
     if path is None:
-        raise SystemExit(f"{engine} is no network")
+        raise SystemExit(f"{engine} is not a network")
     runtimes: dict[str, Runtime] = {
         "onnxruntime": OnnxRuntime(path, None),
         "onnxruntime, 1 thread": OnnxRuntime(path, 1),
@@ -55,7 +55,7 @@ def open_runtimes(engine: str) -> dict[str, Runtime]:
 
 
 def compare_runtimes(engine: str, runs: int) -> dict[str, tuple[LatencySummary, float, float]]:
-    """Per runtime: times, RMS difference in displacement (samples) and in strain (%)."""
+    """Return per runtime: times, RMS difference in displacement (samples) and in strain (%)."""
     frames = timing_frames()
     pair = Stretch()(FramePair(frames[0], frames[1]))
     runtimes = open_runtimes(engine)
@@ -91,7 +91,7 @@ def table(rows: dict[str, tuple[LatencySummary, float, float]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU runtimes side by side.")
+    parser = argparse.ArgumentParser(description="Compare the CPU runtimes.")
     parser.add_argument("--engine", default="cnn")
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Cost against frame size: is a pair's time linear in its pixels?
+"""Measures whether the time of a pair is linear in its number of pixels.
 
     python -m benchmarks.scaling [--engine cnn] [--pairs 15]
 
-Sizes (samples × lines) from 1024 × 64 to 8192 × 256, 32-fold in pixels. Timed: what ``rtelasto bench``
-times, all stages of a pair without the wire. Linear means that ns a pixel stay the same from row to row; the
-exponent is the slope of log time over log pixels, 1 for linear cost.
+The sizes (samples × lines) are from 1024 × 64 to 8192 × 256, 32-fold in pixels. The time is that of
+``rtelasto bench``: all stages of a pair without the wire. For linear cost, ns per pixel are the same in all
+rows; the exponent is the slope of log time over log pixels, 1 for linear cost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = ((1024, 64), (2048, 64), (2608, 128), (4096, 128), (4096, 256), (8192, 2
 
 
 def measure_scaling(engine: str, pairs: int) -> dict[tuple[int, int], float]:
-    """p50 of a pair in ms by (samples, lines)."""
+    """Return the p50 of a pair in ms by (samples, lines)."""
     times = {}
     for n_samples, n_lines in SIZES:
         rf_format = dataclasses.replace(PUBLISHED_FORMAT, n_samples=n_samples, n_lines=n_lines)
@@ -31,13 +31,13 @@ def measure_scaling(engine: str, pairs: int) -> dict[tuple[int, int], float]:
 
 
 def exponent(times_ms: dict[tuple[int, int], float]) -> float:
-    """b of time ∝ pixelsᵇ, by least squares."""
+    """Return b of time ∝ pixelsᵇ, by least squares."""
     pixels = np.log([n_samples * n_lines for n_samples, n_lines in times_ms])
     return float(np.polyfit(pixels, np.log(list(times_ms.values())), 1)[0])
 
 
 def table(times_ms: dict[tuple[int, int], float]) -> str:
-    lines = ["| samples × lines | p50 ms | ns a pixel |", "| --- | ---: | ---: |"]
+    lines = ["| samples × lines | p50 ms | ns per pixel |", "| --- | ---: | ---: |"]
     for (n_samples, n_lines), time_ms in times_ms.items():
         per_pixel = 1e6 * time_ms / (n_samples * n_lines)
         lines.append(f"| {n_samples} × {n_lines} | {time_ms:.1f} | {per_pixel:.1f} |")

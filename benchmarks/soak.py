@@ -1,17 +1,18 @@
-"""A long live run: does it grow, slow down, or lose count of a frame?
+"""A long live run: measures memory growth, latency drift, and unaccounted frames.
 
     python -m benchmarks.soak [--minutes 60] [--fps 20] [--engine cnn] [--json soak.json]
         [--out docs/reliability.md] [-- further arguments of rtelasto run]
 
-A sender, ``rtelasto run`` and a subscriber in processes of their own, 2608 × 128 int16 frames. Memory
-(resident) and descriptors are those of ``rtelasto run`` and all its children, twice a second; latency is from
-the sender's send call to strain in the subscriber's hands. The first tenth, a minute at most, warms up and is
-left out.
+A sender, ``rtelasto run`` and a subscriber are separate processes, with 2608 × 128 int16 frames. Memory
+(resident) and descriptors are those of ``rtelasto run`` and all its children, sampled twice a second. Latency
+is from the sender's send call to the arrival of strain at the subscriber. The first tenth, at most a minute,
+is warm-up and is excluded.
 
-Slope of memory: median of the slopes between all pairs of samples (Theil and Sen), 3,600 samples at most, so
-that a single step or the work of a garbage collector does not tilt it. Drift: p99 of the last twelfth over
-that of the first (five minutes each in an hour). Ends with 1 where a frame is unaccounted for or, in runs of
-at least ten minutes, where memory grows by 1 MB an hour or p99 drifts by more than a tenth.
+The slope of memory is the median of the slopes between all pairs of samples (Theil–Sen), at most 3,600
+samples, so that a single step or a garbage collector does not distort it. The drift is p99 of the last
+twelfth divided by that of the first (five minutes each in an hour). The exit code is 1 if a frame is
+unaccounted for or, in runs of at least ten minutes, if memory grows by 1 MB per hour or p99 drifts by more
+than a tenth.
 """
 
 from __future__ import annotations
@@ -35,23 +36,23 @@ from rtelasto.telemetry.counters import unaccounted
 WARM_UP_SHARE, WARM_UP_S = 0.1, 60.0
 DRIFT_SHARE = 1.0 / 12.0
 MOST_SLOPE_MB_PER_H, MOST_DRIFT = 1.0, 1.1
-# Shorter runs end before a slope can be told from noise.
+# In shorter runs a slope cannot be distinguished from noise.
 JUDGED_S = 600.0
 _NS_PER_H = 3.6e12
 
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What a long run did.
+    """The results of a long run.
 
     Attributes
     ----------
     seconds, frames_sent, strain_frames
-        How long, and how many RF frames went in and strain frames came to the subscriber.
+        Duration, RF frames sent, and strain frames received by the subscriber.
     lost
-        What was counted as lost, by counter.
+        Lost frames by counter.
     unaccounted
-        Frames that no counter explains, by where: on the way to the run, in it, on the way to the subscriber.
+        Frames that no counter explains, by place: on the way to the run, in it, on the way to the subscriber.
     memory_mib, memory_slope_mb_per_h
         Resident memory at the end of the warm-up and of the run; its slope.
     descriptors
@@ -59,7 +60,7 @@ class Soak:
     p50_ms, p99_ms
         Of the first and the last twelfth after the warm-up.
     longest_pause_s
-        Between two strain frames at the subscriber.
+        Longest time between two strain frames at the subscriber.
     """
 
     seconds: float
@@ -76,11 +77,11 @@ class Soak:
 
     @property
     def p99_drift(self) -> float:
-        """Last over first."""
+        """The last value divided by the first."""
         return self.p99_ms[1] / self.p99_ms[0]
 
     def complaints(self) -> list[str]:
-        """What broke a limit; empty where nothing did."""
+        """Return the exceeded limits; empty if there are none."""
         found = [
             f"{n} frames unaccounted for {where}" for where, n in self.unaccounted.items() if n
         ]
@@ -93,14 +94,14 @@ class Soak:
 
 
 def slope_per_h(times_ns: NDArray[np.int64], values: NDArray[np.float64]) -> float:
-    """Theil–Sen slope per hour of values at times in ns; at most 3,600 of them, evenly chosen."""
+    """Return the Theil–Sen slope per hour of values at times in ns; at most 3,600 of them, evenly chosen."""
     chosen = np.linspace(0, times_ns.size - 1, min(times_ns.size, 3600)).astype(int)
     hours = (times_ns[chosen] - times_ns[0]) / _NS_PER_H
     return float(theilslopes(values[chosen], hours).slope)
 
 
 def first_and_last(arrivals: list[Arrival], percentile: float) -> tuple[float, float]:
-    """Percentile of the latency in ms over the first and the last `DRIFT_SHARE` of the time."""
+    """Return a percentile of the latency in ms over the first and the last `DRIFT_SHARE` of the time."""
     times_ns = np.array([arrival.arrived_ns for arrival in arrivals])
     latency_ms = np.array([arrival.arrived_ns - arrival.sent_ns for arrival in arrivals]) / 1e6
     share_ns = DRIFT_SHARE * (times_ns[-1] - times_ns[0])
@@ -117,8 +118,8 @@ def soak(
     options: tuple[str, ...] = (),
     rf_format: RfFormat | None = None,
 ) -> Soak:
-    """Run for so long and account for everything."""
-    # The collector would go over every frame's times again and again, for longer and longer.
+    """Run for the given time and account for every frame."""
+    # The garbage collector would traverse the times of all frames repeatedly, which takes ever longer.
     gc.disable()
     with Rig(engine, options, rf_format) as rig:
         burst = rig.burst(fps, max(round(seconds * fps), 40))
@@ -157,7 +158,7 @@ def _summary(burst: Burst, counters: dict[str, int], subscriber: dict[str, int])
 
 
 def table(result: Soak) -> str:
-    """The result as a table in Markdown."""
+    """Return the result as a Markdown table."""
     rows = {
         "time": f"{result.seconds / 60.0:.1f} min",
         "RF frames sent, strain frames shown": f"{result.frames_sent}, {result.strain_frames}",

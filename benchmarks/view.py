@@ -1,13 +1,13 @@
-"""The live viewer in a real browser: how soon it shows strain, how fast, how old, and how it stops.
+"""The live viewer in a real browser: time to the first strain, frame rate, age of frames, time to exit.
 
 python -m benchmarks.view [--fps 30] [--recording forearm.mhd --center-freq-hz 4.65e6]
 
-``rtelasto run --view`` fed by ``rtelasto replay`` in processes of their own, headless Chromium (software
-rendering) on the same machine. Then the same page fed with ready-made strain frames, without a pipeline:
-what the viewer alone can do. Timed by the page's own clock: navigation to the first strain on the canvas;
-frames drawn per second; the age of frames as they are drawn, from acquisition, normally and with the
-page's CPU throttled eightfold; and SIGTERM to exit of ``run`` with the page connected. Frames are
-2608 × 128 unless a recording is given. Needs the extras view and test, and Chromium.
+``rtelasto run --view`` gets frames from ``rtelasto replay``, in separate processes, with headless Chromium
+(software rendering) on the same machine. Then the same page gets prepared strain frames without a pipeline,
+to measure the viewer alone. Measured with the clock of the page: navigation to the first strain on the
+canvas; frames drawn per second; the age of frames when drawn, from acquisition, normally and with the page's
+CPU throttled eightfold; and the time from SIGTERM to exit of ``run`` with the page connected. Frames are 2608
+× 128 unless a recording is given. It needs the extras view and test, and Chromium.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RF, STRAIN, PORT = "tcp://127.0.0.1:5765", "tcp://127.0.0.1:5766", 5767
 GRID = Grid(128, 652, 7.7e-5, 3e-4)
 WATCH_S = 10.0
 
-# Notes the page's clock and the frame's age whenever a new frame is on the canvas.
+# Records the clock of the page and the age of the frame for every new frame on the canvas.
 _WATCH = """() => {
   const canvas = document.getElementById("images");
   window.drawn = [];
@@ -56,7 +56,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def watch(page: Page) -> dict[str, Any]:
-    """Rate and age of the frames drawn over some seconds."""
+    """Return rate and age of the frames drawn over some seconds."""
     page.evaluate("window.drawn = []")
     page.wait_for_timeout(1e3 * WATCH_S)
     drawn = page.evaluate("window.drawn")
@@ -68,7 +68,7 @@ def watch(page: Page) -> dict[str, Any]:
 
 
 def open_page(browser: Any, address: str) -> tuple[Page, float]:
-    """A page and how long it took to its first strain, in ms."""
+    """Open a page; return it and the time to its first strain in ms."""
     page = browser.new_context(bypass_csp=True, viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(f"document.addEventListener('DOMContentLoaded', {_WATCH})")
     page.goto(address)
@@ -125,7 +125,7 @@ def with_pipeline(browser: Any, options: argparse.Namespace, folder: Path) -> di
 
 
 def viewer_alone(browser: Any, fps: float) -> dict[str, Any]:
-    """Ready-made frames at ``fps``, stamped as acquired when they are published."""
+    """Publish prepared frames at ``fps``, with the time of publication as time of acquisition."""
     rng = np.random.default_rng(0)
     frames = []
     for _ in range(8):

@@ -1,2 +1,1 @@
-"""Faults inflicted on a live run in real processes: what a user sees, how soon frames flow again, what was
-counted."""
+"""Inflicts faults on a live run in real processes: effects, time until frames flow again, counters."""

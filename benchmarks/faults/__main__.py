@@ -1,10 +1,10 @@
-"""Inflict every fault on a live run and write down what came of it.
+"""Inflict every fault on a live run and report the results.
 
     python -m benchmarks.faults [NAME …] [--engine cnn] [--fps 20] [--long-s 3] [--out docs/reliability.md]
 
-Faults that need nothing special are tried one after the other on one and the same run. ``--long-s`` is how
-long a fault that lasts is made to last; a subscriber is stopped ten times as long. With ``--out`` the tables
-in that file are written anew. Ends with 1 if a frame is unaccounted for or a fault was not counted.
+Faults without special settings are tried one after the other on the same run. ``--long-s`` is the duration of
+lasting faults; a subscriber is stopped for ten times as long. ``--out`` replaces the tables in that file. The
+exit code is 1 if a frame is unaccounted for or a fault was not counted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FAULTS = (*of_scanner.FAULTS, *of_link.FAULTS, *of_network.FAULTS, *of_host.FAUL
 def try_faults(
     faults: tuple[Fault, ...], *, engine: str, fps: float, rf_format: RfFormat, long_s: float
 ) -> Iterator[Outcome | str]:
-    """What came of each fault, in order, or why that cannot be told; those without a setting share a run."""
+    """Yield the outcome of each fault, in order, or why it failed; faults without a setting share a run."""
     with ExitStack() as stack:
         shared: FaultRig | None = None
         for fault in faults:
@@ -46,7 +46,7 @@ def try_faults(
                     yield try_fault(fault, rig, long_s)
                 except (RuntimeError, TimeoutError) as error:
                     if rig is shared:
-                        # Whatever state it is in now is not the next fault's business.
+                        # The next fault must not start in an undefined state.
                         rig.close()
                         shared = None
                     yield str(error).splitlines()[0]

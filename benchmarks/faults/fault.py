@@ -1,4 +1,4 @@
-"""What a fault is, and what came of it."""
+"""Definition of a fault."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.faults.rig import FaultRig, Remote
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a rig is to be made of, other than usual.
+    """The settings of a rig that differ from the defaults.
 
-    ``options`` and ``environment`` are further ones of ``rtelasto run``; ``remote`` says where the scanner
-    stands, if not on this machine.
+    ``options`` and ``environment`` are additional ones of ``rtelasto run``; ``remote`` is the scanner if it
+    is not on this machine.
     """
 
     options: tuple[str, ...] = ()
@@ -29,28 +29,28 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way for things to go wrong.
+    """One fault.
 
     Attributes
     ----------
     name, about
-        What the table calls it, and what exactly is done.
+        Its name in the table, and a description of what is done.
     inflict
-        Does it, given the rig and for how long a fault that lasts is to last, in s; returns when it was over,
+        Inflicts the fault on a rig, given the duration of lasting faults in s; returns the time of its end,
         monotonic ns.
     counters
-        Counters of the run that must have risen by it, each by more than 0.
+        Counters of the run that the fault must increase.
     setting
-        Makes ready what ``rtelasto run`` is to be given, in a scratch folder; a fault with a setting gets a
-        run of its own.
+        Prepares the settings of ``rtelasto run`` in a scratch folder; a fault with a setting gets a separate
+        run.
     new_run
-        Whether the run that is there afterwards is another one, whose counters begin at 0.
+        Whether the fault ends with a new run, whose counters begin at 0.
     needs
-        Says why it cannot be tried here; empty where it can.
+        Returns why the fault cannot be tried here; empty if it can.
     lossless
-        Whether every frame has to become strain all the same.
+        Whether every frame must become strain despite the fault.
     kills_sender, kills_run
-        Whether frames may go down with the process that was sending them, which nobody can count.
+        Whether frames may be lost with the process that was sending them, which no counter can include.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Fault:
 
 @contextmanager
 def rig_of(fault: Fault, folder: Path, **usual: Any) -> Iterator[FaultRig]:
-    """A rig as the fault wants it, and for the rest as `FaultRig` is told by ``usual``."""
+    """Open a rig with the setting of the fault, and ``usual`` as the other arguments of `FaultRig`."""
     with ExitStack() as stack:
         setting = Setting()
         if fault.setting is not None:
@@ -84,22 +84,22 @@ def rig_of(fault: Fault, folder: Path, **usual: Any) -> Iterator[FaultRig]:
 
 
 def needs_posix() -> str:
-    """Signals that stop and kill a process."""
+    """Require signals that stop and kill a process."""
     return "" if sys.platform != "win32" else "needs POSIX signals"
 
 
 def needs_linux() -> str:
-    """Limits of another process."""
+    """Require limits on another process."""
     return "" if sys.platform == "linux" else "needs Linux"
 
 
 def needs_compiler() -> str:
-    """A C++ compiler, for the kernels' host build."""
+    """Require a C++ compiler, for the host build of the kernels."""
     return "" if shutil.which("c++") else "needs a C++ compiler"
 
 
 def needs_mount() -> str:
-    """A file system of its own that can be filled up."""
+    """Require a separate file system that can be filled."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs Linux and root, to mount a small disk"
     return ""

@@ -1,7 +1,7 @@
 """A link between two TCP ports that can be cut, held, delayed and throttled.
 
-It stands where a cable, a switch or a wireless bridge would. A cut closes every connection and refuses new
-ones; a hold keeps them open and moves nothing, as a cable that was pulled does.
+It replaces a cable, a switch or a wireless bridge. A cut closes every connection and refuses new ones; a hold
+keeps them open and forwards nothing, like a cable that was pulled.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _LOOK_S = 0.02
 
 
 class Link(Closing):
-    """Forwards connections from a port of its own to ``target``; the attributes may be set at any time.
+    """Forwards connections from its own port to ``target``; the attributes may be set at any time.
 
     Attributes
     ----------
     endpoint
-        Where to connect.
+        Endpoint of the link, for the client.
     held
-        Keep connections and move nothing.
+        Keep connections and forward nothing.
     delay_s
-        How much later everything arrives, either way.
+        Delay of all data, in both directions.
     bytes_per_s
-        How much of it, towards who connected; None is without limit.
+        Rate limit towards the client; None is no limit.
     """
 
     def __init__(self, target: str) -> None:
@@ -63,7 +63,7 @@ class Link(Closing):
         self.delay_s, self.bytes_per_s = 0.0, None
 
     def close(self) -> None:
-        """Cut it for good. May be called twice."""
+        """Close the link. May be called twice."""
         self._closing = True
         self.cut()
         self._accepting.join()
@@ -81,7 +81,7 @@ class Link(Closing):
                     raise ConnectionRefusedError
                 far = socket.create_connection(self._target, timeout=1.0)
                 far.settimeout(None)
-                # What the kernel would hold back hides what the link does.
+                # Large kernel buffers would hide the effect of the link.
                 far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
             except OSError:
                 near.close()
@@ -100,7 +100,7 @@ class Link(Closing):
                 if self.held:
                     time.sleep(_LOOK_S)
                     continue
-                # What is on its way already fills the link: nothing more is taken in meanwhile.
+                # Data in transit fills the link: nothing more is accepted meanwhile.
                 if len(waiting) < 1024 and (data := self._read(source)) is not None:
                     if not data:
                         break
@@ -118,7 +118,7 @@ class Link(Closing):
         source.close()
 
     def _read(self, source: socket.socket) -> bytes | None:
-        """What came; empty at the end of the connection, None if nothing came for a moment."""
-        # Not by a time-out of the socket: the other direction writes to it.
+        """Return received data: empty at the end of the connection, None if nothing came for a moment."""
+        # A socket timeout would also apply to the other direction, which writes to this socket.
         ready, _, _ = select.select([source], [], [], _LOOK_S)
         return source.recv(_CHUNK) if ready else None

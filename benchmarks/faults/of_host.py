@@ -1,4 +1,4 @@
-"""Faults of the host: its processes, memory, disk, GPU, and whoever else is on it."""
+"""Faults of the host: its processes, memory, disk, GPU, and other programs on it."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def _worker_hung(rig: FaultRig, long_s: float) -> int:
 
 
 def _out_of_memory(rig: FaultRig, long_s: float) -> int:
-    """What the worker holds it may keep; anything more is refused, which frames eight times as deep need."""
+    """Refuse any more memory to the worker, and send frames eight times as deep, which need more."""
     worker = rig.worker()
     worker.rlimit(psutil.RLIMIT_AS, (2**20, 2**20))
-    rig.scanner.tell(depth=rig.rf_format.n_samples * 8)
-    rig.wait_until(lambda: not worker.is_running(), "the worker lives on without memory")
+    rig.scanner.command(depth=rig.rf_format.n_samples * 8)
+    rig.wait_until(lambda: not worker.is_running(), "the worker did not exit without memory")
     ended_ns = monotonic_ns()
-    rig.scanner.tell(depth=rig.rf_format.n_samples)
+    rig.scanner.command(depth=rig.rf_format.n_samples)
     return ended_ns
 
 
 def _gpu_lost(rig: FaultRig, long_s: float) -> int:
     worker = rig.worker()
     (rig.folder / "lost").write_text(str(worker.pid))
-    rig.wait_until(lambda: not worker.is_running(), "the worker lives on without its GPU")
+    rig.wait_until(lambda: not worker.is_running(), "the worker did not exit without its GPU")
     return monotonic_ns()
 
 
 @contextmanager
 def _simulated_gpu(folder: Path) -> Iterator[Setting]:
-    """A run that has a GPU that can be lost."""
+    """Set up a run with a GPU that can be lost."""
     sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/helpers"))
     from host_kernels import compile_for_host
 
@@ -79,7 +79,7 @@ def _simulated_gpu(folder: Path) -> Iterator[Setting]:
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[Setting]:
-    """A run that records to a disk of its own."""
+    """Set up a run that records to a separate disk."""
     disk = folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "rtelasto", str(disk)], check=True)
@@ -113,7 +113,7 @@ def _run_killed(rig: FaultRig, long_s: float) -> int:
 
 @contextmanager
 def _command(rig: FaultRig, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A command of rtelasto beside the run."""
+    """Start a command of rtelasto in addition to the run."""
     with subprocess.Popen(
         [sys.executable, "-m", "rtelasto", *arguments],
         stdout=subprocess.PIPE,
@@ -128,7 +128,7 @@ def _command(rig: FaultRig, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _counts(table: str) -> Counter[str]:
-    """The whole numbers in the closing table of a command."""
+    """Return the whole numbers in the final table of a command."""
     rows = re.findall(r"^ *(\S.*?) {2,}(\d+) *$", table, re.MULTILINE)
     return Counter({name: int(count) for name, count in rows})
 
@@ -150,8 +150,8 @@ def _subscriber_stopped(rig: FaultRig, long_s: float) -> int:
     counts = _counts(output)
     missed = counts["strain.lost_on_wire"] + counts["strain.overflow"]
     if not missed:
-        raise RuntimeError(f"a subscriber that stood still missed nothing: {output}")
-    rig.say(f"the recorder: {missed} strain frames missed")
+        raise RuntimeError(f"a stopped subscriber missed no frames: {output}")
+    rig.report(f"the recorder: {missed} strain frames missed")
     return resumed_ns
 
 
@@ -159,13 +159,13 @@ def _subscriber_killed(rig: FaultRig, long_s: float) -> int:
     with _command(rig, "view", "--strain", rig.strain_endpoint, "--port", "0") as viewer:
         assert viewer.stderr is not None
         while "Ctrl-C" not in viewer.stderr.readline():
-            assert viewer.poll() is None, "the viewer ended"
+            assert viewer.poll() is None, "the viewer exited"
         viewer.kill()
     return monotonic_ns()
 
 
 def _strangers(rig: FaultRig, long_s: float) -> int:
-    """Connections to the strain port that never say a word of ZeroMQ."""
+    """Open connections to the strain port that do not speak ZeroMQ."""
     port = int(rig.strain_endpoint.rpartition(":")[2])
     with ExitStack() as stack:
         for index in range(_CONNECTIONS):
@@ -177,7 +177,7 @@ def _strangers(rig: FaultRig, long_s: float) -> int:
 
 
 def _busy(rig: FaultRig, long_s: float) -> int:
-    """Twice as many processes as cores that compute without a pause."""
+    """Start twice as many busy processes as there are cores."""
     burn = [sys.executable, "-c", "while True: pass"]
     busy = [subprocess.Popen(burn) for _ in range(2 * (os.cpu_count() or 1))]
     try:
@@ -202,12 +202,12 @@ def _disk_full(rig: FaultRig, long_s: float) -> int:
         except OSError:
             pass
     mark = len(rig.log())
-    rig.wait_until(lambda: "No space left" in rig.log(mark), "a full disk goes unnoticed")
+    rig.wait_until(lambda: "No space left" in rig.log(mark), "the full disk was not reported")
     time.sleep(long_s)
     filler.unlink()
     freed_ns = monotonic_ns()
     before = recorded()
-    rig.wait_until(lambda: recorded() > before, "recording does not go on")
+    rig.wait_until(lambda: recorded() > before, "recording did not continue")
     return freed_ns
 
 
@@ -223,12 +223,14 @@ def _recorder_killed(rig: FaultRig, long_s: float) -> int:
     for recorder in recorders:
         recorder.kill()
     killed_ns = monotonic_ns()
-    rig.wait_until(lambda: "recorder has ended" in rig.log(mark), "nobody says so")
+    rig.wait_until(
+        lambda: "recorder ended by itself" in rig.log(mark), "the killed recorder was not reported"
+    )
     return killed_ns
 
 
 def _replaced_file(rig: FaultRig, long_s: float, *, in_place: bool) -> int:
-    """The recording is replayed, replaced by one of another depth, and replayed again."""
+    """Replace a recording while it is replayed, then restart the scanner."""
     rig.scanner.end()
     for name, seed in (("press", 1), ("other", 2)):
         arguments = [
@@ -252,11 +254,11 @@ def _replaced_file(rig: FaultRig, long_s: float, *, in_place: bool) -> int:
         time.sleep(long_s)
         if replaying.poll() is None:
             replaying.send_signal(signal.SIGTERM)
-        table, said = replaying.communicate(timeout=_PATIENCE_S)
-    if replaying.returncode != (2 if in_place else 0) or "Traceback" in said:
-        raise RuntimeError(f"replay ended with {replaying.returncode}: {said}")
+        table, errors = replaying.communicate(timeout=_PATIENCE_S)
+    if replaying.returncode != (2 if in_place else 0) or "Traceback" in errors:
+        raise RuntimeError(f"replay exited with {replaying.returncode}: {errors}")
     if in_place:
-        rig.say(f"replay: {said.strip().splitlines()[-1]}")
+        rig.report(f"replay: {errors.strip().splitlines()[-1]}")
     rig.scanner.others_sent += _counts(table)["frames sent"]
     rig.scanner.restart()
     return monotonic_ns()
@@ -290,7 +292,7 @@ FAULTS = (
     ),
     Fault(
         "GPU lost",
-        "copies between host and device fail for good in this process (simulated device)",
+        "copies between host and device fail permanently in this process (simulated device)",
         _gpu_lost,
         ("worker.restarts", "worker.failed"),
         kills_run=True,
@@ -299,7 +301,7 @@ FAULTS = (
     ),
     Fault(
         "run killed",
-        "SIGKILL to rtelasto run and started again",
+        "SIGKILL to rtelasto run, then a restart",
         _run_killed,
         ("missed_at_join",),
         setting=_alone,
@@ -321,15 +323,15 @@ FAULTS = (
         lossless=True,
     ),
     Fault(
-        "strangers on the strain port",
-        f"{_CONNECTIONS} connections that speak HTTP or nothing",
+        "foreign connections to the strain port",
+        f"{_CONNECTIONS} connections that send HTTP or nothing",
         _strangers,
         lossless=True,
     ),
     Fault("processor busy", "two busy processes for every core", _busy),
     Fault(
         "disk full",
-        "the disk of --record fills up, and has room again",
+        "the disk of --record fills up, then has space again",
         _disk_full,
         setting=_small_disk,
         needs=needs_mount,
@@ -345,13 +347,13 @@ FAULTS = (
     ),
     Fault(
         "file replaced in replay",
-        "another recording renamed over the one that is replayed",
+        "another recording renamed over the one being replayed",
         lambda rig, long_s: _replaced_file(rig, long_s, in_place=False),
         ("restarts",),
     ),
     Fault(
         "file overwritten in replay",
-        "half of another recording written into the one that is replayed",
+        "half of another recording written into the one being replayed",
         lambda rig, long_s: _replaced_file(rig, long_s, in_place=True),
         ("restarts",),
     ),

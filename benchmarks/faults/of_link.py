@@ -24,7 +24,7 @@ def _held(rig: FaultRig, long_s: float) -> int:
 
 
 def _briefly_held(rig: FaultRig, long_s: float) -> int:
-    """Shorter than a frame is still of use."""
+    """Hold for less time than a frame stays useful."""
     return _held(rig, 1.0)
 
 
@@ -36,20 +36,20 @@ def _delayed(rig: FaultRig, long_s: float) -> int:
 
 
 def _throttled(rig: FaultRig, long_s: float) -> int:
-    """A tenth of what the frames need, until the buffers between are full and frames are lost."""
+    """Limit the rate to a tenth of what is needed, until the buffers are full and frames are lost."""
     frame_bytes = 2 * rig.rf_format.n_lines * rig.rf_format.n_samples
     lost = rig.counted("lost_on_wire")
     rig.link.bytes_per_s = frame_bytes * rig.fps / 10.0
-    rig.wait_until(lambda: rig.counted("lost_on_wire") > lost, "a narrow link loses nothing")
+    rig.wait_until(lambda: rig.counted("lost_on_wire") > lost, "the narrow link lost no frames")
     rig.link.mend()
     return monotonic_ns()
 
 
 FAULTS = (
     Fault("link cut", "connections closed, new ones refused", _cut, ("disconnected", "gaps")),
-    Fault("link dead", "nothing moves, connections stay open", _held, ("strain.stale",)),
-    Fault("link stalls", "nothing moves for a second", _briefly_held),
-    Fault("link slow to deliver", "everything 0.4 s late", _delayed, ("strain.stale",)),
+    Fault("link dead", "no data, connections stay open", _held, ("strain.stale",)),
+    Fault("link stalls", "no data for a second", _briefly_held),
+    Fault("link delayed", "all data 0.4 s late", _delayed, ("strain.stale",)),
     Fault(
         "link too narrow",
         "a tenth of the rate that frames need",

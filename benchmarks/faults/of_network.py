@@ -1,7 +1,7 @@
-"""Faults of a real network: the scanner in a network namespace of its own, at the end of a virtual cable.
+"""Faults of a real network: the scanner is in its own network namespace, at the end of a virtual cable.
 
-As on a network, both sides have keys. Delay is not among them: not every kernel has the queue for it (netem),
-and ``of_link`` delays in a process of its own.
+As on a real network, both sides have keys. Delay is not among these faults: not every kernel has the queue
+for it (netem), and ``of_link`` already delays data.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.faults.rig import FaultRig, Remote
 
 _HOST, _SCANNER = "10.213.77.1", "10.213.77.2"
 _NAMESPACE = f"rtelasto-{os.getpid()}"
-# At most 15 characters, and another pair for everybody who tries this at the same time.
+# At most 15 characters, and a different pair for every process that does this at the same time.
 _NEAR, _FAR = f"near-{os.getpid()}", f"far-{os.getpid()}"
 _PORT = 5555
 
@@ -34,15 +34,15 @@ def _ip(*arguments: str, inside: bool = False) -> None:
 
 @lru_cache(maxsize=1)
 def needs_namespaces() -> str:
-    """Namespaces, virtual cables and a queue that limits the rate."""
+    """Require namespaces, virtual cables and a queue that limits the rate."""
     if not (shutil.which("ip") and shutil.which("tc")) or os.geteuid() != 0:
         return "needs root, ip and tc, for a network namespace"
     try:
         with _cable():
             _throttle(1e6)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        return f"needs network namespaces: {' '.join(said.split())}"
+        reason = getattr(error, "stderr", "") or str(error)
+        return f"needs network namespaces: {' '.join(reason.split())}"
     return ""
 
 
@@ -57,7 +57,7 @@ def _cable() -> Iterator[None]:
             _ip("ip", "link", "set", name, "up", inside=inside)
         yield
     finally:
-        # The cable goes with the namespace that one end of it is in.
+        # Deleting the namespace of one end also deletes the cable.
         _ip("ip", "netns", "delete", _NAMESPACE)
 
 
@@ -69,7 +69,7 @@ def _throttle(bytes_per_s: float) -> None:
 
 @contextmanager
 def _network(folder: Path) -> Iterator[Setting]:
-    """A scanner on another machine, and keys on both."""
+    """Set up a scanner on another machine, with keys on both."""
     keys = [sys.executable, "-m", "rtelasto", "keys"]
     host, scanner = str(folder / "host"), str(folder / "scanner")
     for made in ([host], [scanner]):
@@ -91,7 +91,7 @@ def _pulled(rig: FaultRig, long_s: float) -> int:
 
 
 def _narrow(rig: FaultRig, long_s: float) -> int:
-    """A third of what the frames need."""
+    """Limit the rate to a third of what the frames need."""
     _throttle(2 * rig.rf_format.n_lines * rig.rf_format.n_samples * rig.fps / 3.0)
     time.sleep(2.0 * long_s)
     _ip("tc", "qdisc", "delete", "dev", _FAR, "root", inside=True)

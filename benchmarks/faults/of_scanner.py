@@ -35,20 +35,20 @@ def _paused(rig: FaultRig, long_s: float) -> int:
 
 
 def _silent(rig: FaultRig, long_s: float) -> int:
-    rig.scanner.tell(send=False)
+    rig.scanner.command(send=False)
     time.sleep(long_s)
-    rig.scanner.tell(send=True)
+    rig.scanner.command(send=True)
     return monotonic_ns()
 
 
 def _clock_stepped(step_s: float) -> Fault:
     def inflict(rig: FaultRig, long_s: float) -> int:
-        rig.scanner.tell(clock=["unix", 0.0])
+        rig.scanner.command(clock=["unix", 0.0])
         rig.wait_for_strain(monotonic_ns(), count=10)
-        rig.scanner.tell(clock=["unix", step_s])
+        rig.scanner.command(clock=["unix", step_s])
         stepped_ns = monotonic_ns()
         rig.wait_for_strain(stepped_ns, count=10)
-        rig.scanner.tell(clock=["monotonic", 0.0])
+        rig.scanner.command(clock=["monotonic", 0.0])
         return stepped_ns
 
     way = "backwards" if step_s < 0.0 else "forwards"
@@ -61,18 +61,18 @@ def _clock_stepped(step_s: float) -> Fault:
     )
 
 
-def _told(rig: FaultRig, **command: object) -> int:
-    """One command whose effect is over with the frames that it is about."""
-    rig.scanner.tell(**command)
-    told_ns = monotonic_ns()
-    rig.wait_for_strain(told_ns, count=5)
-    return told_ns
+def _commanded(rig: FaultRig, **command: object) -> int:
+    """Send a command whose effect ends with the affected frames."""
+    rig.scanner.command(**command)
+    done_ns = monotonic_ns()
+    rig.wait_for_strain(done_ns, count=5)
+    return done_ns
 
 
 def _depth(rig: FaultRig, long_s: float) -> int:
-    rig.scanner.tell(depth=rig.rf_format.n_samples * 3 // 4)
+    rig.scanner.command(depth=rig.rf_format.n_samples * 3 // 4)
     rig.wait_for_strain(monotonic_ns(), count=5)
-    rig.scanner.tell(depth=rig.rf_format.n_samples)
+    rig.scanner.command(depth=rig.rf_format.n_samples)
     return monotonic_ns()
 
 
@@ -96,19 +96,19 @@ def _second_sender(rig: FaultRig, long_s: float) -> int:
     )
     if refused.returncode != 2 or "in use" not in refused.stderr:
         raise RuntimeError(f"a second sender was not refused: {refused}")
-    rig.say(refused.stderr)
+    rig.report(refused.stderr)
     return monotonic_ns()
 
 
-def _stranger(rig: FaultRig, long_s: float) -> int:
-    """Something else answers on the scanner's port: it takes connections and says rubbish."""
+def _foreign_server(rig: FaultRig, long_s: float) -> int:
+    """Let another server accept connections on the scanner's port."""
     rig.scanner.end()
     port = int(rig.scanner.endpoint.rpartition(":")[2])
-    with socket.create_server(("127.0.0.1", port)) as stranger:
-        stranger.settimeout(_PATIENCE_S)
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(_PATIENCE_S)
         give_up = time.monotonic() + long_s
         while time.monotonic() < give_up:
-            client, _ = stranger.accept()
+            client, _ = server.accept()
             with client:
                 client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 20)
     rig.scanner.restart()
@@ -118,12 +118,12 @@ def _stranger(rig: FaultRig, long_s: float) -> int:
 FAULTS = (
     Fault(
         "sender killed",
-        "SIGKILL, then another on its endpoint",
+        "SIGKILL, then another sender on its endpoint",
         _killed,
         ("restarts",),
         kills_sender=True,
     ),
-    Fault("sender restarted", "ends in order, then another", _restarted, ("restarts",)),
+    Fault("sender restarted", "exits normally, then another sender", _restarted, ("restarts",)),
     Fault(
         "sender paused",
         "SIGSTOP, connection kept",
@@ -131,50 +131,61 @@ FAULTS = (
         needs=needs_posix,
     ),
     Fault(
-        "scanner silent", "the probe's button: no frames, connection kept", _silent, lossless=True
+        "scanner silent",
+        "freeze at the scanner: no frames, connection kept",
+        _silent,
+        lossless=True,
     ),
-    Fault("sender late", "nobody there for a while, then a sender", _late, ("restarts",)),
-    Fault("stranger on the port", "an HTTP server where the sender was", _stranger, ("refused",)),
+    Fault("sender late", "no sender for some time, then one", _late, ("restarts",)),
     Fault(
-        "second sender", "another sender told to use the same port", _second_sender, lossless=True
+        "foreign server on the port",
+        "an HTTP server in place of the sender",
+        _foreign_server,
+        ("refused",),
     ),
+    Fault("second sender", "another sender with the same port", _second_sender, lossless=True),
     _clock_stepped(-10.0),
     _clock_stepped(10.0),
     Fault(
         "frames twice",
         "10 messages sent twice",
-        lambda rig, _: _told(rig, repeat=10),
+        lambda rig, _: _commanded(rig, repeat=10),
         ("repeated",),
     ),
     Fault(
         "frames out of order",
         "10 pairs of messages swapped",
-        lambda rig, _: _told(rig, swap=10),
+        lambda rig, _: _commanded(rig, swap=10),
         ("out_of_order",),
     ),
     Fault(
         "frames skipped",
         "the scanner skips 7 acquisitions",
-        lambda rig, _: _told(rig, skip=7),
+        lambda rig, _: _commanded(rig, skip=7),
         ("gaps",),
     ),
-    Fault("depth changed", "another number of samples, and back", _depth, ("pair.reset.format",)),
+    Fault(
+        "depth changed",
+        "another number of samples, then the old one",
+        _depth,
+        ("pair.reset.format",),
+    ),
     Fault(
         "no image in frames",
         "constant and non-finite frames",
-        lambda rig, _: _told(rig, blank=4),
+        lambda rig, _: _commanded(rig, blank=4),
         ("frame.constant", "frame.nonfinite"),
     ),
     Fault(
-        "rubbish between frames",
-        "150 messages that break the format in 15 ways",
-        lambda rig, _: _told(rig, rubbish=150),
+        "malformed messages",
+        "150 messages between the frames that violate the format in 15 ways",
+        lambda rig, _: _commanded(rig, malformed=150),
         ("malformed.header", "malformed.size"),
     ),
     Fault(
         "message too large",
         "64 MiB and a byte in one part",
-        lambda rig, _: _told(rig, oversize=1),
+        lambda rig, _: _commanded(rig, oversize=1),
         ("disconnected",),
     ),
 )

@@ -1,7 +1,6 @@
-"""A live run under faults: scanner → link → ``rtelasto run`` → subscriber, each a process of its own.
+"""A live run under faults: scanner → link → ``rtelasto run`` → subscriber, each in its own process.
 
-The subscriber is the calling process. Scanner and run are told apart from what they are in the field only by
-who tells the scanner what to do.
+The subscriber is the calling process. The only difference from real use is that the scanner obeys commands.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ from rtelasto.transport.receivers import StrainReceiver
 PUBLISHED = RfFormat(
     n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
 )
-# Longer than anything takes on a machine that is busy with something else too.
+# More than anything takes on a machine that is also busy with other work.
 _PATIENCE_S = 90.0
 _LOOK_S = 0.01
 _SCANNER = (sys.executable, "-m", "benchmarks.faults.scanner")
-# Statuses to wait for until a run that was left alone has finished what it had.
+# Number of statuses within which an idle run must finish its queued frames.
 _LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A strain frame in the subscriber's hands; ``acquired_ns`` is on the scanner's clock."""
+    """A strain frame at the subscriber; ``acquired_ns`` is on the scanner's clock."""
 
     arrived_ns: int
     acquired_ns: int
@@ -53,7 +52,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A scanner on another machine: how to start a program there, what to bind to, and its keys."""
+    """A scanner on another machine: the command prefix for programs there, the endpoint, and the keys."""
 
     prefix: tuple[str, ...]
     endpoint: str
@@ -61,9 +60,9 @@ class Remote:
 
 
 class Scanner:
-    """The scanner's process, and the count of what it sent in all its lives.
+    """The process of the scanner, and the count of all frames that it sent, across restarts.
 
-    ``others_sent`` is for whoever else sends in its place.
+    ``others_sent`` counts the frames of other senders in its place.
     """
 
     def __init__(
@@ -84,29 +83,29 @@ class Scanner:
 
     @property
     def sent(self) -> tuple[int, int]:
-        """Frames and rubbish handed to ZeroMQ so far."""
+        """Frames and malformed messages handed to ZeroMQ so far."""
         return int(self._tally[0]) + self.others_sent, int(self._tally[1])
 
-    def tell(self, **command: object) -> None:
-        """Have it do something and wait until it is done."""
+    def command(self, **command: object) -> None:
+        """Send a command and wait until it is done."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         self._line()
 
     def kill(self) -> None:
-        """As a power cut does."""
+        """Kill the process, like a power cut."""
         self.process.kill()
         self.process.communicate()
 
     def end(self) -> None:
-        """In good order."""
+        """Let the process exit normally."""
         self.process.communicate(timeout=_PATIENCE_S)
 
     def restart(self) -> None:
-        """Another one on the same endpoint, sending; on return it is bound."""
+        """Start another process on the same endpoint, sending; on return it is bound."""
         self.process = self._start()
-        self.tell(send=True)
+        self.command(send=True)
 
     def _start(self) -> subprocess.Popen[str]:
         self.process = subprocess.Popen(
@@ -123,28 +122,28 @@ class Scanner:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the scanner ended with exit code {self.process.wait()}")
+            raise RuntimeError(f"the scanner exited with code {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 class FaultRig(Closing):
-    """Everything running and strain flowing, until it is closed.
+    """A running scanner, link, run and subscriber, with strain flowing until `close`.
 
     Parameters
     ----------
     folder
         Scratch folder.
     rf_format, fps
-        What the scanner sends.
+        Format and rate of the scanner's frames.
     engine
-        What ``rtelasto run --engine`` is given.
+        The value of ``rtelasto run --engine``.
     options
         Further arguments of ``rtelasto run``.
     environment
-        Further environment variables of it.
+        Additional environment variables of the run.
     remote
-        Where the scanner stands, if not on this machine; there is no `Link` then.
+        The scanner, if it is on another machine; there is no `Link` then.
     """
 
     def __init__(
@@ -162,7 +161,7 @@ class FaultRig(Closing):
         self.fps = fps
         self.rf_format = rf_format
         self.arrivals: list[Arrival] = []
-        self.others_said: list[str] = []
+        self.others_reported: list[str] = []
         self._arrived = threading.Condition()
         with ExitStack() as stack:
             self.scanner = Scanner(folder, rf_format, fps, remote)
@@ -172,7 +171,7 @@ class FaultRig(Closing):
                 self.link = stack.enter_context(Link(self.scanner.endpoint))
                 self.rf_endpoint = self.link.endpoint
             else:
-                # With keys for the scanner, a port of this machine would want them too.
+                # With keys for the scanner, a TCP port of this machine would require them too.
                 self.strain_endpoint = f"ipc://{folder}/strain"
             self.receiver = stack.enter_context(
                 StrainReceiver(self.strain_endpoint, policy="every")
@@ -199,43 +198,43 @@ class FaultRig(Closing):
             stack.callback(self._end_run)
             threading.Thread(target=self._collect, name="collect", daemon=True).start()
             self.wait_until(lambda: self.receiver.counters["statuses"] > 0, "the run is not ready")
-            self.scanner.tell(send=True)
+            self.scanner.command(send=True)
             self.wait_for_strain(0)
             self._open = stack.pop_all()
 
     def counters(self) -> dict[str, int]:
-        """The run's counters as of a status that it sent after now."""
+        """Return the counters from a status that the run sends after this call."""
         seen = self.receiver.counters["statuses"]
-        # One may be on its way already; the second from now is surely newer.
+        # One status may already be in transit; the second one from now is certainly newer.
         self.wait_until(
-            lambda: self.receiver.counters["statuses"] >= seen + 2, "the run tells no status"
+            lambda: self.receiver.counters["statuses"] >= seen + 2, "the run sends no status"
         )
         assert self.receiver.status is not None
         return dict(self.receiver.status.counters)
 
     def quiet(self) -> dict[str, int]:
-        """Have the scanner fall silent; the run's counters once it has nothing left to do."""
-        self.scanner.tell(send=False)
+        """Stop the frames, and return the counters of the run once it is idle."""
+        self.scanner.command(send=False)
         for _ in range(_LOOKS):
             counts = self.counters()
             if not unaccounted(counts):
                 break
-        # Told in the next trial's account if it is still so.
+        # Frames that are still unaccounted for are reported by the next trial.
         return counts
 
-    def say(self, line: str) -> None:
-        """Keep what somebody else than the run said."""
-        self.others_said.append(line.strip())
+    def report(self, line: str) -> None:
+        """Record a message of a process other than the run."""
+        self.others_reported.append(line.strip())
 
     def counted(self, name: str) -> int:
-        """A counter of the run, as of its last status."""
+        """Return a counter of the run from its last status."""
         assert self.receiver.status is not None
         return self.receiver.status.counters.get(name, 0)
 
     def wait_for_strain(self, since_ns: int, count: int = 3) -> int:
-        """When the first of ``count`` strain frames came of frames that were acquired after ``since_ns``.
+        """Wait for ``count`` strain frames acquired after ``since_ns``; return the arrival time of the first.
 
-        Where the scanner does not stamp with this machine's clock, of frames that came after it.
+        If the timestamps of the scanner are not on this machine's clock, the time of arrival counts instead.
         """
         found: list[Arrival] = []
         looked = 0
@@ -254,30 +253,30 @@ class FaultRig(Closing):
                     raise TimeoutError(f"no strain for {_PATIENCE_S:g} s:\n{self.log()[-3000:]}")
 
     def wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
-        """Until ``condition`` holds."""
+        """Wait until ``condition`` holds."""
         deadline = time.monotonic() + _PATIENCE_S
         while not condition():
             if self.run.poll() is not None:
-                raise RuntimeError(f"rtelasto run ended, {self.run.returncode}: {self.log()}")
+                raise RuntimeError(f"rtelasto run exited with {self.run.returncode}: {self.log()}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{complaint} after {_PATIENCE_S:g} s:\n{self.log()[-3000:]}")
             time.sleep(_LOOK_S)
 
     def log(self, start: int = 0) -> str:
-        """What the run has said, from a position on."""
+        """Return the log of the run from a position on."""
         return self._log_path.read_text("utf-8", "replace")[start:]
 
     def worker(self) -> psutil.Process:
-        """The process that holds the pipeline."""
+        """Return the process of the pipeline."""
         assert self.receiver.status is not None
         return psutil.Process(int(self.receiver.status.info["process"]))
 
     def restart_run(self) -> None:
-        """Start it again after it has ended."""
+        """Start the run again after it has exited."""
         self.run = self._start()
 
     def close(self) -> None:
-        """End everything. May be called twice."""
+        """Stop all processes. May be called twice."""
         self._open.close()
 
     def _collect(self) -> None:

@@ -1,23 +1,23 @@
-"""A scanner that goes wrong on command: a process of its own that sends RF frames at a steady rate.
+"""A scanner with faults on command: a separate process that sends RF frames at a steady rate.
 
     python -m benchmarks.faults.scanner OPTIONS
 
 ``OPTIONS`` is JSON: ``endpoint``, ``fps``, ``format`` (an `RfFormat` as a map), ``tally`` (a file of two
-int64 that it keeps up to date: frames and rubbish handed to ZeroMQ, so that they are known after a kill),
-``keys`` (a folder, or null). It prints a line with its endpoint once it is bound, and sends once somebody
-subscribes. Commands are lines of JSON on its standard input, each a map of one entry, answered by a line
-when done:
+int64 that it keeps up to date: frames and malformed messages handed to ZeroMQ, so that they are known after a
+kill), ``keys`` (a folder, or null). It prints a line with its endpoint once it is bound, and sends once there
+is a subscriber. Commands are lines of JSON on its standard input, each a map with one entry, answered by a
+line when done:
 
-``{"send": true}``      send, or fall silent
+``{"send": true}``      start or stop sending
 ``{"fps": 40}``         send at another rate
-``{"clock": ["unix", -10]}``  stamp by this clock, put on by so many seconds
+``{"clock": ["unix", -10]}``  take timestamps from this clock plus this many seconds
 ``{"repeat": 5}``       send the next 5 frames twice
 ``{"swap": 5}``         send the next 5 pairs of frames in the wrong order
 ``{"skip": 5}``         acquire 5 frames and send none of them
-``{"depth": 700}``      frames of so many samples from now on
-``{"blank": 3}``        the next 3 frames hold no image: constant, and not a number
-``{"rubbish": 20}``     send so many messages that break the format, each in another way
-``{"oversize": 1}``     send a message that no receiver takes
+``{"depth": 700}``      send frames with this many samples from now on
+``{"blank": 3}``        the next 3 frames have no image: constant or NaN
+``{"malformed": 20}``   send this many malformed messages, each malformed in another way
+``{"oversize": 1}``     send a message that no receiver accepts
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.faults.rubbish import RUBBISH
+from benchmarks.faults.malformed import MALFORMED
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
@@ -45,17 +45,17 @@ from rtelasto.transport.subscription import MAX_MESSAGE_BYTES
 from rtelasto.wire.message import TOPIC_RF, Part
 from rtelasto.wire.rf import encode_rf, wire_samples
 
-# Back and forth over three frames, so that every pair strains alike.
+# Back and forth over three frames, so that every pair has the same strain.
 _ORDER = (0, 1, 2, 1)
 _CLOCKS = {"monotonic": time.monotonic_ns, "unix": time.time_ns}
-_RUBBISH_S = 0.005
+_MALFORMED_S = 0.005
 
 
 class Scanner:
-    """Sends frames at deadlines and does what it is told between them."""
+    """Sends frames at deadlines and executes commands between them."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        # Before it binds: whoever connects then gets frames at once.
+        # Before binding, so that subscribers get frames at once.
         self._format = RfFormat(**options["format"])
         self._frames = timing_frames(self._format)
         keys = Path(options["keys"]) if options["keys"] else None
@@ -71,14 +71,14 @@ class Scanner:
         self._to_answer: dict[str, Any] | None = None
 
     def run(self, commands: queue.Queue[dict[str, Any] | None]) -> None:
-        """Until a command is None."""
+        """Execute commands until one is None."""
         due_ns = time.monotonic_ns()
         while True:
             left_s = (due_ns - time.monotonic_ns()) / 1e9
             try:
                 command = commands.get(timeout=max(left_s, 0.0) if self._sending else None)
             except queue.Empty:
-                # A scanner goes on whether anybody listens or not; only its first frame waits for somebody.
+                # A scanner sends with or without subscribers; only the first frame waits for one.
                 if self._begun or self._socket.subscribed(TOPIC_RF):
                     self._begun = True
                     self._send_next()
@@ -124,13 +124,13 @@ class Scanner:
         self._format = replace(self._format, n_samples=n_samples)
         self._frames = timing_frames(self._format)
 
-    def _on_rubbish(self, count: int) -> None:
-        for rubbish in itertools.islice(_every_rubbish(), count):
-            # Takes no number of its own: what is not read cannot be missed.
-            self._socket.send(rubbish(self._message(self._frame(), self._seq)))
+    def _on_malformed(self, count: int) -> None:
+        for damage in itertools.islice(_every_damage(), count):
+            # No sequence number is used up, because a message that cannot be read cannot be missed.
+            self._socket.send(damage(self._message(self._frame(), self._seq)))
             self._tally[1] += 1
-            # As many at once as the socket's queue holds, and the rest would be lost in it.
-            time.sleep(_RUBBISH_S)
+            # Sent all at once, they would overflow the queue of the socket.
+            time.sleep(_MALFORMED_S)
 
     def _on_oversize(self, count: int) -> None:
         for _ in range(count):
@@ -173,8 +173,8 @@ class Scanner:
         return RfFrame(wire_samples(samples), self._format, FrameStamp(self._frame_id, acquired_ns))
 
 
-def _every_rubbish() -> Iterator[Any]:
-    return itertools.cycle(itertools.chain.from_iterable(RUBBISH.values()))
+def _every_damage() -> Iterator[Any]:
+    return itertools.cycle(itertools.chain.from_iterable(MALFORMED.values()))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What came of the faults, as tables for docs/reliability.md."""
+"""The outcomes of the faults as tables for docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from benchmarks.faults.trial import Outcome
 from benchmarks.measured import when_and_where, write_measured
 
-# Always there, or of no interest to whoever looks for frames.
+# Counters that always rise, or that do not count frames.
 _DULL = ("unread", "connected", "statuses", "unheard")
 
 
 def tables(outcomes: Sequence[Outcome], others: Mapping[str, str]) -> str:
-    """Frames of each fault, then what was counted and said."""
+    """Return a table of the frames of each fault, and one of counters and messages."""
     lines = [
         "| fault | what is done | sent | received | strain | unaccounted | flows again after, s | longest "
         "pause, s | stale |",
@@ -22,35 +22,35 @@ def tables(outcomes: Sequence[Outcome], others: Mapping[str, str]) -> str:
     ]
     for outcome in outcomes:
         fault = outcome.fault
-        died = f" ({outcome.died} died with the sender)" if outcome.died else ""
+        died = f" ({outcome.died} lost with the sender)" if outcome.died else ""
         lines.append(
             f"| {fault.name} | {fault.about} | {outcome.sent}{died} | {outcome.received} | "
             f"{outcome.strain} | {outcome.unaccounted} | {outcome.flows_after_s:.2f} | "
             f"{outcome.longest_pause_s:.2f} | {outcome.stale} |"
         )
     lines += [f"| {name} | {why} | | | | | | | |" for name, why in others.items()]
-    lines += ["", "| fault | counted | said |", "| --- | --- | --- |"]
+    lines += ["", "| fault | counted | messages |", "| --- | --- | --- |"]
     for outcome in outcomes:
         counted = ", ".join(
             f"`{name}` {count}" for name, count in outcome.counted.items() if name not in _DULL
         )
-        said = "<br>".join(_cell(line) for line in outcome.said[:4])
-        lines.append(f"| {outcome.fault.name} | {counted or '–'} | {said or '–'} |")
+        messages = "<br>".join(_cell(line) for line in outcome.messages[:4])
+        lines.append(f"| {outcome.fault.name} | {counted or '–'} | {messages or '–'} |")
     return "\n".join(lines)
 
 
 def write_tables(
     path: Path, outcomes: Sequence[Outcome], others: Mapping[str, str], options: Mapping[str, Any]
 ) -> None:
-    """Put the tables, and what they were made with, between the marks in ``path``."""
+    """Write the tables, and the conditions of the run, between the marks in ``path``."""
     worst = max(outcome.flows_after_s for outcome in outcomes)
     complaints = [f"{o.fault.name}: {c}" for o in outcomes for c in o.complaints()]
     summary = (
         f"{when_and_where()}. {len(outcomes)} faults, engine {options['engine']}, "
-        f"{options['fps']:g} frames/s of 2608 × 128, {options['long_s']:g} s where a fault lasts. "
-        f"Frames flowed again at the latest {worst:.2f} s after the fault was over. "
+        f"{options['fps']:g} frames/s of 2608 × 128, {options['long_s']:g} s for lasting faults. "
+        f"Frames flowed again at most {worst:.2f} s after the end of the fault. "
         + (
-            f"Not as it has to be: {'; '.join(complaints)}."
+            f"Failures: {'; '.join(complaints)}."
             if complaints
             else "Every frame was accounted for."
         )

@@ -1,1 +1,1 @@
-"""What a flood of rubbish costs the live stream: ``python -m benchmarks.flood``."""
+"""The cost of a flood of malformed messages for the live stream: ``python -m benchmarks.flood``."""

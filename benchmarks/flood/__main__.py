@@ -1,12 +1,11 @@
-"""What a flood of rubbish costs the live stream.
+"""The cost of a flood of malformed messages for the live stream.
 
     python -m benchmarks.flood [--rate 10000] [--seconds 10] [--write]
 
-A sender sends 2608 × 128 int16 frames at 20 a second to a real ``rtelasto run``, whose strain the calling
-process receives. For every kind of rubbish: so long without, then so long with it, the strain frames that
-came in either, and how long after they were sent. The rubbish comes out of the same socket as the good
-frames, or goes to the bound strain socket. What makes it takes processor time of the same machine, which
-is in the figures. ``--write`` puts the table into docs/security.md.
+A sender sends 2608 × 128 int16 frames at 20 per second to a real ``rtelasto run``, and the calling process
+receives its strain. For every kind of flood, the rate and latency of strain frames are measured without and
+then with it. The flood comes from the same socket as the good frames, or goes to the bound strain socket. Its
+own processor time on the same machine is included. ``--write`` writes the table to docs/security.md.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 FPS = 20.0
 _ATTACK = (sys.executable, "-m", "benchmarks.flood.attack")
 START_S = 120.0
-# What is still on its way when a phase ends.
+# Time for frames that are in transit at the end of a phase.
 SETTLE_S = 0.5
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Strain that came of so many seconds of RF."""
+    """The strain frames of one phase."""
 
     fps: float
     p99_ms: float
@@ -52,7 +51,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Flooded:
-    """A kind of rubbish: messages a second offered and counted by the run, and the stream in both."""
+    """A kind of flood: messages per second sent and counted, and the stream without and with it."""
 
     kind: str
     offered: float
@@ -63,7 +62,7 @@ class Flooded:
 
     @property
     def cost(self) -> float:
-        """Part of the rate that the rubbish took."""
+        """Fraction of the rate that was lost to the flood."""
         return 1.0 - self.during.fps / self.before.fps
 
 
@@ -112,7 +111,7 @@ class Flood:
             offered = json.loads(attacking.communicate()[0]) / seconds
         else:
             during, sent = self._phase(kind, rate, seconds)
-            offered = sent["rubbish"] / sent["seconds"]
+            offered = sent["malformed"] / sent["seconds"]
         return Flooded(
             kind,
             offered,
@@ -142,7 +141,7 @@ class Flood:
         return Phase(len(latencies) / seconds, p99, lag, used), sent
 
     def _malformed(self) -> int:
-        """What the run has counted as malformed, in a status that is newer than this call."""
+        """Return the count of malformed messages from a status that is newer than this call."""
         seen = self._receiver.counters["statuses"]
         self._receiver.counters.wait_for("statuses", seen + 2, 10.0)
         status = self._receiver.status
@@ -175,7 +174,7 @@ def flood(engine: str) -> Iterator[Flood]:
 
 def table(rows: list[Flooded]) -> str:
     lines = [
-        "| rubbish | offered, 1/s | counted as malformed, 1/s | strain without it | strain with it "
+        "| flood | sent, 1/s | counted as malformed, 1/s | strain without it | strain with it "
         "| cost | processor, cores without → with | memory |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -191,7 +190,7 @@ def table(rows: list[Flooded]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", default="cnn")
-    parser.add_argument("--rate", type=float, default=10_000.0, help="of rubbish, 1/s")
+    parser.add_argument("--rate", type=float, default=10_000.0, help="of the flood, 1/s")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each phase")
     parser.add_argument("--only", help="kinds that hold this text")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
@@ -199,7 +198,7 @@ def main() -> None:
     rows = []
     for kind in (*sender.KINDS, *attack.KINDS):
         if options.only is None or options.only in kind:
-            # A fresh run for each, so that what one leaves behind is not laid to the next.
+            # A new run for each, so that one does not affect the next.
             with flood(options.engine) as flooded:
                 rows.append(flooded.measure(kind, options.rate, options.seconds))
             print(table(rows[-1:]).splitlines()[-1], flush=True)

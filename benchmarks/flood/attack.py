@@ -1,8 +1,8 @@
-"""Attacks on a bound strain socket, in a process of its own.
+"""Attacks on a bound strain socket, in a separate process.
 
     python -m benchmarks.flood.attack KIND RATE SECONDS ENDPOINT
 
-Prints as JSON how many times it did what it does.
+It prints the number of attempts as JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 import numpy as np
 import zmq
 
-# Kinds of which 10,000 a second are messages, and the last two, which are connections.
+# Kinds with 10,000 messages per second, and two kinds with connections.
 KINDS = (
     "subscribes to a new topic each time",
     "subscribes and unsubscribes",
@@ -29,7 +29,7 @@ HALF_OPEN = 500
 
 
 def paced(do: Callable[[int], None], rate: float, seconds: float) -> int:
-    """Call ``do`` with a running number at that rate; how often it came to that."""
+    """Call ``do`` with a running number at that rate; return the number of calls."""
     begin, done = time.monotonic(), 0
     while (passed := time.monotonic() - begin) < seconds:
         for _ in range(min(int(passed * rate) - done, 200)):
@@ -48,8 +48,8 @@ def subscriber(endpoint: str, kind: str, rate: float, seconds: float) -> int:
         def do(number: int) -> None:
             text = {
                 KINDS[0]: b"\x01%012d" % number,
-                KINDS[1]: bytes([1 - number % 2]) + b"rubbish",
-                KINDS[2]: b"\x07" + b"rubbish" * 20,
+                KINDS[1]: bytes([1 - number % 2]) + b"nonsense",
+                KINDS[2]: b"\x07" + b"nonsense" * 20,
             }[kind]
             attacker.send(text, zmq.DONTWAIT)
 

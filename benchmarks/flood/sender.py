@@ -1,9 +1,9 @@
-"""A sender in a process of its own: good frames at their times and, beside them, rubbish.
+"""A sender in a separate process: good frames at their times and, between them, malformed messages.
 
     python -m benchmarks.flood.sender
 
-Prints the endpoint it is bound to; for every line ``KIND RATE FPS SECONDS`` on its standard input it sends
-that much and prints how much it was, as JSON.
+It prints the endpoint to which it is bound. For every line ``KIND RATE FPS SECONDS`` on its standard input it
+sends accordingly and prints the counts as JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf
 
 SUBSCRIBER_S = 120.0
-# Kinds of rubbish on the RF stream. The last does not even leave the sender: nobody subscribes to it.
+# Kinds of messages on the RF stream. The last kind does not leave the sender: it has no subscribers.
 KINDS = (
     "random bytes",
     "too few and too many parts",
@@ -39,8 +39,8 @@ KINDS = (
 )
 
 
-def rubbish(kind: str, good: list[bytes | memoryview]) -> list[list[bytes | memoryview]]:
-    """Messages of that kind, to be sent again and again; ``good`` is a message that is well formed."""
+def malformed_messages(kind: str, good: list[bytes | memoryview]) -> list[list[bytes | memoryview]]:
+    """Return messages of that kind, to be sent repeatedly; ``good`` is a well-formed message."""
     rng = np.random.default_rng(0)
     header = msgpack.unpackb(bytes(good[1]))
     body = rng.bytes(1000)
@@ -72,7 +72,7 @@ def rubbish(kind: str, good: list[bytes | memoryview]) -> list[list[bytes | memo
 
 
 def good_frames() -> Iterator[list[bytes | memoryview]]:
-    """RF messages without end, stamped at the moment when they are asked for."""
+    """Yield RF messages without end, with the current time as timestamp."""
     frames = timing_frames(None)
     for number, index in enumerate(cycle((0, 1, 2, 1))):
         frame = replace(frames[index], stamp=FrameStamp(number, time.monotonic_ns()))
@@ -87,19 +87,19 @@ def send(
     fps: float,
     seconds: float,
 ) -> dict[str, float]:
-    """Both at absolute deadlines; rubbish that is late is sent at once, in one go with what is due."""
-    begin, sent, spoilt = time.monotonic(), 0, 0
+    """Send both at absolute deadlines; malformed messages that are late are sent at once."""
+    begin, sent, malformed = time.monotonic(), 0, 0
     while (passed := time.monotonic() - begin) < seconds:
         if sent <= passed * fps:
             socket.send(next(frames))
             sent += 1
         due = int(passed * rate) if messages else 0
-        # A good frame is due every so often: rubbish does not hold it up.
-        for _ in range(min(due - spoilt, 200)):
-            socket.send(messages[spoilt % len(messages)])
-            spoilt += 1
+        # Limited, so that malformed messages do not delay the good frames.
+        for _ in range(min(due - malformed, 200)):
+            socket.send(messages[malformed % len(messages)])
+            malformed += 1
         time.sleep(0.001)
-    return {"good": sent, "rubbish": spoilt, "seconds": time.monotonic() - begin}
+    return {"good": sent, "malformed": malformed, "seconds": time.monotonic() - begin}
 
 
 def main() -> None:
@@ -110,9 +110,10 @@ def main() -> None:
     for line in sys.stdin:
         kind, rate, fps, seconds = json.loads(line)
         if not socket.subscribed(TOPIC_RF, SUBSCRIBER_S):
-            sys.exit(f"nobody subscribed within {SUBSCRIBER_S:g} s")
+            sys.exit(f"no subscriber within {SUBSCRIBER_S:g} s")
         print(
-            json.dumps(send(socket, frames, rubbish(kind, example), rate, fps, seconds)), flush=True
+            json.dumps(send(socket, frames, malformed_messages(kind, example), rate, fps, seconds)),
+            flush=True,
         )
     socket.close()
 

@@ -1,1 +1,1 @@
-"""Everything that only a machine with a GPU can show, in one command: ``python -m benchmarks.gpu_check``."""
+"""All checks that need a machine with a GPU, in one command: ``python -m benchmarks.gpu_check``."""

@@ -2,11 +2,11 @@
 
 python -m benchmarks.gpu_check --json gpu.json
 
-Timed: stages by CUDA events, each as a graph of its own, 300 launches after 20; latency and throughput by
-``rtelasto bench``'s own processes on loopback, 2608 × 128 int16. Held against: the CPU back-end, and the
-figures that the project set itself for a data-centre card; a smaller card may fail those in time and be
-right all the same. Needs no network, and scikit-fem for the accuracy check alone. Exit code 1 if a check
-failed, 2 without a GPU.
+It measures the stages by CUDA events, each as a separate graph, 300 launches after 20, and latency and
+throughput with the processes of ``rtelasto bench`` on loopback, 2608 × 128 int16. It compares the results
+with the CPU back-end and with the targets of the project for a data-centre card; a smaller card may miss the
+time targets and still be correct. It needs no internet connection, and scikit-fem only for the accuracy
+check. The exit code is 1 if a check failed, 2 without a GPU.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PACKAGES = ("rtelasto", "cupy-cuda13x", "tensorrt", "tensorrt-rtx", "onnxruntim
 
 
 def checks(engine: str, device: str) -> dict[str, Callable[[], list[Bound]]]:
-    """Every check by name, the quick and telling ones first."""
+    """Return every check by name, the quick and most informative ones first."""
     program = shutil.which("compute-sanitizer")
 
     def sanitizer(tool: str) -> list[Bound]:
@@ -68,7 +68,7 @@ def checks(engine: str, device: str) -> dict[str, Callable[[], list[Bound]]]:
 
 
 def machine() -> dict[str, str]:
-    """Who was measured."""
+    """Describe the machine."""
     rows = {"GPU": str(find_gpu()), "system": f"{platform.platform()}, {platform.processor()}"}
     for package in _PACKAGES:
         try:
@@ -99,7 +99,7 @@ def main() -> None:
     outcomes: list[Outcome] = []
     for name, check in checks(options.engine, options.device).items():
         if options.only and not any(text in name for text in options.only):
-            outcomes.append(Outcome(name, "not run", reason="not asked for"))
+            outcomes.append(Outcome(name, "not run", reason="not selected"))
             continue
         with console.status(name):
             outcomes.append(run_check(name, check))

@@ -1,4 +1,4 @@
-"""Is it right? The GPU's results against the CPU's, and against its own in another order."""
+"""Correctness: compares results of the GPU with those of the CPU, and with its own in another order."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STRAINS = (0.0005, 0.005, 0.03)
 
 
 def gpu_estimator(engine: str, device: str, *, eager: bool = False) -> GpuEstimator:
-    """An estimator on the GPU, or an error that says why there is none."""
+    """Open an estimator on the GPU, or raise an error with the reason why there is none."""
     estimator = open_estimator(engine, device=device)
     assert isinstance(estimator, GpuEstimator)
     estimator.eager = eager
@@ -53,7 +53,7 @@ def gpu_estimator(engine: str, device: str, *, eager: bool = False) -> GpuEstima
 
 
 def pairs(rf_format: RfFormat, strain: float, *, dtype: str = "int16") -> Iterator[FramePair]:
-    """Two pairs of simulated speckle that share a frame."""
+    """Return two pairs of simulated speckle that share a frame."""
     frames = [
         RfFrame(frame.samples.astype(dtype), rf_format, FrameStamp(frame.frame_id))
         for frame in timing_frames(rf_format, strain=strain)
@@ -62,13 +62,13 @@ def pairs(rf_format: RfFormat, strain: float, *, dtype: str = "int16") -> Iterat
 
 
 def relative(got: np.ndarray, wanted: np.ndarray) -> float:
-    """RMS of the difference over the RMS of what is wanted."""
+    """Return the RMS of the difference relative to the RMS of the reference."""
     difference = np.asarray(got, np.float64) - wanted
     return float(np.sqrt(np.mean(difference**2) / np.mean(np.square(wanted, dtype=np.float64))))
 
 
 class _NoNetwork:
-    """In the engine's place: a residual that is there from the start, rough and leading out of the image."""
+    """Replaces the engine: a fixed residual, rough and leading out of the image."""
 
     runtime = "none"
     capturable = True
@@ -89,11 +89,11 @@ class _NoNetwork:
 
 
 def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
-    """Stretch and quality against the CPU's, for every format, strain and sample type; no network."""
+    """Compare stretch and quality with the CPU for every format, strain and sample type; no network."""
     worst = {"stretch": 0.0, "correlation": 0.0}
 
     def fallback(pair: FramePair) -> StrainFrame:
-        raise NotRun(f"the kernels do not take {pair.pre.format}")
+        raise NotRun(f"the kernels do not support {pair.pre.format}")
 
     estimator = GpuEstimator("none", 6.4, 4, lambda shape: _NoNetwork(), fallback)
     cases = itertools.product(formats, STRAINS, ("int16", "float32"))
@@ -123,7 +123,7 @@ def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
 def _with_buffers(
     estimator: GpuEstimator, pair: FramePair
 ) -> tuple[StrainFrame, dict[str, np.ndarray]]:
-    """The strain of a pair, and what was in the buffers on the way to it."""
+    """Return the strain of a pair, and the contents of the buffers."""
     import cupy as cp
 
     estimator.start(pair)
@@ -134,7 +134,7 @@ def _with_buffers(
 
 
 def engine_parity(engine: str, device: str) -> list[Bound]:
-    """The whole path in half precision against the CPU's in single."""
+    """Compare the whole path in half precision with that of the CPU in single precision."""
     on_gpu, on_cpu = gpu_estimator(engine, device), open_estimator(engine, device="cpu")
     errors = {"strain": 0.0, "displacement": 0.0}
     for strain in STRAINS:
@@ -154,7 +154,7 @@ def engine_parity(engine: str, device: str) -> list[Bound]:
 
 
 def graphs(engine: str, device: str) -> list[Bound]:
-    """Replayed graphs against the same stages started one by one, and two pairs in flight against one."""
+    """Compare replayed graphs with the same stages started one by one, and two pairs in flight with one."""
     replayed, eager = gpu_estimator(engine, device), gpu_estimator(engine, device, eager=True)
     every = [pair for strain in STRAINS for pair in pairs(PUBLISHED, strain)]
     one_by_one = [replayed(pair) for pair in every]
@@ -180,7 +180,7 @@ def graphs(engine: str, device: str) -> list[Bound]:
 
 
 class _OnGpu(Competitor):
-    """The GPU's path in the accuracy comparison, stretch and quality included."""
+    """The GPU path in the accuracy comparison, including stretch and quality."""
 
     def __init__(self, estimator: GpuEstimator) -> None:
         self.name = "gpu"
@@ -191,7 +191,7 @@ class _OnGpu(Competitor):
 
 
 def accuracy(engine: str, device: str, *, tissues: int = 6) -> list[Bound]:
-    """Scores on held-out tissue, GPU over CPU."""
+    """Compare scores on held-out tissue, GPU relative to CPU."""
     try:
         import skfem  # noqa: F401
     except ImportError:
@@ -212,14 +212,14 @@ def accuracy(engine: str, device: str, *, tissues: int = 6) -> list[Bound]:
 
 
 def sanitizer(program: str, tool: str) -> list[Bound]:
-    """compute-sanitizer over the kernels on small frames, in a process of its own.
+    """Run compute-sanitizer over the kernels on small frames, in a separate process.
 
-    Exit code 9 is the sanitizer's, 3 that of a wrong result.
+    Exit code 9 is from the sanitizer, 3 is a wrong result.
     """
     command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m"]
     command += ["benchmarks.gpu_check", "--only-kernels"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode not in (0, 3, 9):
-        raise NotRun(f"{tool} ended with code {done.returncode}: {done.stderr.strip()[-300:]}")
+        raise NotRun(f"{tool} exited with code {done.returncode}: {done.stderr.strip()[-300:]}")
     summary = [line for line in done.stdout.splitlines() if "ERROR SUMMARY" in line]
     return [Bound(f"{tool} exit code; {summary[-1] if summary else ''}", done.returncode, limit=0)]

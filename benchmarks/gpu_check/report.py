@@ -1,4 +1,4 @@
-"""Checks, what came of them, and the table and file that say so."""
+"""Checks, their outcomes, and the table and file of the outcomes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ State = Literal["passed", "FAILED", "measured", "not run"]
 
 
 class NotRun(Exception):
-    """A check cannot be made here; the message says why."""
+    """A check cannot run here; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One figure and what it is held against; without a limit it is only told."""
+    """A figure and its limit; without a limit it is only reported."""
 
     name: str
     value: float
@@ -35,19 +35,19 @@ class Bound:
     def kept(self) -> bool:
         if self.limit is None:
             return True
-        # Not the other way round, so that NaN never counts as kept.
+        # Written so that NaN never satisfies the limit.
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
-        told = f"{self.name} {self.value:.3g} {self.unit}".strip()
+        text = f"{self.name} {self.value:.3g} {self.unit}".strip()
         if self.limit is None:
-            return told
-        return f"{told} ({'≥' if self.at_least else '≤'} {self.limit:g})"
+            return text
+        return f"{text} ({'≥' if self.at_least else '≤'} {self.limit:g})"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a check."""
+    """The outcome of a check."""
 
     name: str
     state: State
@@ -56,14 +56,14 @@ class Outcome:
 
 
 def run_check(name: str, check: Callable[[], list[Bound]]) -> Outcome:
-    """Make a check; whatever goes wrong in it is its outcome, and the others go on."""
+    """Run a check; an exception becomes its outcome, and the other checks continue."""
     try:
         bounds = check()
     except NotRun as reason:
         return Outcome(name, "not run", reason=str(reason))
     except RtelastoError as error:
         return Outcome(name, "FAILED", reason=str(error))
-    except Exception:  # the next check may still tell something
+    except Exception:  # the next check may still give a result
         return Outcome(name, "FAILED", reason=traceback.format_exc(limit=-3).strip())
     limited = [bound for bound in bounds if bound.limit is not None]
     if not all(bound.kept for bound in limited):
@@ -72,7 +72,7 @@ def run_check(name: str, check: Callable[[], list[Bound]]) -> Outcome:
 
 
 def print_outcomes(outcomes: list[Outcome], machine: dict[str, str], console: Console) -> None:
-    """A row per figure, and who was measured above it."""
+    """Print the machine, then a row per figure."""
     for key, value in machine.items():
         console.print(f"{key}: {value}", soft_wrap=True)
     table = Table("check", "state", "figures", box=None)
@@ -86,6 +86,6 @@ def print_outcomes(outcomes: list[Outcome], machine: dict[str, str], console: Co
 
 
 def write_outcomes(path: Path, outcomes: list[Outcome], machine: dict[str, str]) -> None:
-    """The same as JSON."""
+    """Write the same as JSON."""
     content: dict[str, Any] = {"machine": machine, "checks": [asdict(one) for one in outcomes]}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Is it fast, and does it stay so? Stage times by CUDA events, the floor, memory, and the real wire."""
+"""Speed: stage times by CUDA events, the floor, memory, and the real wire."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MIB = 2**20
 
 
 def _event_times_ms(launch: Callable[[], None], stream: Any) -> np.ndarray:
-    """Time on the device of every launch, by a pair of events around each."""
+    """Return the device time of every launch, by a pair of events around each."""
     import cupy as cp
 
     times = []
@@ -40,7 +40,7 @@ def _event_times_ms(launch: Callable[[], None], stream: Any) -> np.ndarray:
 
 
 def stages(engine: str, device: str) -> dict[str, float]:
-    """p50 of every stage in ms, each as a graph of its own, and of the two graphs of a frame."""
+    """Return the p50 in ms of every stage, each as a separate graph, and of the two graphs of a frame."""
     estimator = gpu_estimator(engine, device)
     estimator.start(next(pairs(PUBLISHED, 0.005)))
     lane = estimator.newest_lane
@@ -60,10 +60,10 @@ def stages(engine: str, device: str) -> dict[str, float]:
 
 
 def stage_times(engine: str, device: str) -> list[Bound]:
-    """Every stage, engine + stretch against 0.5 ms, and against the floor."""
+    """Return the time of every stage, and of engine + stretch (limit 0.5 ms; relative to the floor)."""
     times = stages(engine, device)
     floor = engine_floor(engine, gpu_rates())
-    assert floor is not None, f"{engine} is no network"
+    assert floor is not None, f"{engine} is not a network"
     core_ms = times["elongation"] + times["resampling"] + times["engine"]
     floor_ms = 1e3 * floor.floor_s
     return [
@@ -78,7 +78,7 @@ def stage_times(engine: str, device: str) -> list[Bound]:
 
 
 def rate_without_wire(engine: str, device: str, *, frames: int = 2000) -> list[Bound]:
-    """Frames per second with two pairs in flight, all on one thread, nothing sent or received."""
+    """Measure frames per second with two pairs in flight, on one thread, without sending or receiving."""
     estimator = gpu_estimator(engine, device)
     _stream(estimator, 100)
     started = time.perf_counter()
@@ -99,7 +99,7 @@ def _stream(estimator: GpuEstimator, n_pairs: int) -> None:
 
 
 def memory(engine: str, device: str, *, frames: int = 10_000) -> list[Bound]:
-    """Growth of device and host memory over so many frames, after a tenth of them."""
+    """Measure the growth of device and host memory over many frames, after a tenth of them."""
     import cupy as cp
 
     estimator = gpu_estimator(engine, device)
@@ -121,10 +121,10 @@ def memory(engine: str, device: str, *, frames: int = 10_000) -> list[Bound]:
 
 
 def latency(engine: str, device: str, *, fps: float = 500.0, frames: int = 5000) -> list[Bound]:
-    """A live run on the real wire, send call → strain received."""
+    """Measure the latency of a live run on the real wire, send call → strain received."""
     report = measure_latency(engine, fps=fps, frames=frames, options=("--device", device))
     whole = report.stages["end to end"]
-    told = [
+    bounds = [
         Bound(f"{name}, p50", times.p50_ms, "ms")
         for name, times in report.stages.items()
         if name != "end to end"
@@ -134,12 +134,12 @@ def latency(engine: str, device: str, *, fps: float = 500.0, frames: int = 5000)
         Bound("end to end, p99", whole.p99_ms, "ms", limit=2.0),
         Bound("frames that did not become strain", frames - report.strain_frames, limit=0),
         Bound("memory growth per 1,000 frames", report.memory_slope_mib_per_1000, "MiB"),
-        *told,
+        *bounds,
     ]
 
 
 def throughput(engine: str, device: str) -> list[Bound]:
-    """The highest rate on the real wire with nothing dropped."""
+    """Measure the highest rate on the real wire without dropped frames."""
     report = measure_throughput(engine, options=("--device", device))
     return [
         Bound("strain frames per second", report.fps, limit=1000.0, at_least=True),

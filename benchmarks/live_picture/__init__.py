@@ -1,1 +1,1 @@
-"""What a subscriber of a live run sees of a hand-held palpation, against truth."""
+"""Compares the picture of a hand-held palpation at a subscriber of a live run with the truth."""

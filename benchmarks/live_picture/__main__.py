@@ -1,16 +1,15 @@
-"""The live picture: what a subscriber of a real run sees of a hand-held palpation, against truth.
+"""Compares the picture of a hand-held palpation at a subscriber of a real run with the truth.
 
     python -m benchmarks.live_picture [--peaks 0.003 0.01 0.02] [--rates 20 50 100] [--snrs 15 25 35]
         [--seconds 6] [--engine cnn] [--json picture.json] [--png picture.png] [--out benchmarks/README.md]
         [--short] [-- further arguments of rtelasto run]
 
 A simulated L12-5 palpation (three presses of 1 Hz and a pause of 1 s, in turn, with drift, tremor and slip)
-is sent over the wire to ``rtelasto run``; each sender, run and subscriber is a process of its own. What is
-shown is compared with the pattern that the tissue has, pixel by pixel, over its median. Compared are
-consecutive pairs; these as the viewer averaged them before there was relative strain (four frames); adaptive
-pairs; and their relative strain, which comes from the same run. Figures are from the end of the first press
-on, pauses included. A picture is held until the next: time is what is counted. ``--short`` uses small frames
-and two seconds.
+is sent over the wire to ``rtelasto run``; sender, run and subscriber are separate processes. The picture is
+compared with the pattern of the tissue, pixel by pixel, relative to its median. The variants are: consecutive
+pairs; these with the viewer's average of four frames, as before relative strain existed; adaptive pairs; and
+their relative strain, from the same run. The figures start at the end of the first press and include pauses.
+A picture counts for the time until the next one. ``--short`` uses small frames and two seconds.
 """
 
 from __future__ import annotations
@@ -149,7 +148,7 @@ def _entry(peak: float, rate: int, snr_db: float, name: str, found: Figures) -> 
 def _draw(
     path: Path, title: str, palpation: Palpation, every: int, watched: dict[str, Watched]
 ) -> None:
-    """Each way's pictures over time, on one scale of colours."""
+    """Draw the pictures of each variant over time, on one colour scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
@@ -181,7 +180,7 @@ def _draw(
         panel.set_xticks([])
         panel.set_yticks([])
     figure.suptitle(
-        f"strain over that of average tissue, 0.25 (dark) to 4: {title}", fontsize="small"
+        f"strain relative to average tissue, 0.25 (dark) to 4: {title}", fontsize="small"
     )
     figure.savefig(path, dpi=80)
 

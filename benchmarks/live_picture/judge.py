@@ -1,4 +1,4 @@
-"""What is shown, by each way of showing it, and how far it is from the truth."""
+"""The pictures of each variant, and their error relative to the truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtelasto.frames.strain import StrainFrame
 GOOD_ERROR = 0.1
 # The viewer's persistence before relative strain: four frames, by quality and applied strain.
 _VIEWER_FRAMES, _FULL_STRAIN = 4, 2e-3
-# Edges and contrast are fitted: of some of the pictures.
+# Edges and contrast are fitted for some of the pictures only.
 _MOST_FITTED = 40
 
 Picture = NDArray[np.floating]
@@ -26,10 +26,10 @@ Picture = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one way of showing a run; percentages, mm, dB, s.
+    """The figures of one variant; percentages, mm, dB, s.
 
     ``error_percent`` is the median over time of each picture's median error of the pattern, ``good_percent``
-    the share of time in which that is below 10 %, both from the end of the first press to the end.
+    the fraction of time in which it is below 10 %, both from the end of the first press to the end.
     """
 
     error_percent: float
@@ -45,13 +45,13 @@ class Figures:
 
 
 def single(frames: list[StrainFrame]) -> Iterator[Picture]:
-    """The strain of each pair over its applied strain."""
+    """Return the strain of each pair relative to its applied strain."""
     for frame in frames:
         yield frame.axial_strain / frame.applied_strain
 
 
 def averaged_by_viewer(frames: list[StrainFrame]) -> Iterator[Picture]:
-    """The mean of the newest four as the viewer took it, turned over in a release."""
+    """Return the viewer's mean of the newest four frames, with the sign reversed in a release."""
     recent: list[tuple[Picture, Picture]] = []
     for frame in frames:
         press = min(1.0, abs(frame.applied_strain) / _FULL_STRAIN)
@@ -63,7 +63,7 @@ def averaged_by_viewer(frames: list[StrainFrame]) -> Iterator[Picture]:
 
 
 def averaged(frames: list[StrainFrame]) -> Iterator[Picture]:
-    """The relative strain that the run publishes."""
+    """Return the relative strain that the run publishes."""
     for frame in frames:
         assert frame.relative_strain is not None
         yield frame.relative_strain
@@ -75,7 +75,7 @@ def figures(
     every: int,
     show: Callable[[list[StrainFrame]], Iterator[Picture]],
 ) -> Figures:
-    """Judge each picture against the tissue at its points; ``every`` rendered frames make one sent."""
+    """Compare each picture with the tissue at its points; one of ``every`` rendered frames is sent."""
     grid = watched.frames[0].grid
     inside = judged(grid)
     windows = palpation.windows(grid)
@@ -85,7 +85,7 @@ def figures(
         at = every * frame.frame_ids[0]
         scaled = picture / _median(picture[inside])
         away = np.abs(scaled - palpation.pattern(at, grid))[inside]
-        # What is not shown is as wrong as can be.
+        # Pixels that are not shown have the largest error.
         errors.append(float(np.median(np.nan_to_num(away, nan=1.0))))
         if k % fitted == 0 and watched.time_s[k] > PRESS_S:
             whole = np.nan_to_num(scaled, nan=1.0)

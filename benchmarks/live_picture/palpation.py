@@ -30,13 +30,13 @@ SMALL_FORMAT = RfFormat(
     line_pitch_m=2.969e-4,
 )
 _RMS_COUNTS = 1500.0
-# Small enough to be the pattern of the next small press at any state of the tissue.
+# Small enough for the pattern of a further small press in any state of the tissue.
 _PROBING_STRAIN = -1e-3
 BORDER_LINES, BORDER_ROWS = 4, 12
 
 
 def pressed_strain(time_s: NDArray[np.float64], peak_strain: float) -> NDArray[np.float64]:
-    """Applied strain over time, negative in compression: presses of 1 Hz, every fourth left out."""
+    """Return the applied strain over time, negative in compression: presses of 1 Hz without every fourth."""
     within = np.mod(time_s, _CYCLE_S)
     press = np.where(
         within < _PRESSING_S, 0.5 - 0.5 * np.cos(2.0 * math.pi * time_s / PRESS_S), 0.0
@@ -55,7 +55,7 @@ class Palpation:
     peak_strain
         Compression at the height of a press.
     seconds, frames_per_s
-        How long it lasts, and the highest rate at which it is wanted; lower ones have to divide it.
+        Duration, and the highest frame rate; lower rates must divide it.
     rf_format
         Of the frames.
     """
@@ -83,7 +83,7 @@ class Palpation:
 
     @cached_property
     def echoes(self) -> NDArray[np.int16]:
-        """All frames without noise, int16 of RMS 1500, (n_frames, n_lines, n_samples)."""
+        """Return all frames without noise, int16 of RMS 1500, (n_frames, n_lines, n_samples)."""
         sequence = self.sequence
         shape = (len(sequence), self.rf_format.n_lines, self.rf_format.n_samples)
         frames = np.empty(shape, np.int16)
@@ -98,7 +98,7 @@ class Palpation:
         return frames
 
     def noisy(self, snr_db: float, every: int) -> NDArray[np.int16]:
-        """Every so many frames, with noise."""
+        """Return every n-th frame, with noise."""
         rng = np.random.default_rng([17, round(snr_db)])
         rms = _RMS_COUNTS * 10.0 ** (-snr_db / 20.0)
         frames = self.echoes[::every].copy()
@@ -108,14 +108,14 @@ class Palpation:
         return frames
 
     def pattern(self, k: int, grid: Grid) -> NDArray[np.float64]:
-        """Strain of a further small press over its median, at the points of frame ``k``."""
+        """Return the strain of a further small press relative to its median, at the points of frame ``k``."""
         before = self.sequence.field(k)
         after = before.plus(self.sequence.push.scaled(_PROBING_STRAIN))
         strain = truth_between(before, after, grid).axial_strain
         return np.asarray(strain / np.median(strain[judged(grid)]))
 
     def inclusion(self, k: int) -> Inclusion:
-        """The stiff lesion, where it lies in frame ``k``."""
+        """Return the stiff lesion at its position in frame ``k``."""
         tissue = self.sequence.scene.tissue
         assert tissue is not None
         lesion = tissue.inclusions[0]
@@ -129,13 +129,13 @@ class Palpation:
         )
 
     def windows(self, grid: Grid) -> Windows:
-        """Uniform background and the inside of the lesion."""
+        """Return windows in the uniform background and inside the lesion."""
         truth: Truth = self.sequence.push.scaled(0.01).truth(grid)
         return strain_windows(truth, judged(grid), self.inclusion(0))
 
 
 def judged(grid: Grid) -> NDArray[np.bool_]:
-    """Pixels away from the border, where tissue does not come and go."""
+    """Return the pixels away from the border, where tissue does not enter or leave."""
     inside = np.zeros(grid.shape, bool)
     inside[BORDER_LINES:-BORDER_LINES, BORDER_ROWS:-BORDER_ROWS] = True
     return inside

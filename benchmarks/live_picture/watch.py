@@ -26,7 +26,7 @@ _QUIET_S = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
-    """Strain frames, when they arrived (s from the first RF frame), and how old they were then."""
+    """Strain frames, their times of arrival (s from the first RF frame), and their age at arrival."""
 
     frames: list[StrainFrame]
     time_s: NDArray[np.float64]
@@ -37,7 +37,7 @@ class Watched:
 def watch(
     samples: NDArray[np.int16], rf_format: RfFormat, frames_per_s: float, options: tuple[str, ...]
 ) -> Watched:
-    """Send the frames through a run and take what it publishes.
+    """Send the frames through a run and receive its strain.
 
     Raises
     ------
@@ -97,11 +97,11 @@ def watch(
 
 
 def _take(receiver: StrainReceiver, n_frames: int) -> list[tuple[StrainFrame, int]]:
-    """Strain frames until that of the last RF frame, or until none comes any more."""
+    """Receive strain frames until that of the last RF frame, or until no more arrive."""
     taken: list[tuple[StrainFrame, int]] = []
     while (message := receiver.get(_START_S if not taken else _QUIET_S)) is not None:
         frame = message.frame
-        # What is not judged is let go: hundreds of frames are kept.
+        # Arrays that are not needed are released, since hundreds of frames are kept.
         taken.append(
             (frame.replace(axial_displacement_m=frame.axial_strain, drops={}), monotonic_ns())
         )

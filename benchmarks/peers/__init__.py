@@ -1,9 +1,9 @@
-"""What else turns two RF frames into strain, timed on the same frames: one process each.
+"""Times other methods that compute strain from two RF frames, on the same frames, one process each.
 
-A peer is a module with ``PEERS``: names, what each is, and a function that gets ready and returns what is
-to be timed: from the two int16 frames in memory to axial strain in memory. Work on part of a frame returns
-the seconds that the whole would have taken, as a float. Everything a user would do once
-(loading weights, compiling, building a network) happens in getting ready.
+A module of peers has ``PEERS``: names, descriptions, and functions that prepare and return the function to be
+timed, from the two int16 frames in memory to axial strain in memory. A peer that processes only part of the
+frame returns the seconds for the whole frame as a float. Everything that a user does once (loading weights,
+compiling, building a network) is part of the preparation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Work = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One way to strain: what it is, its ``prepare(pre, post, threads)``, and the packages it needs."""
+    """A method: its description, its ``prepare(pre, post, threads)``, and the packages it needs."""
 
     about: str
     prepare: Callable[[NDArray[Any], NDArray[Any], int], Work]

@@ -1,9 +1,9 @@
-"""Time every peer on the same pair of frames, each in a process of its own, one after the other.
+"""Time every peer on the same pair of frames, each in a separate process, one after the other.
 
     python -m benchmarks.peers [NAME …] [--runs 7] [--threads N] [--json peers.json]
 
-Timed: two int16 frames of 2608 × 128 in memory → axial strain in memory; median over the runs after two
-that warm up. Left out: the wire, quality maps, getting ready.
+The time is from two int16 frames of 2608 × 128 in memory to axial strain in memory, median over the runs
+after two warm-up runs. The wire, quality maps and preparation are excluded.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ PEERS: dict[str, Peer] = {
     **published_cnn.PEERS,
 }
 _WARM_UP = 2
-# No peer may hold the others up for longer; a slow one is then timed over fewer runs.
+# Time limit of a peer; slow peers are timed over fewer runs.
 _LONGEST_S = 60.0
 
 
 def time_peer(name: str, runs: int, threads: int) -> list[float]:
-    """Seconds of every timed run; runs in the process that it is called in."""
+    """Return the seconds of every timed run, in the calling process."""
     pre, post = (frame.samples for frame in timing_frames()[:2])
     work = PEERS[name].prepare(pre, post, threads)
     seconds: list[float] = []
@@ -41,7 +41,7 @@ def time_peer(name: str, runs: int, threads: int) -> list[float]:
         started = time.perf_counter()
         result = work()
         took = time.perf_counter() - started
-        # A peer that worked on part of the frame says what all of it would have taken.
+        # A peer that processed part of the frame returns the time for the whole.
         seconds.append(result if isinstance(result, float) else took)
         if time.perf_counter() - began > _LONGEST_S:
             break
@@ -49,12 +49,12 @@ def time_peer(name: str, runs: int, threads: int) -> list[float]:
 
 
 def missing(peer: Peer) -> list[str]:
-    """The packages that a peer needs and that are not installed."""
+    """Return the required packages that are not installed."""
     return [package for package in peer.needs if importlib.util.find_spec(package) is None]
 
 
 def compare_peers(names: list[str], runs: int, threads: int) -> dict[str, dict[str, object]]:
-    """Per peer: ``about``, and ``median_ms``, ``max_ms``, ``runs``, or ``skipped`` with the reason."""
+    """Return per peer: ``about``, and ``median_ms``, ``max_ms``, ``runs``, or ``skipped`` with the reason."""
     rows: dict[str, dict[str, object]] = {}
     for name in names:
         row: dict[str, object] = {"about": PEERS[name].about}
@@ -73,9 +73,9 @@ def compare_peers(names: list[str], runs: int, threads: int) -> dict[str, dict[s
 
 
 def table(rows: dict[str, dict[str, object]]) -> str:
-    """The rows as a Markdown table, with each time over that of ``cnn``."""
+    """Return the rows as a Markdown table, with each time relative to that of ``cnn``."""
     own = rows.get("cnn", {}).get("median_ms")
-    lines = ["| peer | ms a pair | × `cnn` | what it is |", "| --- | ---: | ---: | --- |"]
+    lines = ["| peer | ms per pair | × `cnn` | description |", "| --- | ---: | ---: | --- |"]
     for name, row in rows.items():
         if "skipped" in row:
             lines.append(f"| {name} | – | – | {row['about']}; {row['skipped']} |")

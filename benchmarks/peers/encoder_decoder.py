@@ -1,9 +1,9 @@
-"""An encoder-decoder over whole frames of the size of USENet, with random weights: for its time only.
+"""An encoder-decoder over whole frames of the size of USENet, with random weights, for timing only.
 
 USENet is the feed-forward network of Delaunay et al., "An unsupervised learning approach to ultrasound
 strain elastography with spatio-temporal consistency", Phys. Med. Biol. 66(17), 2021: four levels down and
 up with skip connections and residual blocks, 16 to 256 channels, both frames in, both displacement
-components out, summed over the levels. This network has those widths and depths and none of its weights.
+components out, summed over the levels. This network has the same widths and depths, but not its weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _network() -> Any:
         return nn.Sequential(nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU())
 
     class Residual(nn.Module):
-        """A convolution and two more around which it is passed on."""
+        """A convolution, and two more with a residual connection."""
 
         def __init__(self, n_in: int, n_out: int) -> None:
             super().__init__()

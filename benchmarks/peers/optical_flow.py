@@ -1,8 +1,8 @@
-"""Optical flow of the two frames, as a Python user would take it from a library, and its axial slope.
+"""Optical flow of the two frames by common Python libraries, and its axial slope.
 
-The frames go in as 8-bit images (what OpenCV takes) or float32 (scikit-image), scaled to their range; the
-flow is then differentiated by a least-squares slope over 121 samples, as a strain image needs. Nothing is
-tuned for RF: the times are comparable, the strain is not claimed to be.
+The input frames are 8-bit images (OpenCV) or float32 (scikit-image), scaled to their range. The flow is then
+differentiated by a least-squares slope over 121 samples, as for a strain image. Nothing is tuned for RF: only
+the times are comparable, not the strain.
 """
 
 from __future__ import annotations

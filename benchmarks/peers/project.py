@@ -1,7 +1,7 @@
-"""The engines of this project, whole pairs: stretch, engine and adding back, without the quality map.
+"""The engines of this project on whole pairs: stretch, engine and adding back, without the quality map.
 
-``ncc/21`` is the classical engine with the sharpest strain window tried, whose edges come nearest to the
-network's (the model card has the comparison); its correlation window and step are ``ncc``'s own.
+``ncc/21`` is the classical engine with the sharpest strain window tried. Its edges are closest to those of
+the network (the model card has the comparison); its correlation window and step are those of ``ncc``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _whole_pair(engine: StrainEngine, pre: NDArray[Any], post: NDArray[Any]) -> 
     stretch = Stretch(engine.samples_per_wavelength)
 
     def strain() -> NDArray[Any]:
-        # New frames, so that nothing kept from an earlier call helps.
+        # New frames, so that nothing is cached from an earlier call.
         frames = (RfFrame(samples, PUBLISHED_FORMAT) for samples in (pre, post))
         stretched = stretch(FramePair(*frames))
         return compose(stretched.elongation, engine.estimate(stretched))[1]

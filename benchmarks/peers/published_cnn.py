@@ -1,8 +1,8 @@
-"""The published two-stage CNN as its publication describes it: a network over patches, cut out one by one.
+"""The published two-stage CNN as described in its publication: a network over explicit patches.
 
 ``wu2018`` of this project (docs/engines-wu2018.md) with random weights, both stages, every fourth sample
-of every line. A sample of the patches, spread over the frame, is run and its time scaled to all of them;
-the network takes 1,024 patches at a time, which was the fastest of those tried in `benchmarks.patches`.
+of every line. A sample of the patches, spread over the frame, is run, and its time is scaled to all of them.
+The network processes 1,024 patches at a time, the fastest chunk size tried in `benchmarks.patches`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _explicit(pre: NDArray[Any], post: NDArray[Any], threads: int) -> Work:
 
     def strain() -> float:
         with torch.inference_mode():
-            # It says how long all patches would have taken.
+            # The result is the time for all patches.
             return explicit(model, frames[0], frames[1], _PATCHES_AT_A_TIME, _SAMPLED)
 
     return strain

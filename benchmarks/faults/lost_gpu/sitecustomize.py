@@ -1,9 +1,9 @@
-"""A GPU that can be lost, for a machine that has none: every process with this folder on PYTHONPATH has it.
+"""A simulated GPU that can be lost, for every process with this folder on PYTHONPATH.
 
-The GPU back-end runs as a whole on the simulated device of the tests (``host_cuda``: streams, events, graphs,
-and the kernels' host build in the library that RTELASTO_HOST_KERNELS names). Copies between host and device
-fail, when they come to run, in the process whose number stands in the file that RTELASTO_LOST_GPU names: as
-with CUDA, the context is then lost for good, and only a new process gets another.
+The complete GPU back-end runs on the simulated device of the tests (``host_cuda``: streams, events, graphs,
+and the host build of the kernels in the library that RTELASTO_HOST_KERNELS names). In the process whose id is
+in the file that RTELASTO_LOST_GPU names, copies between host and device fail when they run. As with CUDA, the
+context is then lost permanently, and only a new process gets another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 class CUDARuntimeError(RuntimeError):
-    """Named as CuPy names it."""
+    """The exception has the same name as in CuPy."""
 
 
 def _install() -> None:
