@@ -1,4 +1,4 @@
-"""A real Chromium for tests of the viewer's page, or a skip with the reason."""
+"""A real Chromium for tests of the viewer's page; tests skip with the reason if there is none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def chromium() -> Iterator[Any]:
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip("Chromium is not installed")
-    # Root, as which CI containers work, cannot use Chromium's sandbox.
+    # Root, the user of CI containers, cannot use Chromium's sandbox.
     arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
@@ -35,8 +35,8 @@ def chromium() -> Iterator[Any]:
 def watched_page(browser: Any, faults: list[str], **options: Any) -> Any:
     """A page whose console errors and exceptions are kept in ``faults``.
 
-    The page's own policy forbids what Playwright waits with, so that it is set aside unless asked for
-    (``bypass_csp=False``).
+    The content security policy of the page forbids the code with which Playwright waits, so it is bypassed
+    unless ``bypass_csp=False``.
     """
     page = browser.new_context(**{"bypass_csp": True, **options}).new_page()
     page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
@@ -45,6 +45,6 @@ def watched_page(browser: Any, faults: list[str], **options: Any) -> Any:
 
 
 def screenshot(page: Any, name: str) -> None:
-    """Keep what the page looks like, for people."""
+    """Save a picture of the page, for people."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")

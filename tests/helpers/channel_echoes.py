@@ -1,4 +1,4 @@
-"""Channel data of point targets, evaluated analytically at the times at which a scanner samples."""
+"""Channel data of point targets, evaluated analytically at the sample times of a scanner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pulse(time_s: NDArray[np.float64], center_freq_hz: float) -> NDArray[np.floa
 
 
 def sample_times_s(channels: ChannelFormat) -> NDArray[np.float64]:
-    """When each stored sample is taken, shape (n_samples,)."""
+    """Return the time of each stored sample, shape (n_samples,)."""
     n = np.arange(channels.n_samples)
     if channels.sampling == "quadrature":
         pair, second = n // 2, n % 2
@@ -37,7 +37,7 @@ def echoes(channels: ChannelFormat, targets_m: list[tuple[float, float]]) -> NDA
                 way = x * np.sin(transmit.angle_rad) + z * np.cos(transmit.angle_rad)
                 weight = 1.0
             else:
-                # A beam two elements wide: what lies beside the line it meets only weakly.
+                # A beam two elements wide: targets beside the line have weak echoes.
                 way = z
                 offset = (x - transmit.line_x_m) / (2.0 * channels.element_pitch_m)
                 weight = np.exp(-0.5 * offset**2)

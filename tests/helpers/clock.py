@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Clock:
-    """Says ``now``, in s, whenever it is asked."""
+    """Returns ``now``, in s, on every call."""
 
     now: float = 0.0
 

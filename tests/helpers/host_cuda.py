@@ -1,9 +1,9 @@
-"""A CUDA device on the host: streams, events, graphs and copies with CUDA's order of things.
+"""A CUDA device on the host: streams, events, graphs and copies with CUDA's ordering rules.
 
-What is enqueued on a stream does not run before something waits for it, and of the work of other streams
-only what an event demands runs first. A kernel or copy that lacks a wait therefore reads what is not there
-yet, every time, where a GPU would go wrong once in a while. Kernels run in their host build
-(``host_kernels``). Only the names of CuPy that the back-end uses are here.
+Work on a stream runs only when something waits for it, and work of other streams runs first only if an event
+requires it. A kernel or copy with a missing wait therefore always reads data that are not there yet, whereas
+a GPU would fail only sometimes. Kernels run in their host build (``host_kernels``). The module has only the
+names of CuPy that the back-end uses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Event:
             stream.run_up_to(count)
 
     def waiting(self) -> Work:
-        """The wait for what was recorded last, as of now."""
+        """Return a wait for the current last record."""
         mark = self._mark
         return (lambda: None) if mark is None else (lambda: mark[0].run_up_to(mark[1]))
 
@@ -46,7 +46,7 @@ class Stream:
     ptr = 0
 
     def __init__(self, *, non_blocking: bool) -> None:
-        assert non_blocking, "the default stream waits for the others: not for capture"
+        assert non_blocking, "the default stream cannot be captured"
         self.pushed = self._ran = 0
         self._queue: deque[Work] = deque()
         self._recording: list[Work] | None = None
@@ -74,14 +74,14 @@ class Stream:
             self._queue.popleft()()
 
     def synchronize(self) -> None:
-        assert self._recording is None, "a stream that is recording cannot be waited for"
+        assert self._recording is None, "cannot wait for a stream that is recording"
         self.run_up_to(self.pushed)
 
     def wait_event(self, event: Event) -> None:
         self.push(event.waiting())
 
     def begin_capture(self, mode: int) -> None:
-        assert not self._queue, "what came before the capture has to be done"
+        assert not self._queue, "work before the capture must be done"
         self._recording = []
 
     def end_capture(self) -> Graph:
@@ -103,7 +103,7 @@ class Graph:
 
 
 def enqueue(work: Work) -> None:
-    """On the current stream."""
+    """Enqueue on the current stream."""
     assert Stream.current is not None, "nothing runs on the default stream"
     Stream.current.push(work)
 
@@ -144,7 +144,7 @@ class Device:
 
 
 def install(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have ``import cupy`` find this device for the rest of the test."""
+    """Make ``import cupy`` return this device for the rest of the test."""
     Stream.every.clear()
     runtime: Any = types.ModuleType("cupy.cuda.runtime")
     runtime.memcpyAsync = _memcpy_async

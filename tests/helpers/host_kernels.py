@@ -1,8 +1,8 @@
 """The CUDA kernels compiled by the host's C++ compiler and run block by block on the CPU.
 
-Not a model of a GPU: the same source text, the same grids and the same memory layout, without threads.
-What it cannot show is a missing barrier between threads; for that, blocks and the items of every loop
-can also be run in reverse order, which changes every result that depends on the order.
+This is not a model of a GPU: it has the same source, grids and memory layout, but no threads. It cannot show
+a missing barrier between threads; instead, blocks and the items of every loop can also run in reverse order,
+which changes every result that depends on the order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtelasto.gpu.workspace import HEADER_BYTES, Ring, Workspace, read_output
 
 
 def compile_for_host(folder: Path) -> ctypes.CDLL:
-    """The kernels as a shared library; skips where there is no C++ compiler."""
+    """Compile the kernels to a shared library; skips if there is no C++ compiler."""
     compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler")
@@ -70,7 +70,7 @@ class HostGpu:
         self.stretch_ring()
 
     def stretch_ring(self) -> None:
-        """Of the pair that the last upload's header names."""
+        """Stretch the pair in the header of the last upload."""
         enqueue_elongation(self.launch, self.layout)
         enqueue_resampling(self.launch, self.layout)
 

@@ -14,7 +14,7 @@ DEADLINE_S = 120.0
 
 
 def build_bridge(folder: Path) -> Path:
-    """A copy of bridge/ with the MEX built in it; skips where Octave or libzmq's header is absent."""
+    """Build the MEX in a copy of bridge/; skips if Octave or the header of libzmq is missing."""
     for program in ("octave-cli", "mkoctfile"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (Debian: octave, octave-dev, libzmq3-dev)")
@@ -35,7 +35,7 @@ def build_bridge(folder: Path) -> Path:
 
 
 def start(bridge: Path, code: str) -> subprocess.Popen[str]:
-    """Octave running ``code`` with bridge/ and tests/octave/ on its path."""
+    """Start Octave with ``code``, and bridge/ and tests/octave/ on its path."""
     paths = f"addpath('{bridge}', '{bridge / 'verasonics'}', '{SCRIPTS}'); "
     return subprocess.Popen(
         ["octave-cli", "--quiet", "--no-init-file", "--no-history", "--eval", paths + code],
@@ -47,10 +47,9 @@ def start(bridge: Path, code: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """What it printed, once it has ended well.
+    """Wait for a successful exit, and return the output.
 
-    Octave 7 says "ignoring const execution_exception" at its end once a MEX was loaded, and means
-    nothing by it.
+    At exit, Octave 7 prints "ignoring const execution_exception" after loading any MEX; this is harmless.
     """
     output, _ = process.communicate(timeout=DEADLINE_S)
     lines = [line for line in output.splitlines() if "execution_exception" not in line]

@@ -1,7 +1,7 @@
-"""Runs the real command line in processes of its own.
+"""Runs the real command line in separate processes.
 
-What `start` and `finish` take by keyword goes to `subprocess` (``cwd``, ``env``, ``encoding``, ``stdout``);
-``python`` are options of the interpreter, ``program`` what it runs instead of ``-m rtelasto``.
+`start` and `finish` pass keyword arguments to `subprocess` (``cwd``, ``env``, ``encoding``, ``stdout``).
+``python`` are options of the interpreter, ``program`` replaces ``-m rtelasto``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MODULE = ("-m", "rtelasto")
 def command(
     *arguments: object, python: Sequence[str] = (), program: Sequence[str] = _MODULE
 ) -> list[str]:
-    """The words of ``rtelasto ARGUMENTS`` in this interpreter."""
+    """Return the command for ``rtelasto ARGUMENTS`` in this interpreter."""
     return [sys.executable, *python, *program, *map(str, arguments)]
 
 
@@ -32,7 +32,7 @@ def start(
     program: Sequence[str] = _MODULE,
     **options: Any,
 ) -> subprocess.Popen[str]:
-    """``rtelasto ARGUMENTS`` with its output in pipes."""
+    """Start ``rtelasto ARGUMENTS`` with its output in pipes."""
     return subprocess.Popen(
         command(*arguments, python=python, program=program), **_with_pipes(options)
     )
@@ -45,7 +45,7 @@ def finish(
     timeout: float = DEADLINE_S,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
+    """Run the command until it exits."""
     return subprocess.run(
         command(*arguments, python=python, program=program),
         timeout=timeout,
@@ -66,7 +66,7 @@ def _with_pipes(options: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def running(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that has ended at the end of the block, however the block ends."""
+    """Ensure that a process has exited at the end of the block, also after an exception."""
     process = start(*arguments, **options)
     try:
         yield process
@@ -77,12 +77,12 @@ def running(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str
 
 
 def table(output: str) -> dict[str, str]:
-    """The closing table of a command: rows of a name and a value, two or more spaces apart."""
+    """Return the final table of a command: rows of a name and a value, two or more spaces apart."""
     rows = re.findall(r"^ *(\S(?:.*?\S)?) {2,}(\S.*?) *$", output, re.MULTILINE)
     return dict(rows)
 
 
 def process_of(status: Status | None) -> int:
-    """The id of the process that the pipeline of ``rtelasto run`` worked in when it reported its status."""
+    """Return the process id of the pipeline of ``rtelasto run`` from its last status."""
     assert status is not None
     return int(status.info["process"])

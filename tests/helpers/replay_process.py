@@ -1,8 +1,8 @@
-"""A process of its own that replays a recording made on the spot.
+"""A separate process that creates and replays a recording.
 
     python replay_process.py N_FRAMES FPS
 
-Prints the endpoint that it is bound to, replays once somebody subscribes, and prints the report.
+It prints the endpoint to which it is bound, replays once there is a subscriber, and prints the report.
 """
 
 import sys
@@ -14,7 +14,7 @@ from rtelasto.offline.replay import Replayer
 
 
 class Ramp:
-    """Frame i holds i everywhere."""
+    """All samples of frame i are i."""
 
     format = RfFormat(
         n_lines=128, n_samples=260, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4

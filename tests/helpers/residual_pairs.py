@@ -25,7 +25,7 @@ STEP_M = FORMAT.axial_step_m
 def stretched(
     pre: NDArray[np.generic], post: NDArray[np.generic], step_m: float = STEP_M
 ) -> StretchedPair:
-    """A pair as the stretch stage hands it over, from any two images; a joint RMS of 1 is up to them."""
+    """Return a stretched pair of any two images; the caller scales them to a joint RMS of 1."""
     grid = Grid(*pre.shape, step_m, FORMAT.line_pitch_m, 2e-3)
     return StretchedPair(
         np.ascontiguousarray(pre, np.float32),
@@ -37,7 +37,7 @@ def stretched(
 
 
 def recorded_pair(pre: NDArray[np.generic], post: NDArray[np.generic]) -> StretchedPair:
-    """The echoes of two frames, any size, as an engine gets them."""
+    """Return the echoes of two frames of any size, as the input of an engine."""
     n_lines, n_samples = pre.shape
     rf_format = dataclasses.replace(FORMAT, n_lines=n_lines, n_samples=n_samples)
     return stretched(echoes(pre, rf_format), echoes(post, rf_format))
@@ -52,7 +52,7 @@ def speckle_residual(
     decorrelation: float = 0.0,
     rf_format: RfFormat = FORMAT,
 ) -> StretchedPair:
-    """Speckle in which all the motion is left to the engine."""
+    """Return speckle with all of the motion in the residual."""
     pair = speckle_pair(
         np.random.default_rng(seed),
         rf_format=rf_format,
@@ -68,7 +68,7 @@ def speckle_residual(
 def inclusion(
     x: NDArray[np.float64], z: NDArray[np.float64], *, strain: float = 0.006
 ) -> NDArray[np.float64]:
-    """Axial displacement, m, around a disk of 2 mm radius at 6 mm depth that strains by ``strain``."""
+    """Return the axial displacement, m, around a disk of 2 mm radius at 6 mm depth with strain ``strain``."""
     dx, dz, radius = x, z - 6e-3, 2e-3
     square = dx**2 + dz**2
     return strain * dz * np.where(square < radius**2, 1.0, radius**2 / np.maximum(square, 1e-12))

@@ -1,8 +1,8 @@
-"""A process of its own that sends RF frames until it is killed or its standard input ends.
+"""A separate process that sends RF frames until it is killed or its standard input ends.
 
     python sender_process.py ENDPOINT
 
-Prints the endpoint that it is bound to, then sends a frame of 4 lines by 512 samples every 5 ms.
+It prints the endpoint to which it is bound, then sends a frame of 4 lines by 512 samples every 5 ms.
 """
 
 import sys

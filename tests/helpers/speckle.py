@@ -1,8 +1,8 @@
-"""Pairs of speckle frames with exactly known motion, for tests of everything that measures motion.
+"""Pairs of speckle frames with exactly known motion, for tests of motion estimation.
 
 Point scatterers drawn at random positions, each evaluated analytically as a Gaussian-modulated cosine
-with a Gaussian lateral profile; in the post-compression frame every scatterer sits where the motion
-puts it, so nothing is interpolated.
+with a Gaussian lateral profile. In the post-compression frame every scatterer is at its moved position, so
+nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -74,15 +74,15 @@ def speckle_pair(
     Parameters
     ----------
     rng
-        Draws everything.
+        Random generator.
     rf_format
         Size and sampling of both frames.
     elongation
         Global motion: a scatterer at (x, z) moves to (x + v, z + u).
     local_displacement_m
-        Further axial displacement as a function of (lateral_m, depth_m) before compression.
+        Additional axial displacement as a function of (lateral_m, depth_m) before compression.
     snr_db
-        Power of the echo over that of white noise added to each frame; none if None.
+        Power of the echo relative to that of the white noise added to each frame; no noise if None.
     decorrelation
         0: the same scatterers; 1: unrelated ones. The echoes correlate by 1 - decorrelation.
     density
@@ -92,7 +92,7 @@ def speckle_pair(
     lateral_sigma_lines
         Standard deviation of the lateral profile, in lines.
     full_scale_sigmas
-        How many standard deviations of the echo fill an integer dtype; small values saturate.
+        Full scale of an integer dtype in standard deviations of the echo; small values saturate.
     dtype
         Of the samples: "int16", "float32" ...
     """

@@ -1,4 +1,4 @@
-"""Workspaces as MATLAB's save -v7.3 lays them out in HDF5, written by hand."""
+"""Workspaces in the HDF5 layout of MATLAB's save -v7.3, written by hand."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 def write_workspace(path: Path, variables: dict[str, Any]) -> None:
     """Write structs (dict), arrays of structs (list of dicts), cells (tuple) and arrays.
 
-    Arrays are given as MATLAB shows them, [rows, columns, pages]; numbers and text stand for
-    themselves.
+    Arrays have MATLAB's order of axes, [rows, columns, pages]; numbers and text are written unchanged.
     """
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, value in variables.items():

@@ -1,4 +1,4 @@
-"""A viewer's page in a real browser, fed frame by frame through real sockets."""
+"""A viewer's page in a real browser, which gets frames one by one through real sockets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ WATCH = """(wanted) => {
 
 
 class Scene:
-    """A publisher, a viewer and its page; ``faults`` are what the page's console complained of."""
+    """A publisher, a viewer and its page; ``faults`` are the errors in the page's console."""
 
     def __init__(self, publisher: press_scene.ScenePublisher, server: Any, page: Any) -> None:
         self.publisher = publisher
@@ -70,7 +70,7 @@ class Scene:
         self.sent = 0
 
     def send(self, frame: StrainFrame, average: dict[str, float] | None = None) -> None:
-        """Publish a frame, with relative strain where it says of what it is an average."""
+        """Publish a frame, with relative strain if it describes its average."""
         if average is None:
             self.publisher.write(frame)
         else:
@@ -90,11 +90,11 @@ class Scene:
             self.show(press_scene.strain_frame(self.sent, strain, **options), average)
 
     def pause(self, seconds: float) -> None:
-        """Let time pass in the page, which is the subject of some tests."""
+        """Wait in the page; only for tests of timing."""
         self.page.wait_for_timeout(1e3 * seconds)
 
     def at_rate(self, applied: Iterable[float], interval_s: float, **replaced: Any) -> None:
-        """Publish pairs at even times, whether they are drawn or not."""
+        """Publish pairs at a fixed rate, without waiting until they are drawn."""
         for strain in applied:
             self.send(press_scene.strain_frame(self.sent, strain).replace(**replaced))
             self.pause(interval_s)

@@ -1,1 +1,1 @@
-"""Fuzzing: messages and files that nobody should send, and what must hold of them (docs/fuzzing.md)."""
+"""Fuzzing: malformed and hostile messages and files, and the properties that must hold (docs/fuzzing.md)."""

@@ -1,9 +1,9 @@
-"""Coverage-guided fuzzing with atheris: libFuzzer mutates what reached new code in our Python.
+"""Coverage-guided fuzzing with atheris: libFuzzer mutates inputs that reached new Python code.
 
     cd tests/helpers && python -m fuzz.atheris_targets TARGET [CORPUS FOLDERS] [libFuzzer options]
 
-TARGET is ``rf``, ``strain``, ``status`` or a kind of file; ``-runs=100000 -seed=1`` bounds it. The native
-libraries (libhdf5, zlib, msgpack's unpacker) are not instrumented.
+TARGET is ``rf``, ``strain``, ``status`` or a kind of file; ``-runs=100000 -seed=1`` limits the run. The
+native libraries (libhdf5, zlib, msgpack's unpacker) are not instrumented.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> None:
             return messages.flat(messages.changed(messages.apart(data), Random(seed)))[:max_size]
 
     else:
-        assert target in KINDS, f"{target} is none of {', '.join((*messages.TOPICS, *KINDS))}"
+        assert target in KINDS, (
+            f"target must be one of {', '.join((*messages.TOPICS, *KINDS))}, got {target}"
+        )
         seed_file = seeds(target)[0]
         (start / "0").write_bytes(seed_file.files[seed_file.main])
         opened = folder / "case"

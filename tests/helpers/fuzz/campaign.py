@@ -1,9 +1,9 @@
-"""A campaign: very many inputs for every target, in processes that may die, and a table of what came.
+"""A campaign: many inputs for every target, in processes that may crash, and a table of the results.
 
     cd tests/helpers && python -m fuzz.campaign --messages 1000000 --files 100000
 
-Input ``number`` of a target is the same every time, so a case that was found is a target and a number;
-``python -m fuzz.worker TARGET NUMBER NUMBER+1 1`` tries it again.
+Input ``number`` of a target is always the same, so a failing case is a target and a number; ``python -m
+fuzz.worker TARGET NUMBER NUMBER+1 1`` repeats it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STUCK_S = 30.0
 
 @dataclass
 class Result:
-    """What became of a target."""
+    """The results of a target."""
 
     target: str
     inputs: int = 0
@@ -44,7 +44,7 @@ class Result:
 
     @property
     def growth(self) -> float:
-        """Slope of the memory over the second half of the inputs, in bytes an input."""
+        """Slope of the memory over the second half of the inputs, in bytes per input."""
         late = self.rss[len(self.rss) // 2 :]
         if len(late) < 3:
             return 0.0
@@ -67,7 +67,7 @@ HEAD = (
 
 
 def run(target: str, inputs: int, seed: int = 0) -> Result:
-    """Try so many inputs of a target, in one process after another where they die."""
+    """Try a number of inputs of a target; a new process replaces one that crashes."""
     result, number, end = Result(target), seed, seed + inputs
     batch = 1000 if target in TOPICS else 50
     while number < end:
@@ -109,10 +109,10 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=300)
     parser.add_argument("--files", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0, help="number of the first input")
-    parser.add_argument("--out", type=Path, help="file for the table and all that was found")
+    parser.add_argument("--out", type=Path, help="file for the table and all findings")
     given = parser.parse_args()
     kinds = [kind for kind in KINDS if seeds(kind)]
-    # Fewer of those that are large or beamformed, or read by a package that opens them for every value.
+    # Fewer of kinds that are large or beamformed, or whose reader opens the file for every value.
     slow = {"zea": 0.3, "segments": 0.2, "verasonics": 0.1, "uff": 0.05}
     share = {kind: slow.get(kind, 1.0) for kind in kinds}
     plan = [

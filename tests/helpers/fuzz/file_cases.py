@@ -1,4 +1,4 @@
-"""A damaged or hostile file for every number: what the file fuzzer opens."""
+"""A damaged or hostile file for every number, for the file fuzzer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HDF5_KINDS = ("mat73", "hdf5", "zea", "strain_file", "segments", "verasonics", "
 
 
 def case(kind: str, rng: Random) -> Seed:
-    """A seed of the kind with damage to one of its files, mostly the one that is opened."""
+    """Return a seed of the kind with damage to one of its files, usually the one that is opened."""
     seed = rng.choice(seeds(kind))
     name = seed.main if rng.random() < 0.85 else rng.choice(list(seed.files))
     return Seed(
@@ -52,7 +52,7 @@ def _changed(kind: str, name: str, data: bytes, rng: Random) -> bytes:
 
 
 def _npy(data: bytes, rng: Random) -> bytes:
-    """Another header: shapes, types, Python literals that are deep, long or no header at all."""
+    """Replace the header by other shapes, types, and Python literals that are deep, long or not a header."""
     size = rng.choice((0, 1, 2, 40, -1, *INTERESTING))
     headers = (
         f"{{'descr': '<i2', 'fortran_order': False, 'shape': (3, 8, {size})}}",
@@ -77,7 +77,7 @@ def _npy(data: bytes, rng: Random) -> bytes:
 
 
 def _npz(data: bytes, rng: Random) -> bytes:
-    """Members with other headers, names, sizes and packings; bombs."""
+    """Create members with other headers, names, sizes and compression; decompression bombs."""
     memory = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(memory, "w") as new:
         for info in old.infolist():
@@ -102,7 +102,7 @@ def _npz(data: bytes, rng: Random) -> bytes:
 
 
 def _metaimage(data: bytes, rng: Random) -> bytes:
-    """Other values in the header's lines."""
+    """Change values in the lines of the header."""
     head, mark, rest = data.partition(b"ElementDataFile")
     if not mark:
         return damage(data, rng)
@@ -134,7 +134,7 @@ def _metaimage(data: bytes, rng: Random) -> bytes:
 
 
 def _mat5(data: bytes, rng: Random) -> bytes:
-    """Damage inside compressed elements, packed again so that it is met; bombs."""
+    """Damage the content of compressed elements and compress it again; decompression bombs."""
     out, at = bytearray(data[:128]), 128
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<II", data, at)
@@ -156,7 +156,7 @@ def _mat5(data: bytes, rng: Random) -> bytes:
 
 
 def write(seed: Seed, folder: Path) -> Path:
-    """The files of a case in an empty folder; the path to open."""
+    """Write the files of a case to an empty folder; return the path to open."""
     for name, data in seed.files.items():
         (folder / name).write_bytes(data)
     return folder if seed.opened == "." else folder / seed.opened

@@ -1,6 +1,6 @@
-"""HDF5 files that are sound as files but hold what nobody expects: the structure-aware half of the fuzzer.
+"""Valid HDF5 files with unexpected content: the structure-aware part of the fuzzer.
 
-Every edit leaves a file that libhdf5 reads; what a reader makes of it is the question.
+Every edit leaves a file that libhdf5 can read; the readers of rtelasto are tested.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-# What h5py says of an edit that a place does not allow, such as a shape for a group.
+# The exceptions of h5py for an edit that is not possible, such as a shape for a group.
 NOT_ALLOWED = (
     KeyError,
     ValueError,
@@ -47,14 +47,14 @@ def special_types() -> tuple[Any, ...]:
 
 @functools.cache
 def bomb() -> bytes:
-    """A deflated chunk that decodes to 32 MiB."""
+    """Return a deflated chunk that decodes to 32 MiB."""
     return zlib.compress(bytes(32 << 20), 9)
 
 
 def edited(data: bytes, rng: Random) -> bytes:
-    """The file with one to three edits; as it was where libhdf5 does not allow or survive an edit.
+    """Return the file with one to three edits, or unchanged if libhdf5 refuses an edit or crashes.
 
-    In a process of its own: an edit can end libhdf5 as a file can, and what is tried here is reading.
+    The edits run in a separate process, because they can crash libhdf5, and only reading is tested here.
     """
     seed = rng.getrandbits(64)
     if not hasattr(os, "fork"):
@@ -89,7 +89,7 @@ def _edited(data: bytes, rng: Random) -> bytes:
 
 
 def _place(file: h5py.File, rng: Random) -> tuple[h5py.Group, str]:
-    """A member of the file, by its group and name."""
+    """Return a member of the file by its group and name."""
     places: list[str] = []
     file.visit(places.append)
     whole = rng.choice(places) if places else "a"
@@ -206,7 +206,7 @@ def _link(file: h5py.File, parent: h5py.Group, name: str, rng: Random) -> None:
 
 
 def _elsewhere(file: h5py.File, parent: h5py.Group, name: str, rng: Random) -> None:
-    """Samples in another file: raw, or another HDF5 file's."""
+    """Store the samples in another file: raw, or HDF5."""
     old = parent[name]
     shape = old.shape
     if rng.random() < 0.5:
@@ -223,7 +223,7 @@ def _elsewhere(file: h5py.File, parent: h5py.Group, name: str, rng: Random) -> N
 
 
 def _chunk(file: h5py.File, parent: h5py.Group, name: str, rng: Random) -> None:
-    """A compressed chunk that is damaged, or decodes to far more than a chunk."""
+    """Write a compressed chunk that is damaged, or decodes to much more than a chunk."""
     old = parent[name]
     data = old[()] if old.size < 100_000 else None
     if data is None or not old.shape:

@@ -1,4 +1,4 @@
-"""Damaged and hostile messages: what the wire fuzzer hands to the decoders, part by part."""
+"""Damaged and hostile messages, as lists of parts, for the decoders."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Parts = list[bytes]
 
 @functools.cache
 def seeds(topic: str) -> tuple[Parts, ...]:
-    """The test vectors of a topic."""
+    """Return the test vectors of a topic."""
     vectors = [vector(path.name) for path in sorted(VECTORS.glob("*.hex"))]
     return tuple(parts for parts in vectors if parts[0] == topic.encode())
 
 
 def message(topic: str, rng: Random) -> Parts:
-    """A vector with damage to its bytes, its header's values or its parts."""
+    """Return a vector with damage to its bytes, its header's values or its parts."""
     return changed(rng.choice(seeds(topic)), rng)
 
 
 def changed(sound: Parts, rng: Random) -> Parts:
-    """A message with damage; as it is where it has no header to speak of."""
+    """Return a damaged message, or the same one if it has no usable header."""
     parts = list(sound)
     if len(parts) < 2:
         return [*parts, rng.randbytes(8)]
@@ -86,7 +86,7 @@ def _header(packed: bytes, rng: Random) -> bytes:
 
 
 def value(rng: Random, depth: int = 0) -> Any:
-    """Anything that msgpack can hold, mostly what is at the edge of something."""
+    """Return any value that msgpack supports, usually one near a limit."""
     makers: tuple[Callable[[], Any], ...] = (
         lambda: rng.choice(INTERESTING),
         lambda: -rng.choice(INTERESTING[:-2]),
@@ -107,7 +107,7 @@ def value(rng: Random, depth: int = 0) -> Any:
 
 
 def _fit_buffer(parts: Parts) -> None:
-    """Give the samples the size that the header asks for, so that what comes after is met as well."""
+    """Give the samples the size in the header, so that later checks are also reached."""
     try:
         fields = msgpack.unpackb(parts[1])
         if fields["type"] != "rf":
@@ -137,17 +137,17 @@ def _parts(parts: Parts, rng: Random) -> None:
 
 
 def nested(depth: int, rng: Random) -> bytes:
-    """A header of maps or lists within each other."""
+    """Return a header of nested maps or lists."""
     return rng.choice((b"\x81\xa1a", b"\x91")) * depth + b"\xc0"
 
 
 def flat(parts: Parts) -> bytes:
-    """Parts as one run of bytes, each behind its length in 4 bytes: for files and for libFuzzer."""
+    """Join parts, each preceded by its length in 4 bytes, for files and for libFuzzer."""
     return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
 
 
 def apart(data: bytes) -> Parts:
-    """The parts again; what is not such a run is read as far as it goes."""
+    """Split the result of `flat` into parts; other bytes are split as far as possible."""
     parts, at = [], 0
     while at + 4 <= len(data) and len(parts) < 20:
         length = int.from_bytes(data[at : at + 4], "little")

@@ -1,4 +1,4 @@
-"""Damage to bytes, as it happens and as somebody would do it on purpose."""
+"""Damage to bytes, both accidental and deliberate."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ INTERESTING += (
 
 
 def damage(data: bytes, rng: Random, *, within: int | None = None, at_most: int = 8) -> bytes:
-    """A copy with a few bytes flipped, overwritten, inserted, removed or repeated, or cut short.
+    """Return a copy with a few bytes flipped, overwritten, inserted, removed or repeated, or truncated.
 
-    ``within`` keeps most of it to the first so many bytes, where headers are.
+    ``within`` limits most of the damage to this many bytes at the start, where headers are.
     """
     buffer = bytearray(data)
     for _ in range(rng.randint(1, at_most)):

@@ -1,4 +1,4 @@
-"""Sound files of every kind that is read, as small as they can be: what the file fuzzer starts from."""
+"""Valid files of every kind that is read, as small as possible: the seeds of the file fuzzer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RF = np.random.default_rng(1).integers(-900, 900, (3, 8, 40)).astype(np.int16)
 
 @dataclass(frozen=True)
 class Seed:
-    """A recording as the bytes of its files; ``opened`` is what is opened, ``"."`` the folder itself."""
+    """A recording as the bytes of its files; ``opened`` is the file to open, or ``"."`` for the folder."""
 
     files: dict[str, bytes]
     opened: str
@@ -263,5 +263,5 @@ KINDS: dict[str, Callable[[], list[Seed]]] = {
 
 @functools.cache
 def seeds(kind: str) -> list[Seed]:
-    """The seeds of a kind; an empty list where the package that writes it is missing."""
+    """Return the seeds of a kind; an empty list if the package that writes it is missing."""
     return KINDS[kind]()

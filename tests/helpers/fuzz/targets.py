@@ -1,4 +1,4 @@
-"""What must hold of every input: it is read or refused, in one line, and nothing else happens."""
+"""The properties of every input: it is read, or refused with one line, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ LONGEST_MESSAGE = 1000
 
 
 def open_file(kind: str, path: Path, options: dict[str, Any]) -> bool:
-    """Open a file and read its first and last frame; whether it was read.
+    """Open a file and read its first and last frame; return whether it was read.
 
-    Only `RtelastoError` may come of it.
+    The only exception allowed is `RtelastoError`.
     """
     try:
         if kind == "strain_file":
@@ -54,7 +54,7 @@ def open_file(kind: str, path: Path, options: dict[str, Any]) -> bool:
 
 
 def check_message(error: RtelastoError) -> None:
-    """One line of bounded length that does not upset a terminal."""
+    """Check that a message is one printable line of limited length."""
     message = str(error)
     assert message, "no message"
     assert len(message) <= LONGEST_MESSAGE, f"a message of {len(message)} characters"
@@ -69,9 +69,9 @@ DECODERS: dict[str, Callable[[list[bytes]], Any]] = {
 
 
 def decode(topic: str, parts: list[bytes]) -> Any:
-    """What a decoder makes of a message; None where it is a fault.
+    """Return the result of a decoder for a message; None for a fault.
 
-    Only `WireFault` may come of it.
+    The only exception allowed is `WireFault`.
     """
     try:
         return DECODERS[topic](parts)
@@ -83,7 +83,7 @@ def decode(topic: str, parts: list[bytes]) -> Any:
 
 
 class Way:
-    """All that a frame goes through in a live run between the sockets, for message after message."""
+    """The processing of a live run between the sockets, for one message after another."""
 
     def __init__(self, engine: str, policy: PairPolicy) -> None:
         # As in the worker of `rtelasto run`: counters are 64 bits of shared memory.
@@ -97,9 +97,9 @@ class Way:
         self._seq = 0
 
     def take(self, parts: list[bytes]) -> str:
-        """What becomes of a message: ``fault``, ``old``, ``waits`` or ``strain``.
+        """Process a message; return its result: ``fault``, ``old``, ``waits`` or ``strain``.
 
-        Nothing may be raised, and the strain message that comes of it must be one.
+        It must not raise, and a resulting strain message must be valid.
         """
         try:
             message = decode_rf(parts, received_ns=monotonic_ns())

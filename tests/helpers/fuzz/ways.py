@@ -1,4 +1,4 @@
-"""Short streams of frames that the decoder lets through, of formats that no scanner has."""
+"""Short streams of frames that the decoder accepts, with formats that no scanner has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTS = (0, 1, 2, 31, 32, 33, 2**31, 2**62, 2**63 - 2, 2**63 - 1)
 
 
 def stream(rng: Random) -> Iterator[Parts]:
-    """Two to four messages of one format, some with a fault, a gap or a step of the clock between them."""
+    """Return two to four messages of one format, some with a fault, a gap or a clock step between them."""
     scanned = _format(rng)
     dtype = "<c8" if isinstance(scanned, IqFormat) else rng.choice(("<i2", "<f4"))
     shape = (

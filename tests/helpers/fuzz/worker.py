@@ -1,6 +1,6 @@
-"""Tries one kind of input after another in a process of its own; see `fuzz.campaign`.
+"""Tries inputs of one kind in a separate process; see `fuzz.campaign`.
 
-Writes a line before each batch and after it, so that whoever started it knows where it was if it dies.
+It writes a line before and after each batch, so that the parent process knows the batch of a crash.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ MEMORY_BYTES = 6 << 30
 
 
 def rng_of(target: str, number: int) -> Random:
-    """What makes input ``number`` of a target the same every time."""
+    """Return the random generator of input ``number`` of a target, always the same."""
     return Random(f"{target} {number}")
 
 
 def attempts(target: str, folder: Path) -> Callable[[int], int]:
-    """A function that tries input ``number`` and returns how many inputs that were."""
+    """Return a function that tries input ``number`` and returns the number of inputs."""
     if target in messages.TOPICS:
         return lambda number: _one(
             lambda: decode(target, messages.message(target, rng_of(target, number)))
@@ -69,7 +69,7 @@ def _one(do: Callable[[], Any]) -> int:
 
 
 def rss_bytes() -> int:
-    """Memory of this process that is in use now, without what the allocator keeps for the next time."""
+    """Return the memory in use by this process, without memory cached by the allocator."""
     with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
@@ -83,7 +83,7 @@ def main(target: str, first: int, end: int, batch: int) -> None:
     with tempfile.TemporaryDirectory(dir=scratch) as root:
         attempt = attempts(target, Path(root) / "case")
 
-        attempt(first)  # what is compiled or started with the first input counts for none
+        attempt(first)  # compilation and start-up with the first input are excluded
         number = first
         while number < end:
             tries, slowest, slow, after = 0, 0.0, [], min(number + batch, end)
