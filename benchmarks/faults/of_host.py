@@ -224,7 +224,8 @@ def _recorder_killed(rig: FaultRig, long_s: float) -> int:
         recorder.kill()
     killed_ns = monotonic_ns()
     rig.wait_until(
-        lambda: "recorder ended by itself" in rig.log(mark), "the killed recorder was not reported"
+        lambda: "recorder exited unexpectedly" in rig.log(mark),
+        "the killed recorder was not reported",
     )
     return killed_ns
 

@@ -35,7 +35,7 @@ KINDS = (
     "wrong fields",
     "wrong size",
     "all of these",
-    "topics that nobody asked for",
+    "topics without a subscriber",
 )
 
 
@@ -64,7 +64,7 @@ def malformed_messages(kind: str, good: list[bytes | memoryview]) -> list[list[b
             with_header(stream=""),
         ],
         "wrong size": [with_header()],
-        "topics that nobody asked for": [[b"strain", bytes(good[1]), body], [b"x", body]],
+        "topics without a subscriber": [[b"strain", bytes(good[1]), body], [b"x", body]],
     }
     if kind == "all of these":
         return [message for name in KINDS[:7] for message in made[name]]
