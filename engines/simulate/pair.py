@@ -150,7 +150,7 @@ def simulate_pair(
     rigid_share: float | None = None,
     truth_stride: int = 1,
 ) -> SimulatedPair:
-    """A pair of a given kind; whatever is not given is drawn from ``rng``.
+    """Simulate a pair of a given kind; parameters that are None are drawn from ``rng``.
 
     Parameters
     ----------
@@ -162,11 +162,11 @@ def simulate_pair(
         ``"ideal"``: the same with closed-form and random motion instead of finite elements, for a
         fraction of the cost of one.
     rf_format, scene
-        Fix the format, or the whole of what is imaged.
+        The format, or the whole scene.
     motion
-        A solved tissue to press, so that one solution serves many pairs.
+        A solved tissue, so that one solution can be used for many pairs.
     field
-        The motion itself, instead of drawing one.
+        The motion itself.
     applied_strain
         Axial strain, negative in compression.
     echo_snr_db, out_of_plane_m
@@ -174,8 +174,7 @@ def simulate_pair(
     replaced_share
         Share of the scatterers that are others in the second frame.
     rigid_share
-        Probability of each kind of rigid probe motion on top; by default 0 for ``"published"``,
-        else 0.5.
+        Probability of each kind of additional rigid probe motion; by default 0 for ``"published"``, else 0.5.
     truth_stride
         Axial step of the truth, in samples.
 
