@@ -84,15 +84,15 @@ def run(target: str, inputs: int, seed: int = 0) -> Result:
             watch.cancel()
             watch = threading.Timer(STUCK_S, process.kill)
             watch.start()
-            said = json.loads(line)
-            if "raised" in said:
-                result.raised.append(f"{said['number']}: {said['raised']}")
+            report = json.loads(line)
+            if "raised" in report:
+                result.raised.append(f"{report['number']}: {report['raised']}")
                 continue
-            number = said["next"]
-            result.inputs += said["inputs"]
-            result.slowest_s = max(result.slowest_s, said["slowest"])
-            result.slow += said["slow"]
-            result.rss.append((result.inputs, said["rss"]))
+            number = report["next"]
+            result.inputs += report["inputs"]
+            result.slowest_s = max(result.slowest_s, report["slowest"])
+            result.slow += report["slow"]
+            result.rss.append((result.inputs, report["rss"]))
         watch.cancel()
         code = process.wait()
         result.seconds += time.monotonic() - started
