@@ -66,7 +66,7 @@ BY_THE_CLOCK = """async ({ seconds, periodMs, limitMs, ages, stale }) => {
   liveness.limitMs = limitMs;
   const states = [];
   for (let t = 0, sent = 0; t < 1000 * seconds; t += 50, now += 50) {
-    liveness.heard();
+    liveness.received();
     if (t >= sent * periodMs) {
       const ageMs = ages[0] + sent * ages[1];
       liveness.take({ stream: "s", stale, ageMs, creditMs: now, heldMs: 0, arrivedMs: now });
