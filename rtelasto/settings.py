@@ -48,7 +48,8 @@ class EstimateSettings:
         Runtime of a network on the CPU: onnxruntime, openvino (the same numbers), or openvino-bf16 (faster
         and less accurate, if the processor supports it); rtelasto doctor shows what this machine has.
     device
-        auto, cpu, gpu, or the runtime of the network on a GPU: tensorrt, tensorrt_rtx, onnxruntime.
+        auto, cpu, gpu, or the runtime of the network on a GPU: tensorrt, tensorrt_rtx, torch, onnxruntime,
+        or torch_compile (PyTorch, faster, takes minutes to start).
     f_number
         F-number of the receive aperture, where channel data are beamformed here.
     apodization

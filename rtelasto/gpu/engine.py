@@ -126,6 +126,9 @@ class OrtEngine:
         import onnxruntime as ort
 
         find_gpu()
+        # From the packages that onnxruntime-gpu installs them with; the provider searches the system alone.
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls(directory="")
         if "CUDAExecutionProvider" not in ort.get_available_providers():
             raise RtelastoError(
                 "onnxruntime has no CUDA provider here: "
@@ -154,6 +157,8 @@ class BoundOrt:
                 "device_id": str(device_id),
                 "user_compute_stream": str(stream.ptr),
                 "use_tf32": "0",
+                # Not by trying every algorithm, which takes seconds for each of the sessions.
+                "cudnn_conv_algo_search": "HEURISTIC",
             },
         )
         options = ort.SessionOptions()

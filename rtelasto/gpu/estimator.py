@@ -8,6 +8,7 @@ upload of one frame, the computation of another and the download of a third over
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from rtelasto.gpu.transfer import Transfer
 from rtelasto.gpu.workspace import Ring, Workspace
 
 IN_FLIGHT = 2
+
+_log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -81,11 +84,11 @@ class Lane:
 
 @dataclass(slots=True)
 class _Slot:
-    """A slot of the ring: its frame, and the event that the last pair that reads it is done."""
+    """A slot of the ring: its frame, the number of its upload, and that of the last pair that reads it."""
 
     frame: RfFrame | None = None
-    read: Any = None
-    used: int = 0
+    came: int = 0
+    read_by: int = -IN_FLIGHT
 
 
 class Session:
@@ -95,43 +98,48 @@ class Session:
         import cupy as cp
 
         self.layout = layout
-        # As many frames as pairs reach back, plus those that pairs in flight still read.
-        ring = Ring(cp, layout, slots=history + 1 + IN_FLIGHT)
+        # As many frames as pairs reach back, plus those that pairs in flight still read: no upload waits.
+        ring = Ring(cp, layout, slots=max(history, 1) + 1 + IN_FLIGHT)
         self._slots = [_Slot() for _ in range(ring.slots)]
         self._upload_stream = cp.cuda.Stream(non_blocking=True)
         self.lanes = [
             Lane(layout, ring, engine, self._upload_stream, eager=eager) for _ in range(IN_FLIGHT)
         ]
-        self._count = 0
+        # Of pairs and of uploads, from 1.
+        self._n_pairs = self._n_frames = 0
 
     def start(self, pair: FramePair) -> Lane:
         """Start a pair on the next lane, which must be free."""
-        lane = self.lanes[self._count % IN_FLIGHT]
-        self._count += 1
+        self._n_pairs += 1
+        lane = self.lanes[self._n_pairs % IN_FLIGHT]
         pre = self._find(pair.pre)
         if pre is None:
             pre = self._claim(pair.pre)
             lane.ingest(pair.pre, pre_slot=pre, post_slot=pre)
-        self._slots[pre].used = self._count
         post = self._claim(pair.post, but=pre)
         lane.ingest(pair.post, pre_slot=pre, post_slot=post)
         lane.estimate()
         for slot in (pre, post):
-            self._slots[slot].read = lane.done
+            self._slots[slot].read_by = self._n_pairs
         return lane
 
     def _find(self, frame: RfFrame) -> int | None:
         return next((k for k, slot in enumerate(self._slots) if slot.frame is frame), None)
 
     def _claim(self, frame: RfFrame, *, but: int = -1) -> int:
-        """Return the least recently used slot once the pairs that read it are done."""
-        oldest = min(
-            (k for k in range(len(self._slots)) if k != but), key=lambda k: self._slots[k].used
-        )
-        slot = self._slots[oldest]
-        if slot.read is not None:
-            self._upload_stream.wait_event(slot.read)
-        self._slots[oldest] = _Slot(frame, None, self._count)
+        """Return the slot of the earliest uploaded frame among those that no pair in flight reads.
+
+        There is always one: a pair reads two, and the ring has slots for all pairs in flight. The least
+        recently used slot would be wrong: at a fixed lag, that is the next one to be used.
+        """
+        free = [
+            k
+            for k, slot in enumerate(self._slots)
+            if slot.read_by <= self._n_pairs - IN_FLIGHT and k != but
+        ]
+        oldest = min(free, key=lambda k: self._slots[k].came)
+        self._n_frames += 1
+        self._slots[oldest] = _Slot(frame, self._n_frames)
         return oldest
 
 
@@ -164,6 +172,8 @@ class GpuEstimator:
         How many frames back pairs reach; for pairs further apart the older frame is uploaded again.
     eager
         Record no graphs.
+    may_fall_back
+        Use ``fallback`` for every pair of a format that the GPU cannot be prepared for.
     """
 
     name: str
@@ -173,6 +183,7 @@ class GpuEstimator:
     fallback: Callable[[FramePair], StrainFrame]
     history: int = 16
     eager: bool = False
+    may_fall_back: bool = False
     device: str = "gpu"
     _session: Session | None = field(default=None, init=False, repr=False)
     _session_for: tuple[RfFormat, bool] | None = field(default=None, init=False, repr=False)
@@ -270,7 +281,23 @@ class GpuEstimator:
             )
             self._session = None
             if not layout.unsupported():
-                engine = self.engine_for(layout.grid.shape)
-                self._session = Session(layout, engine, self.history, eager=self.eager)
+                self._session = self._open_session(layout)
             self._session_for = wanted
         return self._session
+
+    def _open_session(self, layout: Layout) -> Session | None:
+        try:
+            engine = self.engine_for(layout.grid.shape)
+            session = Session(layout, engine, self.history, eager=self.eager)
+        except Exception as error:  # CuPy and the runtimes raise their own types
+            if not self.may_fall_back:
+                raise
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            _log.warning(
+                "the CPU processes frames of %s × %s: %s", *layout.grid.shape[::-1], reason
+            )
+            _log.debug("the GPU could not be prepared", exc_info=True)
+            self.device = "cpu"
+            return None
+        self.device = "gpu"
+        return session

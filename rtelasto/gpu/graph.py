@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
+
+_log = logging.getLogger(__name__)
 
 
 class Stage(NamedTuple):
@@ -41,9 +45,23 @@ class Sequence:
         for capturable, group in groupby(stages, key=lambda stage: stage.capturable and not eager):
             members = list(group)
             if capturable:
-                self._parts.append(self._recorded(members))
+                self._parts.extend(self._recorded_or_not(members))
             else:
                 self._parts.extend(stage.enqueue for stage in members)
+
+    def _recorded_or_not(self, stages: list[Stage]) -> list[Callable[[], None]]:
+        """Record stages as one graph or, if that fails, as several, with the stages that fail in between."""
+        try:
+            return [self._recorded(stages)]
+        except Exception as error:  # CuPy and the engines' libraries raise their own types
+            if len(stages) == 1:
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                _log.warning("%s runs outside the graph: %s", stages[0].name, reason)
+                _log.debug("%s could not be recorded", stages[0].name, exc_info=True)
+                return [stages[0].enqueue]
+            half = len(stages) // 2
+            halves = stages[:half], stages[half:]
+        return [part for members in halves for part in self._recorded_or_not(members)]
 
     def _recorded(self, stages: list[Stage]) -> Callable[[], None]:
         from cupy.cuda import runtime
@@ -56,8 +74,10 @@ class Sequence:
                 for stage in stages:
                     stage.enqueue()
             except BaseException:
-                # The stream must not be left recording; the recorded graph is discarded.
-                stream.end_capture()
+                # The stream must not be left recording; the recorded graph is discarded. If this fails, too, it
+                # does not hide the first error.
+                with suppress(Exception):
+                    stream.end_capture()
                 raise
             graph = stream.end_capture()
         graph.upload(stream)

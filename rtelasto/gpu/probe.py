@@ -18,9 +18,9 @@ from pathlib import Path
 from rtelasto.errors import MissingExtraError, RtelastoError
 
 # The libraries that can run a network on a GPU, fastest first.
-RUNTIMES = ("tensorrt", "tensorrt_rtx", "onnxruntime")
-# The values of --device.
-DEVICES = ("auto", "cpu", "gpu", *RUNTIMES)
+RUNTIMES = ("tensorrt", "tensorrt_rtx", "torch", "onnxruntime")
+# The values of --device. The last one runs PyTorch in a way that takes minutes to start.
+DEVICES = ("auto", "cpu", "gpu", *RUNTIMES, "torch_compile")
 
 
 @dataclass(frozen=True, slots=True)

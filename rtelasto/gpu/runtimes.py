@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rtelasto.errors import RtelastoError
-from rtelasto.gpu.engine import GpuEngine, OrtEngine, PlanEngine
+from rtelasto.gpu.engine import BoundEngine, GpuEngine, OrtEngine, PlanEngine
 from rtelasto.gpu.plan import Library, Progress, build_plan, library_version
 from rtelasto.gpu.plan_cache import PlanKey, cache_folder, cached_plan
 from rtelasto.gpu.probe import RUNTIMES, find_gpu, installed
+from rtelasto.gpu.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 
@@ -19,11 +24,16 @@ def runtime_states() -> dict[str, str]:
     """Return each of ``RUNTIMES`` and why it cannot be used; empty if it can."""
     import onnxruntime as ort
 
-    extras = {"tensorrt": "tensorrt", "tensorrt_rtx": "gpu"}
+    extras = {"tensorrt": "tensorrt", "tensorrt_rtx": "gpu", "torch": "torch"}
     states = {
         name: "" if installed(name) else f"not installed: pip install 'rtelasto[{extra}]'"
         for name, extra in extras.items()
     }
+    # Without importing it, which takes seconds.
+    if not states["torch"] and version("torch").endswith("+cpu"):
+        states["torch"] = "built without CUDA: pip uninstall torch && pip install 'rtelasto[torch]'"
+    if not states["torch"] and not installed("onnx"):
+        states["torch"] = "without the onnx package: pip install 'rtelasto[torch]'"
 
     has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     states["onnxruntime"] = (
@@ -61,8 +71,8 @@ def open_gpu_engine(
     runtimes: tuple[str, ...],
     *,
     progress: Progress | None = None,
-) -> GpuEngine:
-    """Open a network in the first of the runtimes that accepts it on this GPU.
+) -> FirstThatRuns:
+    """Return a network that runs in the first of the runtimes that can run it on this GPU.
 
     Parameters
     ----------
@@ -78,24 +88,82 @@ def open_gpu_engine(
     Raises
     ------
     RtelastoError
-        If none of them accepts it; the message gives the reason of each.
+        If there is no GPU.
     """
-    reasons = []
-    for runtime in runtimes:
-        try:
-            engine: GpuEngine
-            if runtime == "onnxruntime":
-                engine = OrtEngine(half_path or path)
+    find_gpu()
+    source = half_path or path
+
+    def with_plan(library: Library) -> GpuEngine:
+        plan, _ = plan_for(path, half_path, shape, library, progress=progress)
+        return PlanEngine(plan, library)
+
+    def with_torch(*, compiled: bool) -> GpuEngine:
+        from rtelasto.gpu.pytorch.engine import TorchEngine
+
+        return TorchEngine(source, compiled=compiled)
+
+    ways: dict[str, Callable[[], GpuEngine]] = {
+        "tensorrt": partial(with_plan, "tensorrt"),
+        "tensorrt_rtx": partial(with_plan, "tensorrt_rtx"),
+        "torch": partial(with_torch, compiled=False),
+        "torch_compile": partial(with_torch, compiled=True),
+        "onnxruntime": lambda: OrtEngine(source),
+    }
+    return FirstThatRuns(path.name, {name: ways[name] for name in runtimes})
+
+
+class FirstThatRuns:
+    """Runtimes in order of preference, of which the first that can run a network on this GPU is used.
+
+    A runtime is tried to the end: opened, bound to the buffers of a pair, and started once. One that fails
+    (no plan, no memory, a provider that is missing) is skipped with a warning in the log.
+
+    Parameters
+    ----------
+    network
+        Its name, for messages.
+    ways
+        A function that opens each runtime, by name.
+    """
+
+    def __init__(self, network: str, ways: dict[str, Callable[[], GpuEngine]]) -> None:
+        self._network = network
+        self._ways = ways
+        self._opened: GpuEngine | None = None
+        self._reasons: list[str] = []
+        self.runtime = ""
+
+    def bind(self, workspace: Workspace, stream: Any) -> BoundEngine:
+        """Bind the network to the buffers of a pair, in the runtime that earlier pairs use.
+
+        Raises
+        ------
+        RtelastoError
+            If none of the runtimes can run it; the message gives the reason of each.
+        """
+        while self._ways:
+            name = next(iter(self._ways))
+            try:
+                if self._opened is None:
+                    self._opened = self._ways[name]()
+                bound = self._opened.bind(workspace, stream)
+                with stream:
+                    bound.enqueue()
+                stream.synchronize()
+            except Exception as error:  # every library raises its own types
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                self._reasons.append(f"{name}: {reason}")
+                _log.warning("skipped %s: %s", name, reason)
+                _log.debug("%s failed", name, exc_info=True)
+                self._opened = None
+                del self._ways[name]
             else:
-                plan, _ = plan_for(path, half_path, shape, runtime, progress=progress)  # type: ignore[arg-type]
-                engine = PlanEngine(plan, runtime)  # type: ignore[arg-type]
-        except RtelastoError as error:
-            reasons.append(f"{runtime}: {error}")
-            _log.warning("skipped %s: %s", runtime, error)
-        else:
-            _log.info("%s runs %s", runtime, path.stem)
-            return engine
-    raise RtelastoError(f"no runtime accepts {path.name} on this GPU ({'; '.join(reasons)})")
+                if not self.runtime:
+                    _log.info("%s runs %s", name, self._network)
+                self.runtime = name
+                return bound
+        reasons = "; ".join(self._reasons)
+        raise RtelastoError(f"no runtime runs {self._network} on this GPU ({reasons})")
 
 
 def plan_for(

@@ -23,6 +23,8 @@ class Choice:
     device: str
     runtimes: tuple[str, ...]
     reasons: tuple[str, ...]
+    insisted: bool = False
+    """Whether the CPU will not do where the device fails."""
 
 
 def choose(engine: str, device: str = "auto") -> Choice:
@@ -34,7 +36,8 @@ def choose(engine: str, device: str = "auto") -> Choice:
         Its name, or the path of an ONNX file.
     device
         ``auto`` uses the GPU if there is one with a runtime for networks, else the CPU; ``gpu`` requires
-        the GPU; the name of a runtime requires that runtime.
+        the GPU; the name of a runtime requires that runtime, and ``torch_compile`` requires PyTorch and fuses
+        its operations by torch.compile.
 
     Raises
     ------
@@ -59,10 +62,12 @@ def choose(engine: str, device: str = "auto") -> Choice:
         return Choice("cpu", (), (str(error),))
     states = runtime_states()
     reasons += [f"{name}: {state or 'can be used'}" for name, state in states.items()]
-    wanted = (device,) if device in RUNTIMES else RUNTIMES
+    # The way to run PyTorch needs what PyTorch needs.
+    states["torch_compile"] = states["torch"]
+    wanted = RUNTIMES if device in ("auto", "gpu") else (device,)
     usable = tuple(name for name in wanted if not states[name])
     if usable:
-        return Choice("gpu", usable, tuple(reasons))
+        return Choice("gpu", usable, tuple(reasons), insisted=device != "auto")
     if device != "auto":
         missing = "; ".join(f"{name} {states[name]}" for name in wanted)
         raise RtelastoError(f"device {device}: no runtime for networks ({missing})")
@@ -117,6 +122,7 @@ def open_estimator(
         lambda shape: open_gpu_engine(path, half_path, shape, choice.runtimes, progress=progress),
         CpuEstimator(on_cpu),
         history,
+        may_fall_back=not choice.insisted,
     )
 
 
