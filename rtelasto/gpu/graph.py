@@ -74,8 +74,8 @@ class Sequence:
                 for stage in stages:
                     stage.enqueue()
             except BaseException:
-                # The stream must not be left recording; the recorded graph is discarded. If this fails, too, it
-                # does not hide the first error.
+                # The stream must not be left recording; the recorded graph is discarded. An error here
+                # must not hide the first one.
                 with suppress(Exception):
                     stream.end_capture()
                 raise
