@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rtelasto.offline.process import process_recording as process_recording
     from rtelasto.outputs.recorder import Recorder as Recorder
     from rtelasto.outputs.recorder import RecordSettings as RecordSettings
-    from rtelasto.pipeline.pairing import PairPolicy as PairPolicy
+    from rtelasto.pipeline.pair_policy import PairPolicy as PairPolicy
     from rtelasto.pipeline.pipeline import Pipeline as Pipeline
     from rtelasto.settings import EstimateSettings as EstimateSettings
     from rtelasto.settings import RunSettings as RunSettings
@@ -87,7 +87,7 @@ __all__, __getattr__, __dir__ = lazy_names(
             "RecordSettings",
             "Recorder",
         ),
-        "pipeline.pairing": ("PairPolicy",),
+        "pipeline.pair_policy": ("PairPolicy",),
         "pipeline.pipeline": ("Pipeline",),
         "settings": (
             "EstimateSettings",

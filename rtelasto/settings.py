@@ -10,7 +10,7 @@ from rtelasto.cpu.network.runtimes import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.persistence import check_persistence_s
 
 

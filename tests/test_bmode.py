@@ -9,7 +9,7 @@ from rtelasto.bench.stages import timing_frames
 from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.cpu.quality import bmode_db
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 
 FORMAT = RfFormat(

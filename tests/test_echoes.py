@@ -18,7 +18,8 @@ from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.layout import Layout
 from rtelasto.pipeline.engines import open_engine
-from rtelasto.pipeline.pairing import Pairing, PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
+from rtelasto.pipeline.pairing import Pairing
 
 FORMAT = RfFormat(
     n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3

@@ -26,7 +26,7 @@ from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, ResidualMotion, StrainEngine, StrainFrame
 from rtelasto.gpu.layout import Layout
 from rtelasto.pipeline.engines import open_engine
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 
 FORMAT = RfFormat(

@@ -24,7 +24,7 @@ from wire_vectors import vector
 
 from rtelasto.errors import RtelastoError
 from rtelasto.live.shared_counters import SharedState
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.sources import first_look, open_recording
 from rtelasto.wire.message import WireFault
 from rtelasto.wire.rf import decode_rf

@@ -23,7 +23,7 @@ from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.gpu import kernels
 from rtelasto.gpu.estimator import GpuEstimator
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 
 FORMAT = RfFormat(

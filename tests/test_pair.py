@@ -11,7 +11,8 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pipeline.pairing import Pairing, PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
+from rtelasto.pipeline.pairing import Pairing
 
 FORMAT = RfFormat(
     n_lines=2, n_samples=8, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

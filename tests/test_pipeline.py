@@ -14,7 +14,7 @@ from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.engines import open_engine
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 
 FORMAT = RfFormat(

@@ -13,7 +13,8 @@ from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pipeline.pairing import Look, Pairing, PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
+from rtelasto.pipeline.pairing import Look, Pairing
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.pipeline.recent_frames import RecentFrames
 from rtelasto.telemetry.counters import Counters, unaccounted

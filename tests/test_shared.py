@@ -15,7 +15,7 @@ from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.shared_counters import SharedState
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.telemetry.counters import Counters, losses, unaccounted
 from rtelasto.transport.sequence import SequenceCheck

@@ -10,7 +10,8 @@ import numpy as np
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.devices import open_estimator
-from rtelasto.pipeline.pairing import Pairing, PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
+from rtelasto.pipeline.pairing import Pairing
 from rtelasto.pipeline.persistence import Persistence
 from rtelasto.telemetry.latency import Latencies, LatencySummary
 from rtelasto.wire.rf import decode_rf, encode_rf

@@ -20,7 +20,8 @@ from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFi
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pipeline.pairing import Look, Pairing, PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
+from rtelasto.pipeline.pairing import Look, Pairing
 from rtelasto.pipeline.persistence import Persistence
 from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.pipeline.to_rf_lines import RfLines

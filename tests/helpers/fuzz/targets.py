@@ -11,7 +11,7 @@ from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
 from rtelasto.live.shared_counters import SharedState
 from rtelasto.pipeline.engines import open_engine
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile

@@ -25,7 +25,7 @@ from fuzz import messages, ways
 from fuzz.file_cases import case, write
 from fuzz.seed_files import KINDS
 from fuzz.targets import Way, decode, open_file
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 
 HANG_S = 1.0
 MEMORY_BYTES = 6 << 30
