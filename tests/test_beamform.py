@@ -241,6 +241,7 @@ def phase_slope(pre: np.ndarray, post: np.ndarray, rf_format: RfFormat) -> float
     return float(np.polyfit(rf_format.grid.lateral_m[seen], u_m, 1, w=weights)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ncc", "cnn"])
 def test_a_real_rotating_disk_turns_as_it_did_and_does_not_strain(
     engine: str, shared_data: Callable[[str], Path]

@@ -81,9 +81,9 @@ def test_bad_arguments_are_one_line_that_names_them(arguments: tuple[str, ...], 
 @pytest.mark.parametrize(
     ("contents", "named"),
     [
-        (b"", "empty"),
+        pytest.param(b"", "empty", marks=pytest.mark.slow),
         (b"not a recording at all", "not a recording"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "broken.h5"),
+        pytest.param(b"\x89HDF\r\n\x1a\n" + bytes(100), "broken.h5", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_that_is_no_recording(tmp_path: Path, contents: bytes, named: str) -> None:
@@ -101,6 +101,7 @@ def saved(path: Path, array: np.ndarray) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("array", "named"),
     [
@@ -120,6 +121,7 @@ def test_frames_without_an_image(tmp_path: Path, array: np.ndarray, named: str) 
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_missing_sampling_frequency_is_asked_for_by_its_flag(tmp_path: Path) -> None:
     path = saved(tmp_path / "frames.npy", np.ones((3, 48, 1024), np.int16))
     message = refused("process", path, "-o", str(tmp_path / "out.h5"))
@@ -127,6 +129,7 @@ def test_a_missing_sampling_frequency_is_asked_for_by_its_flag(tmp_path: Path) -
     assert "--line-pitch-m" in message
 
 
+@pytest.mark.slow
 def test_an_absurd_sampling_frequency_is_refused(recording: Path, tmp_path: Path) -> None:
     message = refused(
         "process", str(recording), "-o", str(tmp_path / "out.h5"), "--sampling-freq-hz", "3"
@@ -134,19 +137,21 @@ def test_an_absurd_sampling_frequency_is_refused(recording: Path, tmp_path: Path
     assert "sampling_freq_hz" in message
 
 
+@pytest.mark.slow
 def test_an_output_that_cannot_be_written(recording: Path, tmp_path: Path) -> None:
     for out in (tmp_path, tmp_path / "missing" / "out.h5"):
         assert str(out) in refused("process", str(recording), "-o", str(out), "--engine", "ncc")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_recording_is_not_replaced_by_its_strain(recording: Path) -> None:
     before = recording.read_bytes()
     assert "is a file of the input" in refused("process", str(recording), "-o", str(recording))
     assert recording.read_bytes() == before
 
 
-@pytest.mark.parametrize("engine", ["cnn", "ncc"])
+@pytest.mark.parametrize("engine", [pytest.param("cnn", marks=pytest.mark.slow), "ncc"])
 def test_process_writes_strain_of_every_pair(recording: Path, tmp_path: Path, engine: str) -> None:
     out, png = tmp_path / "strain.h5", tmp_path / "strain.png"
     done = processes.finish(
@@ -166,6 +171,7 @@ def test_process_writes_strain_of_every_pair(recording: Path, tmp_path: Path, en
     assert np.median(strain_percent) == pytest.approx(-0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_flags_win_over_the_configuration_file(tmp_path: Path) -> None:
     config = tmp_path / "scanner.toml"
     config.write_text('[run]\nengine = "from-the-file"\npair = "adaptive"\nmax_lag = 4\n')
@@ -175,6 +181,7 @@ def test_flags_win_over_the_configuration_file(tmp_path: Path) -> None:
     assert "unknown_option" in refused("--config", str(config), "run").replace("-", "_")
 
 
+@pytest.mark.slow
 def test_doctor_names_the_extras_to_the_letter() -> None:
     done = processes.finish("doctor", "--pairs", "1")
     assert done.returncode == 0, done.stderr

@@ -41,6 +41,7 @@ def run(estimator: CpuEstimator, pre: np.ndarray, post: np.ndarray) -> StrainFra
     return estimator(FramePair(RfFrame(pre, PUBLISHED_FORMAT), RfFrame(post, PUBLISHED_FORMAT)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slip_lines", [0.0, -4.0])
 @pytest.mark.parametrize("applied_strain", [-0.0005, -0.01, -0.05])
 def test_half_a_thousandth_to_five_percent_and_four_lines_of_slip(

@@ -269,6 +269,7 @@ def _build_noting_it(folder: Path, start: object) -> bytes:
     return plan_cache.cached_plan(KEY, build, folder=folder)[0]
 
 
+@pytest.mark.slow
 def test_processes_that_want_one_plan_build_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, context.Pool(3) as pool:

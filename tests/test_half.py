@@ -135,6 +135,7 @@ def test_weights_beyond_fp16_are_refused(tmp_path: Path) -> None:
         to_half(single)
 
 
+@pytest.mark.slow
 def test_a_network_that_fp16_does_not_suit_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "wild.onnx"
     model = onnx.load(shipped_models()["cnn"].path)

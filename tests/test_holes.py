@@ -103,6 +103,7 @@ def test_no_pair_spans_a_hole_and_the_hole_is_counted(
         assert strain.acquired_ns.tolist() == [time_ns(post) for _, post in expected]
 
 
+@pytest.mark.slow
 def test_pictures_video_and_report_of_a_recording_with_holes(
     write: Callable[..., Path], tmp_path: Path
 ):

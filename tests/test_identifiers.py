@@ -57,6 +57,7 @@ def everything_in(path: Path) -> bytes:
     return path.read_bytes() + "\n".join(texts).encode()
 
 
+@pytest.mark.slow
 def test_what_a_sender_adds_to_its_headers_goes_no_further(tmp_path: Path):
     frames = timing_frames(FORMAT)
     socket = PublishingSocket("tcp://127.0.0.1:0", send_hwm=100, linger_ms=0)
@@ -106,6 +107,7 @@ def test_what_a_sender_adds_to_its_headers_goes_no_further(tmp_path: Path):
         assert_clean(path.name, everything_in(path))
 
 
+@pytest.mark.slow
 def test_what_a_recording_says_of_its_subject_stays_there(tmp_path: Path):
     source, strain = tmp_path / "press.h5", tmp_path / "strain.h5"
     with RecordingWriter(source, FORMAT) as writer:

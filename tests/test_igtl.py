@@ -135,6 +135,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_a_run_serves_slicer():
     rf_format = RfFormat(
         n_lines=24, n_samples=800, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4

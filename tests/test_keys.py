@@ -178,6 +178,7 @@ def test_the_command_makes_adds_and_explains(tmp_path: Path):
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_others_could_reach_says_how_to_make_keys():
     for flags in (["--strain", "tcp://0.0.0.0:0"], ["--rf", "tcp://10.0.0.5:5555"]):
         refused = processes.finish("run", "--engine", "ncc", *flags)

@@ -45,8 +45,15 @@ def recording(tmp_path_factory: pytest.TempPathFactory, frames: list[RfFrame]) -
     return path
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("engine", ["ncc", "cnn"])
+@pytest.mark.parametrize(
+    ("number", "engine"),
+    [
+        (signal.SIGINT, "ncc"),
+        pytest.param(signal.SIGTERM, "ncc", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "cnn", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "cnn", marks=pytest.mark.slow),
+    ],
+)
 def test_run_fed_by_replay_accounts_for_every_frame(
     recording: Path, number: signal.Signals, engine: str
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("skfem")
 
 
+@pytest.mark.slow
 def test_it_judges_what_a_subscriber_of_a_run_sees(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     json_file, picture = tmp_path / "picture.json", tmp_path / "picture.png"

@@ -97,6 +97,7 @@ def test_a_format_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
         set_up()
 
 
+@pytest.mark.slow
 def test_an_error_that_ends_a_command_is_json_too() -> None:
     done = processes.finish("--log-format", "json", "run", "--engine", "magic")
     last = json.loads(done.stderr.splitlines()[-1])
@@ -105,6 +106,7 @@ def test_an_error_that_ends_a_command_is_json_too() -> None:
     assert last["level"] == "critical"
 
 
+@pytest.mark.slow
 def test_a_run_logs_json_from_all_its_processes() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

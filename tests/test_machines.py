@@ -146,6 +146,7 @@ CALLED = (
 )
 
 
+@pytest.mark.slow
 def test_compiled_code_that_a_power_cut_damaged_is_compiled_again(tmp_path: Path) -> None:
     assert with_kernel(tmp_path, CALLED).stdout.split() == ["4", "1"]
     assert with_kernel(tmp_path, CALLED).stdout.split() == ["4", "0"]
@@ -157,6 +158,7 @@ def test_compiled_code_that_a_power_cut_damaged_is_compiled_again(tmp_path: Path
         assert with_kernel(tmp_path, CALLED).stdout.split() == ["4", "0"]
 
 
+@pytest.mark.slow
 def test_the_first_command_after_installing_says_why_it_takes_its_time(tmp_path: Path) -> None:
     done = with_kernel(tmp_path, "import logging; logging.basicConfig(level=20)\n" + CALLED)
     assert done.stderr.count("compiling for this processor") == 1

@@ -284,6 +284,7 @@ def test_a_tag_that_claims_four_gigabytes_takes_no_more_than_the_first_look_may(
     reads(path)  # the process that looked, or the next one, serves on
 
 
+@pytest.mark.slow
 def test_the_reading_process_holds_no_variable_in_memory(tmp_path):
     """A file of 41 MB is read frame by frame, from a mapped temporary file."""
     code = """

@@ -53,6 +53,7 @@ def run_metrics(process: subprocess.Popen[str]) -> str:
     raise AssertionError("the run ended before it served metrics")
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_it_counts_and_how_long_it_takes():
     frames = timing_frames(FORMAT)
     strain = free_endpoint()

@@ -51,6 +51,7 @@ def test_a_name_is_written_so_that_utf_8_holds_it():
     assert printable_name("\ud800") == "\\ud800"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["process", "report"])
 def test_a_recording_whose_name_is_not_utf_8_gets_its_result(odd_recording: Path, command: str):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -88,6 +89,7 @@ def test_output_to_a_full_disk_ends_in_a_line(arguments: str):
     assert done.stderr == "rtelasto: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_an_unknown_mplbackend_ends_in_a_line_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -103,6 +105,7 @@ def test_an_unknown_mplbackend_ends_in_a_line_before_the_work(
     assert not (tmp_path / "s.h5").exists()
 
 
+@pytest.mark.slow
 def test_warnings_as_errors_do_not_make_a_sound_file_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -138,6 +141,7 @@ def test_a_first_look_that_cannot_start_is_not_the_files_fault(
     assert "damaged" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_simulate_leaves_out_what_its_libraries_log(tmp_path: Path):
     pytest.importorskip("skfem", reason="the sim extra is not installed")
     done = processes.finish("simulate", str(tmp_path / "press.h5"), "--frames", "2")

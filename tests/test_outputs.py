@@ -96,6 +96,7 @@ def refused(*arguments: object, cwd: Path) -> str:
 # --- from the command line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["process", "report"])
 def test_a_command_never_replaces_its_recording(tmp_path: Path, command: str):
     write_recording(tmp_path / "rec.h5")
@@ -146,6 +147,7 @@ def test_no_output_lands_among_the_segments_of_the_recording(tmp_path: Path, nam
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_simulate_keeps_what_is_there_unless_it_simulated_it(tmp_path: Path):
     write_recording(tmp_path / "scan.h5", stream="a scanner's")
     line = refused("simulate", "scan.h5", "--frames", 2, "--motion", "ideal", cwd=tmp_path)

@@ -85,6 +85,7 @@ def send(sender: RfSender, numbers: range, rf_format: RfFormat = FORMAT) -> None
         sender.send(samples(number, rf_format), rf_format, acquired_ns=10**9 + 10**7 * number)
 
 
+@pytest.mark.slow
 def test_what_was_recorded_plays_back_frame_for_frame(
     tmp_path: Path, sender: RfSender, publisher: StrainPublisher
 ):
@@ -294,6 +295,7 @@ def test_places_that_cannot_be_recorded_into(tmp_path: Path):
         RecordSettings(folder=tmp_path, buffer_frames=0)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_recording_that_cannot_be(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     strain = free_endpoint()

@@ -41,6 +41,7 @@ def test_only_steps_over_the_limit_are_shortened():
             shorten_pauses(times, nonsense)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "times_ns",
     [(5, 10, 10 + HOUR_NS, 20 + HOUR_NS), (0, DECADES_NS, DECADES_NS + 10, DECADES_NS + 20)],

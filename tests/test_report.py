@@ -94,6 +94,7 @@ def test_what_is_no_strain_file(tmp_path: Path):
         StrainFile(tmp_path / "text.h5")
 
 
+@pytest.mark.slow
 def test_a_video_shows_every_frame_at_its_rate(strain_path: Path, tmp_path: Path):
     imageio_ffmpeg = pytest.importorskip(
         "imageio_ffmpeg", reason="the video extra is not installed"
@@ -229,6 +230,7 @@ def test_a_report_without_truth_says_so(tmp_path: Path, simulated: Path):
     assert len(page.images) == 2
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_one_line(simulated: Path, tmp_path: Path):
     out = tmp_path / "gone" / "report.html"
     done = processes.finish("report", str(simulated), "-o", str(out), "--engine", "ncc")

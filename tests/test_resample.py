@@ -183,6 +183,7 @@ def test_no_motion_at_all_is_the_identity():
     assert np.corrcoef(got.ravel(), frame.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     offset_lines=st.floats(-3, 3),

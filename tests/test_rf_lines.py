@@ -217,6 +217,7 @@ def run_live(frames: list[np.ndarray], scanner_format: ScannerFormat) -> LiveRep
     return reports[0]
 
 
+@pytest.mark.slow
 def test_channel_data_over_the_wire_become_strain() -> None:
     frames = pressed_tissue(CHANNELS, [0.0, -0.005, -0.01])
     counts = run_live(frames, CHANNELS).counters
@@ -224,6 +225,7 @@ def test_channel_data_over_the_wire_become_strain() -> None:
     assert counts["strain.out"] == 2
 
 
+@pytest.mark.slow
 def test_iq_over_the_wire_becomes_strain() -> None:
     stage = RfLines()
     lines = [

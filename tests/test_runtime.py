@@ -41,6 +41,7 @@ def stretched(rf_format: RfFormat = FORMAT) -> StretchedPair:
     return Stretch()(pair)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_openvino_gives_the_numbers_of_onnxruntime() -> None:
     reference, other = open_engine("cnn"), open_engine("cnn", runtime="openvino")

@@ -79,6 +79,7 @@ def test_strain_that_is_uncertain_for_its_press_is_not_shown():
     assert shown_percent(strong, 0.7, std=std).count() == (GRID.n_lines - 5) * GRID.n_depths
 
 
+@pytest.mark.slow
 def test_a_video_shows_no_colour_while_tissue_is_at_rest(tmp_path: Path):
     imageio_ffmpeg = pytest.importorskip(
         "imageio_ffmpeg", reason="the video extra is not installed"
@@ -111,6 +112,7 @@ def test_the_applied_strain_of_press_and_release_is_not_averaged():
     ) == "press −0.71 % (10 pairs), release +0.71 % (10 pairs), at rest (1 pairs)".replace("−", "-")
 
 
+@pytest.mark.slow
 def test_process_says_what_the_hand_did(tmp_path: Path):
     path = tmp_path / "still.h5"
     with RecordingWriter(path, FORMAT, frame_rate_hz=20.0) as writer:

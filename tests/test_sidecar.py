@@ -62,6 +62,7 @@ def test_a_part_that_cannot_start_says_why():
             sidecar.wait_until_ready()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_the_viewer_of_a_run_ends_with_it(how: signal.Signals):
     pytest.importorskip("uvicorn", reason="the view extra is not installed")
@@ -86,6 +87,7 @@ def test_the_viewer_of_a_run_ends_with_it(how: signal.Signals):
         assert "viewer" in output
 
 
+@pytest.mark.slow
 def test_a_taken_port_of_the_viewer_is_one_line_and_the_run_goes_on():
     pytest.importorskip("uvicorn", reason="the view extra is not installed")
     run = ("run", "--rf", free_endpoint(), "--strain", free_endpoint(), "--engine", "ncc")

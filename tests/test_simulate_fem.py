@@ -51,6 +51,7 @@ def test_layers_share_the_stress():
     assert strain.mean() == pytest.approx(-0.01, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0.32, 3.2])
 def test_round_inclusion_agrees_with_the_closed_form(ratio):
     radius = 2.5e-3

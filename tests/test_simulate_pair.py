@@ -94,6 +94,7 @@ def test_published_kind_is_the_published_setup():
     assert 15.0 <= pair.metadata["artefacts"]["echo_snr_db"] <= 40.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["published", "random", "ideal"])
 def test_same_seed_same_bytes(kind):
     if kind != "ideal":

@@ -42,6 +42,7 @@ def keys(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 @pytest.mark.parametrize("mode", [0o664, 0o666])
 @pytest.mark.parametrize("command", ["run", "record", "view", "igtl"])

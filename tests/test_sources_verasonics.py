@@ -144,6 +144,7 @@ def ring(frames: list[np.ndarray]) -> np.ndarray:
     return receive_buffer([frames[2], frames[3], frames[0], frames[1]])
 
 
+@pytest.mark.slow
 def test_a_workspace_is_read_as_rf_lines_oldest_frame_first(
     tmp_path: Path, frames: list[np.ndarray]
 ) -> None:
@@ -221,6 +222,7 @@ def test_focused_beams_become_their_lines(tmp_path: Path) -> None:
         assert depth_m == pytest.approx(50 * WAVELENGTH_M, abs=0.1 * WAVELENGTH_M)
 
 
+@pytest.mark.slow
 def test_a_workspace_is_processed_and_replayed_like_any_recording(
     tmp_path: Path, frames: list[np.ndarray]
 ) -> None:

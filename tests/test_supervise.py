@@ -105,7 +105,11 @@ def check_frames(counts: dict[str, int], sent: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "cause"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "hung")]
+    ("number", "cause"),
+    [
+        (signal.SIGKILL, "crashed"),
+        pytest.param(signal.SIGSTOP, "hung", marks=pytest.mark.slow),
+    ],
 )
 def test_a_process_that_dies_or_hangs_is_replaced(number: signal.Signals, cause: str) -> None:
     pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
@@ -218,6 +222,7 @@ def service_manager(path: Path) -> Iterator[Queue[bytes]]:
             listening.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 def test_systemd_hears_of_it_only_while_the_pipeline_moves(tmp_path: Path) -> None:
     with service_manager(tmp_path / "notify") as told, rig("--hang-s", "30") as live:

@@ -50,6 +50,7 @@ for command in sys.argv[1].split(","):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_help_can_be_printed_in_a_code_page(encoding: str) -> None:
     """In one process, to be quick: each of them is the same as in its own."""
@@ -78,6 +79,7 @@ def test_output_can_be_redirected_under_a_code_page(
     assert done.stdout
 
 
+@pytest.mark.slow
 def test_an_error_can_be_printed_under_ascii() -> None:
     done = printed("ascii", "simulate", "→.h5", "--strain", "3")
     assert done.returncode == 2
@@ -91,6 +93,7 @@ def test_what_a_code_page_lacks_becomes_the_nearest_that_it_has() -> None:
     assert "ﬁ é".encode("cp437", ERRORS) == b"fi \x82"
 
 
+@pytest.mark.slow
 def test_piped_text_is_not_broken_in_mid_sentence() -> None:
     lines = printed("utf-8", "process", "--help").stdout.splitlines()
     (runtime,) = [line for line in lines if line.strip().startswith("--cpu-runtime")]
