@@ -7,14 +7,17 @@ They read ``pre`` and ``post`` from the output buffers of the stretch stage and 
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from rtelasto.errors import RtelastoError
+from rtelasto.gpu.onnx_atan import without_atan
 from rtelasto.gpu.plan import Library, logger
-from rtelasto.gpu.probe import find_gpu
+from rtelasto.gpu.plan_cache import write_whole
+from rtelasto.gpu.probe import find_gpu, installed
 from rtelasto.gpu.workspace import Workspace, address
 
 # The names of the ONNX contract, and the corresponding buffers.
@@ -51,13 +54,22 @@ class GpuEngine(Protocol):
 class PlanEngine:
     """A plan, deserialised once and bound to each buffer set.
 
+    Parameters
+    ----------
+    plan
+        The compiled network.
+    library
+        The library that compiled it.
+    kernels
+        The file in which TensorRT for RTX keeps the kernels that it compiles at the first run.
+
     Raises
     ------
     RtelastoError
         If there is no GPU, or the library does not accept the plan on this one.
     """
 
-    def __init__(self, plan: bytes, library: Library) -> None:
+    def __init__(self, plan: bytes, library: Library, kernels: Path | None = None) -> None:
         find_gpu()  # creating a runtime without a driver would abort the process
         if TYPE_CHECKING:
             import tensorrt as trt
@@ -66,33 +78,56 @@ class PlanEngine:
         self.runtime: str = library
         # The library requires the runtime to outlive its engines.
         self._runtime = trt.Runtime(logger(library))
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        self._engine: Any = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise RtelastoError(
                 f"{library} does not accept its plan on this GPU: rebuild it with "
                 "rtelasto engines build --rebuild, or use --device onnxruntime"
             )
         self._library = library
+        self._kernels, self._kept = kernels, 0
+        managed: Any = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._how = managed
+        if library == "tensorrt_rtx":
+            self._how = self._engine.create_runtime_config()
+            self._how.set_execution_context_allocation_strategy(managed)
+            self._cache = self._how.create_runtime_cache()
+            if kernels is not None and kernels.exists():
+                # One of another version, GPU or driver is rejected and changes nothing.
+                self._cache.deserialize(kernels.read_bytes())
+            self._how.set_runtime_cache(self._cache)
 
     def bind(self, workspace: Workspace, stream: Any) -> BoundPlan:
-        return BoundPlan(self._engine, self._library, workspace, stream)
+        context = self._engine.create_execution_context(self._how)
+        if context is None:
+            raise RtelastoError(f"{self._library} cannot create an execution context on this GPU")
+        n_bytes = max(int(self._engine.device_memory_size_v2), 1)
+        return BoundPlan(context, n_bytes, self._library, workspace, stream)
+
+    def keep_kernels(self) -> None:
+        """Write what TensorRT for RTX compiled in the first run, so that the next start loads it."""
+        if self._library != "tensorrt_rtx" or self._kernels is None:
+            return
+        contents = bytes(memoryview(self._cache.serialize()))
+        if len(contents) != self._kept:
+            self._kept = len(contents)
+            with suppress(OSError):  # the next start compiles them again
+                write_whole(self._kernels, contents)
 
 
 class BoundPlan:
     """An execution context of a plan, in memory that we own and that does not move."""
 
-    def __init__(self, engine: Any, library: Library, workspace: Workspace, stream: Any) -> None:
+    def __init__(
+        self, context: Any, n_bytes: int, library: Library, workspace: Workspace, stream: Any
+    ) -> None:
         import cupy as cp
 
         if TYPE_CHECKING:
             import tensorrt as trt
         else:
             trt = importlib.import_module(library)
-        managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        self._context = engine.create_execution_context(managed)
-        if self._context is None:
-            raise RtelastoError(f"{library} cannot create an execution context on this GPU")
-        n_bytes = max(int(engine.device_memory_size_v2), 1)
+        self._context = context
         self._memory = cp.cuda.alloc(n_bytes)  # CuPy's addresses are multiples of 512
         self._context.set_device_memory(self._memory.ptr, n_bytes)
         self._stream = stream
@@ -134,10 +169,11 @@ class OrtEngine:
                 "onnxruntime has no CUDA provider here: "
                 "pip uninstall onnxruntime && pip install onnxruntime-gpu"
             )
-        self._path = path
+        # The package may be missing; the network then waits for the host at every arctangent.
+        self._model: str | bytes = without_atan(path) if installed("onnx") else str(path)
 
     def bind(self, workspace: Workspace, stream: Any) -> BoundOrt:
-        return BoundOrt(self._path, workspace, stream)
+        return BoundOrt(self._model, workspace, stream)
 
 
 class BoundOrt:
@@ -146,7 +182,7 @@ class BoundOrt:
     # The provider supports only its own graphs; recorded into ours, its allocations would fail.
     capturable = False
 
-    def __init__(self, path: Path, workspace: Workspace, stream: Any) -> None:
+    def __init__(self, model: str | bytes, workspace: Workspace, stream: Any) -> None:
         import cupy as cp
         import onnxruntime as ort
 
@@ -163,7 +199,7 @@ class BoundOrt:
         )
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=[provider])
+        self._session = ort.InferenceSession(model, options, providers=[provider])
         if self._session.get_providers()[0] != "CUDAExecutionProvider":
             raise RtelastoError(
                 "onnxruntime's CUDA provider did not start: its CUDA and cuDNN libraries are missing "

@@ -22,7 +22,7 @@ from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.engine import GpuEngine
 from rtelasto.gpu.graph import Sequence, Stage
-from rtelasto.gpu.kernels import Kernels
+from rtelasto.gpu.kernels import Kernels, compile_kernels
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.quality import enqueue_quality
 from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
@@ -174,6 +174,8 @@ class GpuEstimator:
         Record no graphs.
     may_fall_back
         Use ``fallback`` for every pair of a format that the GPU cannot be prepared for.
+    prepare
+        Loads the libraries that ``engine_for`` needs for any format.
     """
 
     name: str
@@ -184,20 +186,22 @@ class GpuEstimator:
     history: int = 16
     eager: bool = False
     may_fall_back: bool = False
+    prepare: Callable[[], object] = lambda: None
     device: str = "gpu"
     _session: Session | None = field(default=None, init=False, repr=False)
     _session_for: tuple[RfFormat, bool] | None = field(default=None, init=False, repr=False)
     _pending: deque[_Pending] = field(default_factory=deque, init=False, repr=False)
 
     def warm_up(self, rf_format: RfFormat | None = None) -> None:
-        """Prepare for frames of a format, by default 2608 × 128 at 40 MHz, int16."""
-        rf_format = rf_format or RfFormat(
-            n_lines=128,
-            n_samples=2608,
-            sampling_freq_hz=40e6,
-            center_freq_hz=6.25e6,
-            line_pitch_m=3e-4,
-        )
+        """Load and compile what all formats share and, if a format is given, prepare for its int16 frames.
+
+        Without a format no plan is built: the scanner may send frames of any size, and building a plan takes
+        seconds to minutes.
+        """
+        if rf_format is None:
+            self.prepare()
+            compile_kernels()
+            return
         shape = (2, rf_format.n_lines, rf_format.n_samples)
         noise = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
         self(FramePair(RfFrame(noise[0], rf_format), RfFrame(noise[1], rf_format)))

@@ -23,6 +23,13 @@ def _module(device_id: int) -> Any:
     return cp.RawModule(code=kernel_source(), options=("-std=c++17",), backend="nvrtc")
 
 
+def compile_kernels() -> None:
+    """Compile all kernels for the current device; they are the same for every format of frames."""
+    import cupy as cp
+
+    _module(cp.cuda.Device().id).compile()
+
+
 class Kernels:
     """Launches kernels on one buffer set; an instance is a :class:`~rtelasto.gpu.protocols.Launch`.
 
@@ -34,8 +41,8 @@ class Kernels:
 
         self._work = np.uint64(workspace.address)
         self._workspace = workspace  # the record must outlive the launches
+        compile_kernels()
         self._module = _module(cp.cuda.Device().id)
-        self._module.compile()
         self._functions: dict[str, Any] = {}
 
     def __call__(self, name: str, grid: tuple[int, ...], step: int = 0, *, threads: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -94,8 +96,8 @@ def open_gpu_engine(
     source = half_path or path
 
     def with_plan(library: Library) -> GpuEngine:
-        plan, _ = plan_for(path, half_path, shape, library, progress=progress)
-        return PlanEngine(plan, library)
+        plan, plan_path = plan_for(path, half_path, shape, library, progress=progress)
+        return PlanEngine(plan, library, plan_path.with_suffix(".kernels"))
 
     def with_torch(*, compiled: bool) -> GpuEngine:
         from rtelasto.gpu.pytorch.engine import TorchEngine
@@ -110,6 +112,14 @@ def open_gpu_engine(
         "onnxruntime": lambda: OrtEngine(source),
     }
     return FirstThatRuns(path.name, {name: ways[name] for name in runtimes})
+
+
+def load_library(runtime: str) -> None:
+    """Import the library of a runtime, which can take seconds; errors are reported when it is opened."""
+    torch_engine = "rtelasto.gpu.pytorch.engine"
+    modules = {"torch": torch_engine, "torch_compile": torch_engine}
+    with suppress(Exception):
+        importlib.import_module(modules.get(runtime, runtime))
 
 
 class FirstThatRuns:
@@ -150,6 +160,8 @@ class FirstThatRuns:
                 with stream:
                     bound.enqueue()
                 stream.synchronize()
+                if isinstance(self._opened, PlanEngine):
+                    self._opened.keep_kernels()
             except Exception as error:  # every library raises its own types
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
                 self._reasons.append(f"{name}: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -94,6 +95,9 @@ def _run(
             position=position,
         ) as live,
     ):
+        # Everything loaded so far stays, so the garbage collector need not scan it while frames arrive.
+        gc.collect()
+        gc.freeze()
         pipe.send(("ready", Addresses(live.strain_endpoint, live.device)))
         go.wait()
         report = live.run(stop)

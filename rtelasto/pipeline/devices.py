@@ -111,7 +111,7 @@ def open_estimator(
         return CpuEstimator(on_cpu)
     from rtelasto.cpu.engine import OnnxEngine
     from rtelasto.gpu.estimator import GpuEstimator
-    from rtelasto.gpu.runtimes import open_gpu_engine
+    from rtelasto.gpu.runtimes import load_library, open_gpu_engine
 
     assert isinstance(on_cpu, OnnxEngine)
     path, half_path = network_files(engine)
@@ -123,6 +123,7 @@ def open_estimator(
         CpuEstimator(on_cpu),
         history,
         may_fall_back=not choice.insisted,
+        prepare=lambda: load_library(choice.runtimes[0]),
     )
 
 

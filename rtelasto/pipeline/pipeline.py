@@ -111,6 +111,8 @@ class Pipeline:
         persistence_s: float = 0.0,
     ) -> None:
         self.estimator = estimator
+        # Checked once: isinstance of a protocol takes 13 µs on Python 3.11.
+        self._overlapping = estimator if isinstance(estimator, OverlappingEstimator) else None
         self._persistence = Persistence(persistence_s) if persistence_s else None
         self.bmode = bmode
         self.drop_copies = drop_copies
@@ -140,9 +142,7 @@ class Pipeline:
     @property
     def room(self) -> int:
         """Number of further pairs that can be started before one must be collected."""
-        if isinstance(self.estimator, OverlappingEstimator):
-            return self.estimator.room
-        return 1 - self.pending
+        return 1 - self.pending if self._overlapping is None else self._overlapping.room
 
     def process(self, scanned: ScannerFrame) -> StrainFrame | None:
         """Take the next frame; return the strain of the pair that it completes, if any."""
@@ -168,10 +168,10 @@ class Pipeline:
             return False
         paired_ns = time.monotonic_ns()
         strain = None
-        if isinstance(self.estimator, OverlappingEstimator):
-            self.estimator.start(pair)
-        else:
+        if self._overlapping is None:
             strain = self.estimator(pair)
+        else:
+            self._overlapping.start(pair)
         self._started.append(
             _Started(pair, strain, started_ns, paired_ns, self._converted_ns, self._pairing.scene)
         )
@@ -206,8 +206,8 @@ class Pipeline:
         started = self._started.popleft()
         pair, strain = started.pair, started.strain
         if strain is None:
-            assert isinstance(self.estimator, OverlappingEstimator)
-            strain = self.estimator.collect()
+            assert self._overlapping is not None
+            strain = self._overlapping.collect()
         if not self._pairing.observe(pair, strain):
             return None
         stage_ns, bmode = dict(strain.stage_ns), strain.bmode
