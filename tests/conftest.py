@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from rtelasto.telemetry.logs import LimitedHandler
 # which. And some tests import CuPy, which a home that cannot be written ends.
 os.environ["PYTHONIOENCODING"] = "utf-8"
 find_cupy_a_folder()
+# Tests send Ctrl-C to commands, which inherit from a suite started in the background that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

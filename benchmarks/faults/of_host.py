@@ -249,12 +249,13 @@ def _replaced_file(rig: FaultRig, long_s: float, *, in_place: bool) -> int:
     with _command(rig, *replay) as replaying:
         rig.wait_for_strain(monotonic_ns())
         if in_place:
+            # The replay notices at the start of the next round, and exits.
             press.write_bytes(other.read_bytes()[: other.stat().st_size // 2])
         else:
             other.replace(press)
-        time.sleep(long_s)
-        if replaying.poll() is None:
-            replaying.send_signal(signal.SIGTERM)
+            time.sleep(long_s)
+            if replaying.poll() is None:
+                replaying.send_signal(signal.SIGTERM)
         table, errors = replaying.communicate(timeout=_PATIENCE_S)
     if replaying.returncode != (2 if in_place else 0) or "Traceback" in errors:
         raise RuntimeError(f"replay exited with {replaying.returncode}: {errors}")
