@@ -3,68 +3,48 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu_check.frames import FORMATS, PUBLISHED, STRAINS, frames, pairs, relative
 from benchmarks.gpu_check.report import Bound, NotRun
-from rtelasto.accuracy.compare import Column, Competitor, compare
-from rtelasto.accuracy.summary import spread
-from rtelasto.accuracy.tissues import held_out_pairs
-from rtelasto.bench.stages import timing_frames
-from rtelasto.cpu.estimator import CpuEstimator
+from benchmarks.gpu_check.timing import device_time_ms, restored_time_ms
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
-from rtelasto.frames.stamp import FrameStamp
+from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto.frames.strain import ResidualMotion, StrainFrame
-from rtelasto.gpu.estimator import GpuEstimator
+from rtelasto.gpu.estimator import GpuEstimator, Lane
+from rtelasto.gpu.graph import Sequence, Stage
+from rtelasto.gpu.quality import enqueue_quality
+from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
 from rtelasto.gpu.workspace import Workspace
-from rtelasto.pipeline.devices import open_estimator
+from rtelasto.pipeline.devices import choose, open_estimator
 
-PUBLISHED = RfFormat(
-    n_lines=128, n_samples=2608, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
-)
-FORMATS = (
-    PUBLISHED,
+SMALL = (
     RfFormat(
-        n_lines=192,
-        n_samples=1664,
-        sampling_freq_hz=31.25e6,
-        center_freq_hz=7.8125e6,
-        line_pitch_m=2e-4,
-    ),  # L12-5 at 4 samples per wavelength
-    RfFormat(
-        n_lines=33, n_samples=1001, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
-    ),  # odd sizes
+        n_lines=33, n_samples=601, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
+    ),
 )
-STRAINS = (0.0005, 0.005, 0.03)
 
 
-def gpu_estimator(engine: str, device: str, *, eager: bool = False) -> GpuEstimator:
-    """Open an estimator on the GPU, or raise an error with the reason why there is none."""
-    estimator = open_estimator(engine, device=device)
+def gpu_estimator(
+    engine: str, device: str, *, eager: bool = False, history: int = 16
+) -> GpuEstimator:
+    """Return an estimator on the GPU.
+
+    Raises
+    ------
+    NotRun
+        If no runtime for networks is installed.
+    """
+    choice = choose(engine, "auto" if device == "gpu" else device)
+    if choice.device != "gpu":
+        raise NotRun(f"no runtime for networks ({'; '.join(choice.reasons[1:])})")
+    estimator = open_estimator(engine, device=device, history=history)
     assert isinstance(estimator, GpuEstimator)
     estimator.eager = eager
     return estimator
-
-
-def pairs(rf_format: RfFormat, strain: float, *, dtype: str = "int16") -> Iterator[FramePair]:
-    """Return two pairs of simulated speckle that share a frame."""
-    frames = [
-        RfFrame(frame.samples.astype(dtype), rf_format, FrameStamp(frame.frame_id))
-        for frame in timing_frames(rf_format, strain=strain)
-    ]
-    yield from (FramePair(pre, post) for pre, post in itertools.pairwise(frames))
-
-
-def relative(got: np.ndarray, wanted: np.ndarray) -> float:
-    """Return the RMS of the difference relative to the RMS of the reference."""
-    difference = np.asarray(got, np.float64) - wanted
-    return float(np.sqrt(np.mean(difference**2) / np.mean(np.square(wanted, dtype=np.float64))))
 
 
 class _NoNetwork:
@@ -88,24 +68,33 @@ class _NoNetwork:
         pass
 
 
-def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
-    """Compare stretch and quality with the CPU for every format, strain and sample type; no network."""
-    worst = {"stretch": 0.0, "correlation": 0.0}
-
+def _without_network() -> GpuEstimator:
     def fallback(pair: FramePair) -> StrainFrame:
         raise NotRun(f"the kernels do not support {pair.pre.format}")
 
-    estimator = GpuEstimator("none", 6.4, 4, lambda shape: _NoNetwork(), fallback)
-    cases = itertools.product(formats, STRAINS, ("int16", "float32"))
-    for rf_format, strain, dtype in cases:
+    return GpuEstimator("none", 6.4, 4, lambda shape: _NoNetwork(), fallback)
+
+
+def run_kernels_once() -> None:
+    """Run all kernels on small frames and compare nothing, for compute-sanitizer."""
+    estimator = _without_network()
+    for pair in pairs(SMALL[0], STRAINS[1]):
+        estimator(pair)
+
+
+def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
+    """Compare stretch and quality with the CPU for every format and strain; no network."""
+    worst = {"stretch": 0.0, "correlation": 0.0}
+    estimator = _without_network()
+    dtypes = itertools.cycle(("int16", "float32"))
+    for rf_format, strain in itertools.product(formats, STRAINS):
         stretch = Stretch(estimator.samples_per_wavelength)
-        for pair in pairs(rf_format, strain, dtype=dtype):
+        for pair in pairs(rf_format, strain, dtype=next(dtypes)):
             frame, arrays = _with_buffers(estimator, pair)
             wanted = stretch(pair)
             for name in ("pre", "post"):
-                worst["stretch"] = max(
-                    worst["stretch"], relative(arrays[name], getattr(wanted, name))
-                )
+                difference = relative(arrays[name], getattr(wanted, name))
+                worst["stretch"] = max(worst["stretch"], difference)
             step_m = np.float32(wanted.grid.axial_step_m)
             residual = ResidualMotion(
                 arrays["residual_samples"] * step_m, arrays["residual_strain"], frame.grid
@@ -123,7 +112,7 @@ def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
 def _with_buffers(
     estimator: GpuEstimator, pair: FramePair
 ) -> tuple[StrainFrame, dict[str, np.ndarray]]:
-    """Return the strain of a pair, and the contents of the buffers."""
+    """Return the strain of a pair and the intermediate buffers."""
     import cupy as cp
 
     estimator.start(pair)
@@ -133,20 +122,57 @@ def _with_buffers(
     return frame, {name: cp.asnumpy(lane.workspace.arrays[name]) for name in names}
 
 
+def kernel_times() -> list[Bound]:
+    """Measure every kernel alone on a pair of the published size, and the sum over a pair."""
+    estimator = _without_network()
+    estimator.start(next(pairs(PUBLISHED, 0.005)))
+    lane = estimator.newest_lane
+    estimator.collect()
+    times: dict[str, list[float]] = {}
+    for enqueue in (enqueue_ingest, enqueue_elongation, enqueue_resampling, enqueue_quality):
+        enqueue(_timed(lane, times), lane.workspace.layout)
+    return [
+        *(
+            Bound(f"{name} × {len(values)}", 1e3 * float(np.mean(values)), "µs")
+            for name, values in times.items()
+        ),
+        Bound("sum over a frame", sum(sum(values) for values in times.values()), "ms"),
+    ]
+
+
+# These change the state from which they start: launched again, they would find other work or none.
+_STATEFUL = ("start", "advance", "judge", "propose", "conclude")
+
+
+def _timed(lane: Lane, times: dict[str, list[float]]) -> Any:
+    from rtelasto.gpu.kernels import Kernels
+
+    launch = Kernels(lane.workspace)
+
+    def timed(name: str, grid: tuple[int, ...], step: int = 0, *, threads: int) -> None:
+        stage = Stage(name, lambda: launch(name, grid, step, threads=threads))
+        if name in _STATEFUL:
+            state = lane.workspace.arrays["candidates"]
+            time_ms = restored_time_ms(stage.enqueue, state, lane.stream)
+        else:
+            time_ms = device_time_ms(Sequence([stage], lane.stream).launch, lane.stream)
+        times.setdefault(name, []).append(time_ms)
+
+    return timed
+
+
 def engine_parity(engine: str, device: str) -> list[Bound]:
-    """Compare the whole path in half precision with that of the CPU in single precision."""
+    """Compare the whole path in half precision with the CPU in single precision."""
     on_gpu, on_cpu = gpu_estimator(engine, device), open_estimator(engine, device="cpu")
     errors = {"strain": 0.0, "displacement": 0.0}
     for strain in STRAINS:
         for pair in pairs(PUBLISHED, strain):
             got, wanted = on_gpu(pair), on_cpu(pair)
-            errors["strain"] = max(
-                errors["strain"], relative(got.axial_strain, wanted.axial_strain)
-            )
-            errors["displacement"] = max(
-                errors["displacement"],
-                relative(got.axial_displacement_m, wanted.axial_displacement_m),
-            )
+            for name, image, reference in (
+                ("strain", got.axial_strain, wanted.axial_strain),
+                ("displacement", got.axial_displacement_m, wanted.axial_displacement_m),
+            ):
+                errors[name] = max(errors[name], relative(image, reference))
     return [
         Bound("strain, relative RMS difference", errors["strain"], limit=0.01),
         Bound("displacement, relative RMS difference", errors["displacement"], limit=0.01),
@@ -154,7 +180,7 @@ def engine_parity(engine: str, device: str) -> list[Bound]:
 
 
 def graphs(engine: str, device: str) -> list[Bound]:
-    """Compare replayed graphs with the same stages started one by one, and two pairs in flight with one."""
+    """Compare replayed graphs with eager launches, and two pairs in flight with one."""
     replayed, eager = gpu_estimator(engine, device), gpu_estimator(engine, device, eager=True)
     every = [pair for strain in STRAINS for pair in pairs(PUBLISHED, strain)]
     one_by_one = [replayed(pair) for pair in every]
@@ -179,47 +205,35 @@ def graphs(engine: str, device: str) -> list[Bound]:
     ]
 
 
-class _OnGpu(Competitor):
-    """The GPU path in the accuracy comparison, including stretch and quality."""
+def torch_network(engine: str) -> list[Bound]:
+    """Compare PyTorch on the GPU with ONNX Runtime on the CPU, eager and as a graph, and time both."""
+    import cupy as cp
+    import onnxruntime as ort
 
-    def __init__(self, estimator: GpuEstimator) -> None:
-        self.name = "gpu"
-        self._estimate = estimator
+    from rtelasto.gpu.engine import BUFFERS
+    from rtelasto.gpu.pytorch.engine import TorchEngine
+    from rtelasto.pipeline.devices import network_files
 
-    def strains(self, pair: FramePair) -> Iterator[tuple[Column, StrainFrame]]:
-        yield Column(self.name), self._estimate(pair)
-
-
-def accuracy(engine: str, device: str, *, tissues: int = 6) -> list[Bound]:
-    """Compare scores on held-out tissue, GPU relative to CPU."""
-    try:
-        import skfem  # noqa: F401
-    except ImportError:
-        raise NotRun("scikit-fem is not installed: pip install 'rtelasto[sim]'") from None
-    on_cpu = open_estimator(engine, device="cpu")
-    assert isinstance(on_cpu, CpuEstimator)
-    competitors = [Competitor(on_cpu.engine, "cpu"), _OnGpu(gpu_estimator(engine, device))]
-    result = compare(competitors, held_out_pairs("published", tissues))
+    estimator = _without_network()
+    estimator.start(FramePair(*frames(PUBLISHED, 0.005, n_frames=2)))
+    lane = estimator.newest_lane
+    estimator.collect()
+    single, half = network_files(engine)
+    inputs = {name: cp.asnumpy(lane.workspace.arrays[name]) for name in ("pre", "post")}
+    session = ort.InferenceSession(str(single), providers=["CPUExecutionProvider"])
+    names = ("displacement", "strain")
+    wanted = dict(zip(names, session.run(names, inputs), strict=True))
     bounds = []
-    for metric in ("strain_rmse_percent", "displacement_rmse_samples"):
-        medians = {
-            name: spread([s for s in result.scores if s.column.label == name], metric).median
-            for name in ("cpu", "gpu")
-        }
-        change = abs(medians["gpu"] / medians["cpu"] - 1.0)
-        bounds.append(Bound(f"{metric}, relative change", change, limit=0.02))
+    for label, path, limit in (("fp32", single, 1e-4), ("fp16", half, 0.01)):
+        if path is None:
+            continue
+        bound = TorchEngine(path).bind(lane.workspace, lane.stream)
+        for eager in (True, False):
+            network = Sequence([Stage("engine", bound.enqueue)], lane.stream, eager=eager)
+            time_ms = device_time_ms(network.launch, lane.stream)
+            how = f"{label} {'eager' if eager else 'captured'}"
+            for name in names:
+                got = cp.asnumpy(lane.workspace.arrays[BUFFERS[name]])
+                bounds.append(Bound(f"{name} {how}", relative(got, wanted[name]), limit=limit))
+            bounds.append(Bound(f"time {how}", time_ms, "ms"))
     return bounds
-
-
-def sanitizer(program: str, tool: str) -> list[Bound]:
-    """Run compute-sanitizer over the kernels on small frames, in a separate process.
-
-    Exit code 9 is from the sanitizer, 3 is a wrong result.
-    """
-    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m"]
-    command += ["benchmarks.gpu_check", "--only-kernels"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
-    if done.returncode not in (0, 3, 9):
-        raise NotRun(f"{tool} exited with code {done.returncode}: {done.stderr.strip()[-300:]}")
-    summary = [line for line in done.stdout.splitlines() if "ERROR SUMMARY" in line]
-    return [Bound(f"{tool} exit code; {summary[-1] if summary else ''}", done.returncode, limit=0)]

@@ -1,4 +1,4 @@
-"""Checks, their outcomes, and the table and file of the outcomes."""
+"""Checks and their outcomes: a line printed and a file written after each of them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
-from rich.console import Console
-from rich.table import Table
-
-from rtelasto.errors import RtelastoError
+from rtelasto.errors import MissingExtraError, RtelastoError
 
 State = Literal["passed", "FAILED", "measured", "not run"]
 
 
 class NotRun(Exception):
-    """A check cannot run here; the message is the reason."""
+    """A check cannot be made here; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A figure and its limit; without a limit it is only reported."""
+    """One figure and its limit; a figure without a limit is only reported."""
 
     name: str
     value: float
@@ -35,14 +32,14 @@ class Bound:
     def kept(self) -> bool:
         if self.limit is None:
             return True
-        # Written so that NaN never satisfies the limit.
+        # Not the other way round, so that NaN never counts as kept.
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
         text = f"{self.name} {self.value:.3g} {self.unit}".strip()
         if self.limit is None:
             return text
-        return f"{text} ({'≥' if self.at_least else '≤'} {self.limit:g})"
+        return f"{text} ({'≥' if self.at_least else '≤'} {self.limit:.3g})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +53,15 @@ class Outcome:
 
 
 def run_check(name: str, check: Callable[[], list[Bound]]) -> Outcome:
-    """Run a check; an exception becomes its outcome, and the other checks continue."""
+    """Make a check. Any error in it becomes its outcome, and the other checks continue."""
     try:
         bounds = check()
     except NotRun as reason:
         return Outcome(name, "not run", reason=str(reason))
+    except MissingExtraError as error:
+        return Outcome(name, "not run", reason=str(error))
+    except ModuleNotFoundError as error:
+        return Outcome(name, "not run", reason=f"{error.name} is not installed")
     except RtelastoError as error:
         return Outcome(name, "FAILED", reason=str(error))
     except Exception:  # the next check may still give a result
@@ -71,21 +72,14 @@ def run_check(name: str, check: Callable[[], list[Bound]]) -> Outcome:
     return Outcome(name, "passed" if limited else "measured", bounds)
 
 
-def print_outcomes(outcomes: list[Outcome], machine: dict[str, str], console: Console) -> None:
-    """Print the machine, then a row per figure."""
-    for key, value in machine.items():
-        console.print(f"{key}: {value}", soft_wrap=True)
-    table = Table("check", "state", "figures", box=None)
-    for outcome in outcomes:
-        rows = [str(bound) for bound in outcome.bounds] or [""]
-        if outcome.reason:
-            rows = [outcome.reason, *rows] if outcome.bounds else [outcome.reason]
-        for k, row in enumerate(rows):
-            table.add_row("" if k else outcome.name, "" if k else outcome.state, row)
-    console.print(table)
+def print_outcome(outcome: Outcome, file: IO[str]) -> None:
+    """Print an outcome, at once: a machine that is taken away leaves what came before."""
+    figures = "; ".join(str(bound) for bound in outcome.bounds)
+    said = ": ".join(part for part in (outcome.reason, figures) if part)
+    print(f"{outcome.state:8} {outcome.name}: {said}", file=file, flush=True)
 
 
 def write_outcomes(path: Path, outcomes: list[Outcome], machine: dict[str, str]) -> None:
-    """Write the same as JSON."""
+    """Write the machine and all outcomes so far as JSON."""
     content: dict[str, Any] = {"machine": machine, "checks": [asdict(one) for one in outcomes]}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
