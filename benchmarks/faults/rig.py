@@ -34,6 +34,8 @@ PUBLISHED = RfFormat(
 )
 # More than anything takes on a machine that is also busy with other work.
 _PATIENCE_S = 90.0
+# A run that finds no compiled code compiles for minutes on a busy machine.
+_READY_S = 300.0
 _LOOK_S = 0.01
 _SCANNER = (sys.executable, "-m", "benchmarks.faults.scanner")
 # Number of statuses within which an idle run must finish its queued frames.
@@ -197,7 +199,9 @@ class FaultRig(Closing):
             self.run = self._start()
             stack.callback(self._end_run)
             threading.Thread(target=self._collect, name="collect", daemon=True).start()
-            self.wait_until(lambda: self.receiver.counters["statuses"] > 0, "the run is not ready")
+            self.wait_until(
+                lambda: self.receiver.counters["statuses"] > 0, "the run is not ready", _READY_S
+            )
             self.scanner.command(send=True)
             self.wait_for_strain(0)
             self._open = stack.pop_all()
@@ -252,14 +256,16 @@ class FaultRig(Closing):
                 if left <= 0.0 or not self._arrived.wait(left):
                     raise TimeoutError(f"no strain for {_PATIENCE_S:g} s:\n{self.log()[-3000:]}")
 
-    def wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], complaint: str, patience_s: float = _PATIENCE_S
+    ) -> None:
         """Wait until ``condition`` holds."""
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while not condition():
             if self.run.poll() is not None:
                 raise RuntimeError(f"rtelasto run exited with {self.run.returncode}: {self.log()}")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{complaint} after {_PATIENCE_S:g} s:\n{self.log()[-3000:]}")
+                raise TimeoutError(f"{complaint} after {patience_s:g} s:\n{self.log()[-3000:]}")
             time.sleep(_LOOK_S)
 
     def log(self, start: int = 0) -> str:
