@@ -7,6 +7,7 @@ from collections.abc import Sequence as Listed
 from itertools import cycle, islice
 
 from benchmarks.gpu_check.frames import PUBLISHED, frames, pairs
+from benchmarks.gpu_check.model import NODE_S
 from benchmarks.gpu_check.parity import gpu_estimator
 from benchmarks.gpu_check.report import Bound
 from benchmarks.gpu_check.timing import device_time_ms
@@ -19,8 +20,6 @@ from rtelasto.pipeline.devices import network_files
 from rtelasto.pipeline.pairing import PairPolicy
 
 _MIB = 2**20
-# What a node of a CUDA graph takes besides its work.
-NODE_S = 2e-6
 
 
 def stages(engine: str, device: str) -> dict[str, float]:
