@@ -96,9 +96,12 @@ class BoundTorch:
         arrays = {name: workspace.arrays[buffer] for name, buffer in BUFFERS.items()}
         self._stream: Any = None
         if not isinstance(arrays["pre"], np.ndarray):
-            device = torch.device("cuda", torch.cuda.current_device())
-            self._stream = torch.cuda.ExternalStream(stream.ptr, device=device)
-            self._pool = torch.cuda.MemPool()
+            torch.cuda.init()
+            # CuPy's device, which need not be the one that torch would use.
+            self._device = torch.device("cuda", arrays["pre"].device.id)
+            self._stream = torch.cuda.ExternalStream(stream.ptr, device=self._device)
+            with torch.cuda.device(self._device):
+                self._pool = torch.cuda.MemPool()
         with self._at_home():
             self._network = BoundNetwork(path, arrays, compiled=compiled)
 
@@ -107,7 +110,7 @@ class BoundTorch:
         home = ExitStack()
         if self._stream is not None:
             home.enter_context(torch.cuda.stream(self._stream))
-            home.enter_context(torch.cuda.use_mem_pool(self._pool))
+            home.enter_context(torch.cuda.use_mem_pool(self._pool, self._device))
         return home
 
     def enqueue(self) -> None:
