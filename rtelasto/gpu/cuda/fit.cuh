@@ -1,13 +1,14 @@
 // Robust least-squares fit of a motion to the blocks (rtelasto/cpu/stretching/global_motion.py), the axial
-// and the lateral fit in parallel.
+// and the lateral fit in parallel. In single precision, unlike on the CPU: what is fitted are changes of a
+// motion that is kept in double precision, and most GPUs do double precision at a small part of their rate.
 
 #define FIT_PARTS 64
 #define FIT_SUMS 14  // 10 of the upper half of a 4 × 4 matrix, 4 of its right side
 
 struct FitScratch {
-    double partial[2][FIT_PARTS][FIT_SUMS];
-    double matrix[2][4][4], right[2][4], solution[2][4];
-    double half_weight[2];
+    float partial[2][FIT_PARTS][FIT_SUMS];
+    float matrix[2][4][4], right[2][4], solution[2][4];
+    float half_weight[2];
     float least_heavy[2][FIT_PARTS];
     float scale[2];
     int done[2];
@@ -18,27 +19,27 @@ struct FitPoints {
     int n;
     const double* x;
     const double* z;
-    double* value[2];
+    float* value[2];
     float* weight[2];
-    double* robust[2];
+    float* robust[2];
     float* residual[2];
     float* heavy[2];  // the residual of points up to which half of the weight lies
 };
 
 HD int fit_size(int fit) { return fit == 0 ? 4 : 2; }
 
-HD double basis(const FitPoints& points, int k, int function) {
-    const double x = function & 1 ? points.x[k] : 1.0;
-    return function & 2 ? x * points.z[k] : x;
+HD float basis(const FitPoints& points, int k, int function) {
+    const float x = function & 1 ? (float)points.x[k] : 1.0f;
+    return function & 2 ? x * (float)points.z[k] : x;
 }
 
 // Solves the symmetric positive definite matrix·solution = right (Cholesky); the matrix is overwritten.
-HD void solve_symmetric(double matrix[4][4], double* right, int n) {
+HD void solve_symmetric(float matrix[4][4], float* right, int n) {
     for (int i = 0; i < n; ++i)
         for (int j = 0; j <= i; ++j) {
-            double total = matrix[i][j];
+            float total = matrix[i][j];
             for (int k = 0; k < j; ++k) total -= matrix[i][k] * matrix[j][k];
-            matrix[i][j] = i > j ? total / matrix[j][j] : sqrt(fmax(total, 1e-12));
+            matrix[i][j] = i > j ? total / matrix[j][j] : sqrtf(fmaxf(total, 1e-12f));
         }
     for (int i = 0; i < n; ++i) {
         for (int k = 0; k < i; ++k) right[i] -= matrix[i][k] * right[k];
@@ -68,7 +69,7 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
     const int n = points.n;
     each(2 * FIT_PARTS, [&](int i) {
         const int fit = i / FIT_PARTS, part = i % FIT_PARTS;
-        double total = 0.0;
+        float total = 0.0f;
         for (int k = part; k < n; k += FIT_PARTS) {
             points.robust[fit][k] = points.weight[fit][k];
             total += points.weight[fit][k];
@@ -76,23 +77,23 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
         s.partial[fit][part][0] = total;
     });
     each(2, [&](int fit) {
-        double total = 0.0;
+        float total = 0.0f;
         for (int part = 0; part < FIT_PARTS; ++part) total += s.partial[fit][part][0];
-        s.half_weight[fit] = 0.5 * total;
+        s.half_weight[fit] = 0.5f * total;
         s.done[fit] = 0;
-        for (int i = 0; i < 4; ++i) s.solution[fit][i] = 0.0;
+        for (int i = 0; i < 4; ++i) s.solution[fit][i] = 0.0f;
     });
     for (int round = 0; round < FIT_ROUNDS; ++round) {
         if (s.done[0] && s.done[1]) break;
         each(2 * FIT_PARTS, [&](int i) {
             const int fit = i / FIT_PARTS, part = i % FIT_PARTS;
             if (s.done[fit]) return;
-            double sum[FIT_SUMS];
-            for (int q = 0; q < FIT_SUMS; ++q) sum[q] = 0.0;
+            float sum[FIT_SUMS];
+            for (int q = 0; q < FIT_SUMS; ++q) sum[q] = 0.0f;
             for (int k = part; k < n; k += FIT_PARTS) {
-                const double robust = points.robust[fit][k], value = points.value[fit][k];
-                if (!(robust > 0.0)) continue;
-                double f[4];
+                const float robust = points.robust[fit][k], value = points.value[fit][k];
+                if (!(robust > 0.0f)) continue;
+                float f[4];
                 for (int a = 0; a < 4; ++a) f[a] = basis(points, k, a);
                 int q = 0;
                 for (int a = 0; a < 4; ++a)
@@ -104,7 +105,7 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
         each(2 * FIT_SUMS, [&](int i) {
             const int fit = i / FIT_SUMS, q = i % FIT_SUMS;
             if (s.done[fit]) return;
-            double total = 0.0;
+            float total = 0.0f;
             for (int part = 0; part < FIT_PARTS; ++part) total += s.partial[fit][part][q];
             if (q >= 10) {
                 s.right[fit][q - 10] = total;
@@ -113,25 +114,25 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
             int a = 0;
             while ((a + 1) * (a + 2) / 2 <= q) ++a;
             const int c = q - a * (a + 1) / 2;
-            s.matrix[fit][a][c] = total + (a == c ? ridge[fit][a] : 0.0);
+            s.matrix[fit][a][c] = total + (a == c ? (float)ridge[fit][a] : 0.0f);
         });
         each(2, [&](int fit) {
             if (s.done[fit]) return;
             solve_symmetric(s.matrix[fit], s.right[fit], fit_size(fit));
-            double moved = 0.0;
+            float moved = 0.0f;
             for (int i = 0; i < fit_size(fit); ++i) {
-                moved = fmax(moved, fabs(s.right[fit][i] - s.solution[fit][i]));
+                moved = fmaxf(moved, fabsf(s.right[fit][i] - s.solution[fit][i]));
                 s.solution[fit][i] = s.right[fit][i];
             }
-            s.done[fit] = moved < 1e-3 * scale_floor[fit];
+            s.done[fit] = moved < 1e-3f * (float)scale_floor[fit];
         });
         each(2 * n, [&](int i) {
             const int fit = i / n, k = i % n;
             if (s.done[fit]) return;
-            double fitted = 0.0;
+            float fitted = 0.0f;
             for (int a = 0; a < fit_size(fit); ++a)
                 fitted += basis(points, k, a) * s.solution[fit][a];
-            points.residual[fit][k] = (float)fabs(points.value[fit][k] - fitted);
+            points.residual[fit][k] = fabsf(points.value[fit][k] - fitted);
         });
         // The weighted median is the smallest residual up to which half of the weight lies.
         each(2 * n, [&](int i) {
@@ -157,8 +158,8 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
         each(2 * n, [&](int i) {
             const int fit = i / n, k = i % n;
             if (s.done[fit]) return;
-            const double outlying = points.residual[fit][k] / (2.0 * s.scale[fit]);
-            const double square = 1.0 + outlying * outlying;
+            const float outlying = points.residual[fit][k] / (2.0f * s.scale[fit]);
+            const float square = 1.0f + outlying * outlying;
             points.robust[fit][k] = points.weight[fit][k] / (square * square);
         });
     }

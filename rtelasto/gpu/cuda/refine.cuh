@@ -24,13 +24,13 @@ HD FitPoints fit_points(const Work& w, int candidate) {
 }
 
 // Whether a change of the motion is below these samples and lines.
-HD bool is_below(const double solution[2][4], double samples, double lines) {
+HD bool is_below(const float solution[2][4], double samples, double lines) {
     double axial = 0.0;
-    for (int i = 0; i < 4; ++i) axial += fabs(solution[0][i]);
-    return axial < samples && fabs(solution[1][0]) + fabs(solution[1][1]) < lines;
+    for (int i = 0; i < 4; ++i) axial += fabsf(solution[0][i]);
+    return axial < samples && fabsf(solution[1][0]) + fabsf(solution[1][1]) < lines;
 }
 
-HD void move(Candidate* state, const double solution[2][4]) {
+HD void move(Candidate* state, const float solution[2][4]) {
     for (int i = 0; i < 4; ++i) state->motion[i] += solution[0][i];
     for (int i = 0; i < 2; ++i) state->motion[4 + i] += solution[1][i];
 }
@@ -63,7 +63,7 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
     }
     each(points.n, [&](int k) {
         for (int fit = 0; fit < 2; ++fit) {
-            points.value[fit][k] = blocks[k].change[fit];
+            points.value[fit][k] = (float)blocks[k].change[fit];
             points.weight[fit][k] = blocks[k].weight[fit];
         }
     });

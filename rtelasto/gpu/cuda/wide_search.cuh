@@ -256,8 +256,8 @@ HD void propose_block(Block b, const Work& w, int, ProposeScratch& s) {
             const float value = peak_near(w, k / (int)w.wide_axial, k % (int)w.wide_axial, axial,
                                           lateral, axial_reach, lateral_reach, &axial_peak,
                                           &lateral_peak);
-            points.value[0][k] = axial_peak - axial;
-            points.value[1][k] = lateral_peak - lateral;
+            points.value[0][k] = (float)(axial_peak - axial);
+            points.value[1][k] = (float)(lateral_peak - lateral);
             points.weight[0][k] = points.weight[1][k] = value * value;
             if (value * value > 0.0f) count(&s.weighty);
         });
