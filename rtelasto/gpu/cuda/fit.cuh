@@ -149,11 +149,13 @@ HD void robust_fit(const FitPoints& points, const double scale_floor[2], const d
                     least = fminf(least, points.heavy[fit][k]);
             s.least_heavy[fit][part] = least;
         });
+        for (int half = FIT_PARTS / 2; half > 0; half /= 2)
+            each(2 * half, [&](int i) {
+                float* least = s.least_heavy[i / half] + i % half;
+                *least = fminf(*least, least[half]);
+            });
         each(2, [&](int fit) {
-            float median = s.least_heavy[fit][0];
-            for (int part = 1; part < FIT_PARTS; ++part)
-                median = fminf(median, s.least_heavy[fit][part]);
-            s.scale[fit] = fmaxf(1.4826f * median, (float)scale_floor[fit]);
+            s.scale[fit] = fmaxf(1.4826f * s.least_heavy[fit][0], (float)scale_floor[fit]);
         });
         each(2 * n, [&](int i) {
             const int fit = i / n, k = i % n;

@@ -110,10 +110,11 @@ HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
 }
 
 struct MedianScratch {
-    unsigned bins[256];
+    unsigned bins[256], sums[2][256];
     unsigned missing;
     unsigned prefix, rank;
-    unsigned up_to, next;
+    unsigned bin, before;
+    unsigned up_to;
     unsigned above[SUM_PARTS];
 };
 
@@ -153,11 +154,24 @@ HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
                 if (alike) count(&s.bins[order >> shift & 255u]);
             }
         });
+        // Numbers up to every bin, and from them the bin of the number of that rank.
+        each(256, [&](int bin) { s.sums[0][bin] = s.bins[bin]; });
+        int from = 0;
+        for (int step = 1; step < 256; step *= 2, from = 1 - from)
+            each(256, [&](int bin) {
+                const unsigned* sums = s.sums[from];
+                s.sums[1 - from][bin] = sums[bin] + (bin >= step ? sums[bin - step] : 0u);
+            });
+        each(256, [&](int bin) {
+            const unsigned before = bin > 0 ? s.sums[from][bin - 1] : 0u;
+            if (s.rank < before || s.rank >= s.sums[from][bin]) return;
+            s.bin = bin;
+            s.before = before;
+        });
         each(1, [&](int) {
-            unsigned bin = 0;
-            while (s.rank >= s.bins[bin]) s.rank -= s.bins[bin++];
-            s.prefix |= bin << shift;
-            s.up_to = s.bins[bin] - s.rank - 1;  // equal ones after the one of that rank
+            s.rank -= s.before;
+            s.prefix |= s.bin << shift;
+            s.up_to = s.bins[s.bin] - s.rank - 1;  // equal ones after the one of that rank
         });
     }
     // The next higher value, if an even count needs it and no equal value is left.

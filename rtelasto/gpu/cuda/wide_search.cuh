@@ -117,19 +117,34 @@ HD void votes_block(Block b, const Work& w, int, NoScratch&) {
     });
 }
 
+// Lateral blocks whose shifts are kept; there are more only in frames of more than about 500 lines.
+#define TILT_BLOCKS 64
+
+// Shifts by a tilt, in lags.
+struct Shifts {
+    int top, bottom, lag;
+};
+
 struct TiltScratch {
+    Shifts shifts[TILT_BLOCKS];
     float best[TILT_PARTS];
     int where[TILT_PARTS];
 };
 
+HD Shifts tilted(const Work& w, const double* tilt, int lateral) {
+    const double x = w.wide_x[lateral * w.wide_axial];
+    return Shifts{(int)floor(tilt[0] * x + 0.5), (int)floor(tilt[1] * x + 0.5),
+                  (int)floor(tilt[2] * x + 0.5)};
+}
+
 // Votes for one motion: those of all lateral blocks, shifted by the tilt.
-HD float tilted_votes(const Work& w, const double* tilt, int lag, int top, int bottom) {
+HD float tilted_votes(const Work& w, const double* tilt, const Shifts* shifts, int lag, int top,
+                      int bottom) {
     float total = 0.0f;
     for (int lateral = 0; lateral < w.wide_lateral; ++lateral) {
-        const double x = w.wide_x[lateral * w.wide_axial];
-        const int this_lag = lag + (int)floor(tilt[2] * x + 0.5);
-        const int this_top = top + (int)floor(tilt[0] * x + 0.5);
-        const int this_bottom = bottom + (int)floor(tilt[1] * x + 0.5);
+        const Shifts by = lateral < TILT_BLOCKS ? shifts[lateral] : tilted(w, tilt, lateral);
+        const int this_lag = lag + by.lag, this_top = top + by.top;
+        const int this_bottom = bottom + by.bottom;
         if (this_lag < 0 || this_lag >= n_lateral_lags(w) || this_top < 0 ||
             this_top >= n_tops(w) || this_bottom < 0 || this_bottom >= n_axial_lags(w))
             continue;
@@ -144,6 +159,8 @@ HD void tilts_block(Block b, const Work& w, int, TiltScratch& s) {
     const double* tilt = w.tilts + 3 * b.x;
     const int n_bottom = n_axial_lags(w), n_top = n_tops(w);
     const int n = n_lateral_lags(w) * n_top * n_bottom;
+    each(least((int)w.wide_lateral, TILT_BLOCKS),
+         [&](int lateral) { s.shifts[lateral] = tilted(w, tilt, lateral); });
     each(TILT_PARTS, [&](int part) {
         float best = -1e30f;
         int where = 0;
@@ -151,7 +168,7 @@ HD void tilts_block(Block b, const Work& w, int, TiltScratch& s) {
             const int bottom = i % n_bottom, top = i / n_bottom % n_top, lag = i / n_bottom / n_top;
             const int slope = bottom - top - (int)w.axial_lags + (int)w.tops;
             if (slope > w.max_slope || -slope > w.max_slope) continue;
-            const float votes = tilted_votes(w, tilt, lag, top, bottom);
+            const float votes = tilted_votes(w, tilt, s.shifts, lag, top, bottom);
             if (votes > best) {
                 best = votes;
                 where = i;
