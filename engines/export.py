@@ -19,6 +19,8 @@ from rtelasto_engines.network.cnn2 import Cnn2, finished
 from rtelasto_engines.network.tracking import Measurement
 
 OPSET = 18
+MEASURED = tuple(f"measured_{name}" for name in Measurement._fields)
+"""The tensors between the stages: no graph may use a name twice, and stage 2 returns a displacement too."""
 
 
 class _WholeFrame(nn.Module):
@@ -89,7 +91,8 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
 def export_stages(network: Cnn2, path: Path, metadata: dict[str, str]) -> tuple[Path, Path]:
     """Write both stages of a network next to ``path`` and return their paths.
 
-    ``NAME.tracking.onnx`` computes the images of a `Measurement` from ``pre`` and ``post``.
+    ``NAME.tracking.onnx`` computes the images of a `Measurement`, named as in `MEASURED`, from ``pre`` and
+    ``post``.
     ``NAME.strain.onnx`` computes the outputs of the whole network from these images, or from their average
     over pairs. It returns two depths for each depth of the measurement, of which the whole network keeps
     ⌈samples/4⌉.
@@ -103,11 +106,11 @@ def export_stages(network: Cnn2, path: Path, metadata: dict[str, str]) -> tuple[
     _write(
         tracking,
         dict(zip(("pre", "post"), frames, strict=True)),
-        Measurement._fields,
+        MEASURED,
         paths[0],
         known,
     )
-    inputs = dict(zip(Measurement._fields, measured, strict=True))
+    inputs = dict(zip(MEASURED, measured, strict=True))
     _write(strain, inputs, network.outputs, paths[1], known)
     return paths
 

@@ -222,7 +222,7 @@ def perturbed() -> Cnn2:
 
 def test_stages_exported_one_by_one_give_what_the_whole_graph_gives(tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
-    from rtelasto_engines.export import export, export_stages
+    from rtelasto_engines.export import MEASURED, export, export_stages
 
     network = perturbed()
     whole = tmp_path / "net.onnx"
@@ -235,7 +235,7 @@ def test_stages_exported_one_by_one_give_what_the_whole_graph_gives(tmp_path: Pa
     frames = np.random.default_rng(4).standard_normal((2, 37, 1003)).astype(np.float32)
     wanted = sessions[0].run(None, {"pre": frames[0], "post": frames[1]})
     found = sessions[1].run(None, {"pre": frames[0], "post": frames[1]})
-    got = sessions[2].run(None, dict(zip(Measurement._fields, found, strict=True)))
+    got = sessions[2].run(None, dict(zip(MEASURED, found, strict=True)))
     for name, ours, theirs in zip(network.outputs, got, wanted, strict=True):
         np.testing.assert_allclose(
             ours[:, : theirs.shape[1]], theirs, rtol=1e-3, atol=1e-5, err_msg=name

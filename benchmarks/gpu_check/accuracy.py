@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 
 from benchmarks.gpu_check.parity import gpu_estimator
@@ -29,7 +30,7 @@ class _OnGpu(Competitor):
 
 def accuracy(engine: str, device: str, *, tissues: int = 6) -> list[Bound]:
     """Compare the scores of the GPU and of the CPU on held-out tissue."""
-    __import__("skfem")  # the simulator needs it, and says so later
+    importlib.import_module("skfem")  # the simulator needs it, and says so later
     on_cpu = open_estimator(engine, device="cpu")
     assert isinstance(on_cpu, CpuEstimator)
     competitors = [Competitor(on_cpu.engine, "cpu"), _OnGpu(gpu_estimator(engine, device))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from benchmarks.gpu_check.parity import gpu_estimator
 from benchmarks.gpu_check.report import Bound
 
@@ -9,7 +11,7 @@ from benchmarks.gpu_check.report import Bound
 def _need(*modules: str) -> None:
     """Raise ModuleNotFoundError here, and not in a process of its own, for what a live run imports."""
     for module in modules:
-        __import__(module)
+        importlib.import_module(module)
 
 
 def latency(engine: str, device: str, *, fps: float = 500.0, n_frames: int = 5000) -> list[Bound]:
