@@ -337,7 +337,13 @@ def test_recordings_beyond_the_kernels_are_named() -> None:
     assert "samples per wavelength" in fine.unsupported()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        name if name == "sm_90" else pytest.param(name, marks=pytest.mark.slow)
+        for name in ARCHITECTURES
+    ],
+)
 def test_every_kernel_compiles_for(architecture: str) -> None:
     """To machine code, by NVRTC, as on a machine with such a GPU."""
     core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")

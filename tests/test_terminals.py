@@ -195,6 +195,7 @@ def test_a_byte_order_mark_in_the_settings_file_is_no_fault(tmp_path: Path, cont
     assert "from-the-file" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "named"),
     [
