@@ -98,7 +98,7 @@ def test_every_frame_is_uploaded_once(name: str) -> None:
     assert uploaded[-1] == len(every)
 
 
-def test_no_upload_waits_whatever_frames_pairs_are_made_of() -> None:
+def test_no_upload_waits_for_pairs_of_any_frames() -> None:
     gpu = estimator(history=1)
     every = frames(5)
     rng = np.random.default_rng(0)
