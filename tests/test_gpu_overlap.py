@@ -14,7 +14,8 @@ from simulated_gpu import estimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.gpu import kernels
-from rtelasto.gpu.estimator import GpuEstimator, Lane
+from rtelasto.gpu.estimator import GpuEstimator
+from rtelasto.gpu.session import Lane
 from rtelasto.pipeline.pairing import PairPolicy
 
 FORMAT = RfFormat(

@@ -14,9 +14,10 @@ from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto.frames.strain import ResidualMotion, StrainFrame
-from rtelasto.gpu.estimator import GpuEstimator, Lane
+from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.graph import Sequence, Stage
 from rtelasto.gpu.quality import enqueue_quality
+from rtelasto.gpu.session import Lane
 from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
 from rtelasto.gpu.workspace import Workspace
 from rtelasto.pipeline.devices import choose, open_estimator
