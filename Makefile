@@ -50,7 +50,7 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
 
 $(VENV)/source: | $(VENV)/created.stamp
 	mkdir $@
-	cp -R LICENSE README.md setup.cfg pyproject.toml rtelasto engines $@
+	cp -R LICENSE README.md setup.cfg setup.py pyproject.toml rtelasto engines $@
 	chmod -R u+w $@
 
 clean:

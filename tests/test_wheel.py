@@ -14,11 +14,13 @@ import pytest
 
 pytest.importorskip("setuptools", reason="the wheel is built with setuptools, without the network")
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"rtelasto": "rtelasto", "engines": "rtelasto_engines"}
-NOT_SOURCE = shutil.ignore_patterns("__pycache__", "*.egg-info")
 IMPORT_EACH = """
 import importlib, json, sys
 import rtelasto, rtelasto_engines
@@ -71,13 +73,11 @@ def run(*command: object, **options: object) -> str:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is built, since building leaves files beside it."""
-    folder = tmp_path_factory.mktemp("source")
-    for name in ("LICENSE", "README.md", "setup.cfg", "setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=NOT_SOURCE)
-    return folder
+    """A copy of what is built, since building leaves files beside it: made as for a read-only checkout."""
+    venv = tmp_path_factory.mktemp("venv")
+    made = venv / "created.stamp", venv / "source"
+    run("make", "-C", ROOT, f"VENV={venv}", "-o", made[0], made[1])
+    return made[1]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def sources(source: Path) -> list[str]:
         (Path(package) / path.relative_to(source / folder)).as_posix()
         for folder, package in FOLDERS.items()
         for path in (source / folder).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.parent.name != "__pycache__"
     )
 
 
