@@ -9,10 +9,12 @@ function stats = rtelasto_simulate(n_frames, options)
 %     n_targets         4000, over width_mm 12 in the middle and all depths
 %     endpoint          tcp://127.0.0.1:5555
 %     wait              true: wait for a subscriber before the first frame
+%     made_ahead        0: echoes are made while it runs, which takes about a second a frame; with 2 or
+%                       more so many frames are made first and played forth and back at the frame rate
 %   It returns what rtelasto_mex('stats') says at the end. With source 'inter' it also plays the
 %   scanner's reconstruction, from NS200BW samples.
 own = struct('probe', 'L12-5 38mm', 'strain_per_frame', -0.005, 'n_targets', 4000, 'width_mm', 12, ...
-    'endpoint', 'tcp://127.0.0.1:5555', 'wait', true);
+    'endpoint', 'tcp://127.0.0.1:5555', 'wait', true, 'made_ahead', 0);
 if nargin < 2
     options = struct();
 end
@@ -21,6 +23,10 @@ for name = fieldnames(own)'
         own.(name{1}) = options.(name{1});
         options = rmfield(options, name{1});
     end
+end
+if own.made_ahead ~= 0 && (own.made_ahead < 2 || own.made_ahead ~= round(own.made_ahead))
+    error('rtelasto:simulate:options', 'options.made_ahead must be 0 or at least 2, got %g', ...
+        own.made_ahead);
 end
 sound_speed = 1540;
 if isfield(options, 'sound_speed')
@@ -46,6 +52,12 @@ for k = 1:2:numel(assign)
     assignin('base', assign{k}, assign{k + 1});
 end
 clear rtelasto_receive rtelasto_inter % what an earlier run read
+made = cell(own.made_ahead, S.P.n_angles);
+for k = 1:numel(made)
+    [pressed, wave] = ind2sub(size(made), k);
+    strain = own.strain_per_frame * (pressed - 1);
+    made{k} = acquire(Trans, S.TX(wave), Receive(wave), TW, lateral_wl, depth_wl * (1 + strain));
+end
 buffer = zeros(S.Resource.RcvBuffer.rowsPerFrame, S.Resource.RcvBuffer.colsPerFrame, ...
     S.Resource.RcvBuffer.numFrames, 'int16');
 rtelasto_mex('open', own.endpoint);
@@ -63,9 +75,14 @@ begin = tic;
 while sent < n_frames
     step = S.Event(event);
     if step.rcv
-        strain = own.strain_per_frame * sent;
         r = Receive(step.rcv);
-        echoes = acquire(Trans, S.TX(step.tx), r, TW, lateral_wl, depth_wl * (1 + strain));
+        if isempty(made)
+            strain = own.strain_per_frame * sent;
+            echoes = acquire(Trans, S.TX(step.tx), r, TW, lateral_wl, depth_wl * (1 + strain));
+        else
+            there_and_back = mod(sent, 2 * (own.made_ahead - 1));
+            echoes = made{1 + min(there_and_back, 2 * (own.made_ahead - 1) - there_and_back), r.acqNum};
+        end
         buffer(r.startSample:r.endSample, :, r.framenum) = echoes;
     end
     if step.process
