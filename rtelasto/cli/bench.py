@@ -25,6 +25,7 @@ app = App(
     help_epilogue=examples(
         "rtelasto bench",
         "rtelasto bench --engine ncc --pairs 100 --json-file bench.json",
+        "rtelasto bench --channel",
         "rtelasto bench latency --fps 20",
         "rtelasto bench throughput",
         "rtelasto bench accuracy --published 2 --random 0",
@@ -41,6 +42,7 @@ def bench(
     *,
     engine: str = "cnn",
     pairs: int = 50,
+    channel: bool = False,
     threads: int | None = None,
     cpu_runtime: str = "onnxruntime",
     device: str = "cpu",
@@ -49,14 +51,17 @@ def bench(
 ) -> None:
     """Time the stages of the pipeline on simulated 2608 × 128 int16 frames.
 
-    Two warm-up pairs and the wire itself are not timed.
+    Two warm-up pairs and the wire itself are not timed. With `--channel`, time the step before these stages
+    instead: 128 channels of 1, 3 and 5 plane waves, and IQ pixels, to RF lines, on one core and on all.
 
     Parameters
     ----------
     engine
         Engine to time.
     pairs
-        Number of pairs.
+        Number of pairs; with `--channel`, number of frames of every kind.
+    channel
+        Time channel data and IQ pixels to RF lines instead of the stages; no engine runs.
     threads
         Cores to use; by default all that are available to this process.
     cpu_runtime
@@ -75,6 +80,9 @@ def bench(
     if pairs < 1:
         raise RtelastoError(f"pairs must be at least 1, got {pairs}")
     check_outputs(("--json-file", json_file, FIGURES), force=force)
+    if channel:
+        _bench_channel(pairs, threads, device, json_file)
+        return
     with busy(f"timing {pairs} pairs with {engine}"):
         stages = time_stages(
             engine, pairs=pairs, threads=threads, cpu_runtime=cpu_runtime, device=device
@@ -83,6 +91,35 @@ def bench(
     console.print(f"{1e3 / stages['total'].p50_ms:.1f} pairs/s")
     if json_file is not None:
         write_json(json_file, {name: asdict(times) for name, times in stages.items()})
+
+
+def _bench_channel(frames: int, threads: int | None, device: str, json_file: Path | None) -> None:
+    from rtelasto.bench.channel import N_CHANNELS, time_channel
+
+    if device not in ("cpu", "gpu"):
+        raise RtelastoError(f"device must be cpu or gpu with --channel, got {device}")
+    with busy(f"timing {frames} frames of channel data and IQ of every kind"):
+        found = time_channel(frames=frames, threads=threads, on_gpu=device == "gpu")
+    table = Table(
+        "to RF lines",
+        title=f"{N_CHANNELS} channels or lines, {frames} frames each",
+        title_justify="left",
+        box=None,
+    )
+    for column in ("samples", "cores", "p50 ms", "p90 ms", "processor ms", "frames/s"):
+        table.add_column(column, justify="right")
+    for row in found:
+        kind = "IQ" if row.kind == "iq" else "plane waves: " + str(row.n_angles)
+        times = (
+            f"{row.times.p50_ms:.1f}",
+            f"{row.times.p90_ms:.1f}",
+            f"{row.processor_ms:.1f}",
+            f"{row.fps:.0f}",
+        )
+        table.add_row(kind, str(row.n_samples), str(row.cores), *times)
+    console.print(table)
+    if json_file is not None:
+        write_json(json_file, {"conversions": [asdict(row) | {"fps": row.fps} for row in found]})
 
 
 def print_stages(title: str, stages: Mapping[str, LatencySummary]) -> None:

@@ -1,29 +1,31 @@
 """Channel data to RF lines: delay and sum on the CPU.
 
 Every pixel sums what each element received when the echo from there came back: the transmit's
-arrival at the pixel plus the way to the element. The lines hold the real RF itself, not its envelope,
-on the carrier of the echo, so that they are what the pipeline pairs.
+arrival at the pixel plus the way to the element. The sums are made in baseband, where pixels may lie far
+apart (`beamforming.pixel_grid`); the lines hold the real RF itself, not its envelope, on the carrier of the
+echo, so that they are what the pipeline pairs.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.beamforming.bandpass import upsample, upsampler
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
+from rtelasto.cpu.beamforming.channel_baseband import Baseband
+from rtelasto.cpu.beamforming.delay_tables import DelayTables
+from rtelasto.cpu.beamforming.line_format import line_format, line_positions, lines_of
+from rtelasto.cpu.beamforming.pixel_grid import UP_PASS, UP_TAPS, PixelGrid, pixel_grid
+from rtelasto.cpu.beamforming.summing import add_weights, sum_terms, to_rf
+from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
-from rtelasto.cpu.resample import FASTMATH, readable
+from rtelasto.cpu.resample import VECTOR, readable
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
-from rtelasto.frames.rf import Float32Image, RfFormat
-from rtelasto.host.compiled import kernel
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.rf import Float32Image
 
-_IRREGULAR = 0.05
-# 512 MiB of restored RF: far above any scanner's, far below what a wrong header could ask for.
-_MAX_FINE_SAMPLES = 1 << 27
+# 256 MiB of baseband: far above any scanner's, far below what a wrong header could ask for.
+_MAX_BYTES = 1 << 28
 
 
 class Beamformer:
@@ -56,49 +58,20 @@ class Beamformer:
     ) -> None:
         self.channel_format = channel_format
         self.settings = settings or BeamformSettings()
-        self._upsampler = upsampler(channel_format)
-        self._window = self.settings.half_window()
-        self._line_x_m = _line_positions(channel_format)
-        self.format = self._rf_format()
-        z_m = self.format.grid.depth_m
-        self._depth_m = z_m.astype(np.float32)
-        n_fine = self._upsampler.fine_samples(channel_format.n_samples)
-        if n_fine * channel_format.n_channels > _MAX_FINE_SAMPLES:
-            raise RtelastoError(
-                f"{channel_format.n_channels} channels of {channel_format.n_samples} samples at "
-                f"sampling_freq_hz {channel_format.sampling_freq_hz:g} are too many to beamform"
-            )
-        self._fine = np.empty((channel_format.n_channels, n_fine + 3), np.float32)
+        self.format = line_format(channel_format, self.settings)
+        self._grid = pixel_grid(channel_format, self.settings, self.format)
+        _check_size(channel_format, self._grid)
+        self._baseband = Baseband.plan(
+            channel_format, self._grid.fine_freq_hz, self._grid.fine_per_pixel
+        )
+        self._base = self._baseband.room(channel_format.n_channels)
+        shape = (self.format.n_lines, self._grid.depth_m.size)
+        self._real, self._imag = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        self._total_real, self._total_imag = np.empty_like(self._real), np.empty_like(self._real)
+        self._tables = DelayTables(channel_format, self.settings, self._grid)
         self._gain = self._inverse_weights()
-
-    def _rf_format(self) -> RfFormat:
-        channels, settings = self.channel_format, self.settings
-        c = channels.sound_speed_m_s
-        sampling_freq_hz = settings.samples_per_wavelength * channels.center_freq_hz
-        step_m = c / (2.0 * sampling_freq_hz)
-        origin_s = [transmit.origin_time_s for transmit in channels.transmits]
-        covered = (
-            max(0.0, 0.5 * c * (channels.start_time_s - min(origin_s))),
-            0.5 * c * (channels.end_time_s - max(origin_s)),
-        )
-        start_m = covered[0] if settings.start_depth_m is None else settings.start_depth_m
-        end_m = covered[1] if settings.end_depth_m is None else settings.end_depth_m
-        if not 0.0 <= start_m < end_m:
-            raise RtelastoError(
-                f"the lines would reach from {1e3 * start_m:.2f} to {1e3 * end_m:.2f} mm: give "
-                "start_depth_m and end_depth_m, or mend start_time_s"
-            )
-        lines = self._line_x_m
-        pitch_m = channels.element_pitch_m if lines.size == 1 else float(lines[1] - lines[0])
-        return RfFormat(
-            n_lines=lines.size,
-            n_samples=1 + math.floor((end_m - start_m) / step_m + 1e-6),
-            sampling_freq_hz=sampling_freq_hz,
-            center_freq_hz=channels.center_freq_hz,
-            line_pitch_m=pitch_m,
-            start_depth_m=start_m,
-            sound_speed_m_s=c,
-        )
+        self._first_sample = self._first_samples()
+        self._taps, self._carrier = _up_mix(self._grid, self.format.grid.depth_m, channel_format)
 
     def __call__(self, samples: NDArray[np.generic]) -> Float32Image:
         """Beamform one frame.
@@ -121,131 +94,99 @@ class Beamformer:
                 f"samples has shape {samples.shape}, the format says "
                 f"(n_acquisitions, n_channels, n_samples) = {channels.shape}"
             )
-        lines = np.zeros((self.format.n_lines, self.format.n_samples), np.float32)
+        self._total_real[:] = 0.0
+        self._total_imag[:] = 0.0
         for acquisition in range(channels.n_acquisitions):
-            self._add(readable(samples[acquisition]), acquisition, lines)
-        lines *= self._gain
+            self._baseband(readable(samples[acquisition]), self._base)
+            self._add(acquisition)
+        lines = np.empty((self.format.n_lines, self.format.n_samples), np.float32)
+        over_lines(
+            to_rf,
+            self.format.n_lines,
+            self._total_real,
+            self._total_imag,
+            self._gain,
+            self._taps,
+            self._carrier[0],
+            self._carrier[1],
+            self._first_sample,
+            self._grid.first,
+            lines,
+        )
         return lines
 
-    def _add(self, samples: NDArray[np.generic], acquisition: int, lines: Float32Image) -> None:
+    def _add(self, acquisition: int) -> None:
         """Add one acquisition to the lines that it bears on."""
-        channels, made = self.channel_format, self._upsampler
+        rows, sent = self._tables.of(acquisition)
+        chosen = lines_of(self.channel_format, acquisition)
         over_lines(
-            upsample,
-            channels.n_channels,
-            samples,
-            made.table,
-            made.group,
-            made.first_tap,
-            self._fine,
+            sum_terms,
+            sent.line_shift.size,
+            self._base,
+            sent.terms,
+            rows.late,
+            rows.late_middle,
+            rows.weight_real,
+            rows.weight_imag,
+            rows.first_block,
+            sent.shift,
+            sent.shift_middle,
+            sent.line_shift,
+            sent.turn,
+            sent.line_turn,
+            self._real[chosen],
+            self._imag[chosen],
+            self._total_real[chosen],
+            self._total_imag[chosen],
         )
-        self._sum(acquisition, self._lines_of(acquisition), lines)
-
-    def _sum(self, acquisition: int, chosen: slice, lines: Float32Image) -> None:
-        """Add what the fine samples of an acquisition say of these lines."""
-        channels, made = self.channel_format, self._upsampler
-        line_x_m = self._line_x_m[chosen]
-        # Fine samples from the zero that stands before the first one, hence the 1.
-        rate = made.sampling_freq_hz
-        sent = (self._arrival_s(acquisition, line_x_m) - channels.start_time_s) * rate + 1.0
-        over_lines(
-            _delay_and_sum,
-            line_x_m.size,
-            self._fine,
-            channels.channel_x_m(acquisition).astype(np.float32),
-            line_x_m.astype(np.float32),
-            self._depth_m,
-            sent.astype(np.float32),
-            np.float32(rate / channels.sound_speed_m_s),
-            np.float32(self.settings.f_number),
-            self._window,
-            lines[chosen],
-        )
-
-    def _lines_of(self, acquisition: int) -> slice:
-        if isinstance(self.channel_format.transmits[acquisition], FocusedBeam):
-            return slice(acquisition, acquisition + 1)
-        return slice(None)
-
-    def _arrival_s(self, acquisition: int, line_x_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """When the transmit reaches each pixel of these lines, (lines, n_samples), s."""
-        transmit = self.channel_format.transmits[acquisition]
-        c = self.channel_format.sound_speed_m_s
-        x_m, z_m = line_x_m[:, None], self.format.grid.depth_m
-        if isinstance(transmit, PlaneWave):
-            way_m = x_m * math.sin(transmit.angle_rad) + z_m * math.cos(transmit.angle_rad)
-        else:
-            way_m = z_m + 0.0 * x_m
-        return np.asarray(transmit.origin_time_s + way_m / c)
 
     def _inverse_weights(self) -> Float32Image:
-        """One over the sum of weights that each pixel gets, (n_lines, n_samples); 0 where none."""
-        total = np.zeros((self.format.n_lines, self.format.n_samples), np.float32)
-        for acquisition in range(self.channel_format.n_acquisitions):
-            chosen = self._lines_of(acquisition)
-            _sum_weights(
-                self.channel_format.channel_x_m(acquisition).astype(np.float32),
-                self._line_x_m[chosen].astype(np.float32),
-                self._depth_m,
-                np.float32(self.settings.f_number),
-                self._window,
-                total[chosen],
-            )
+        """One over the sum of weights that each pixel gets, (n_lines, n_pixels); 0 where none."""
+        channels = self.channel_format
+        total = np.zeros_like(self._real)
+        for acquisition in range(channels.n_acquisitions):
+            rows, sent = self._tables.of(acquisition)
+            chosen = total[lines_of(channels, acquisition)]
+            add_weights(sent.terms, rows.weight, channels.n_channels, chosen)
         return np.divide(1.0, total, out=np.zeros_like(total), where=total > 0.0)
 
+    def _first_samples(self) -> NDArray[np.int64]:
+        """The first sample of each line that lies in an aperture, (n_lines,)."""
+        channels, grid = self.channel_format, self.format.grid
+        line_x_m = line_positions(channels)
+        nearest_m = np.full(line_x_m.size, np.inf)
+        for acquisition in range(channels.n_acquisitions):
+            chosen = lines_of(channels, acquisition)
+            away_m = np.abs(line_x_m[chosen, None] - channels.channel_x_m(acquisition))
+            nearest_m[chosen] = np.minimum(nearest_m[chosen], away_m.min(axis=1))
+        above_m = 2.0 * self.settings.f_number * nearest_m - grid.start_depth_m
+        first = np.ceil(above_m / grid.axial_step_m - 1e-6)
+        return np.clip(first, 0, grid.n_depths).astype(np.int64)
 
-def _line_positions(channels: ChannelFormat) -> NDArray[np.float64]:
-    """Where the RF lines lie on the array, shape (n_lines,), m, rising evenly."""
-    if isinstance(channels.transmits[0], PlaneWave):
-        first = max(channels.first_elements)
-        last = min(channels.first_elements) + channels.n_channels
-        if first >= last:
-            raise RtelastoError(
-                "first_elements of plane waves must overlap: no element received in all acquisitions"
-            )
-        return channels.element_x_m[first:last]
-    lines = np.array([t.line_x_m for t in channels.transmits if isinstance(t, FocusedBeam)])
-    steps = np.diff(lines)
-    if steps.size and not (steps.min() > 0.0 and np.ptp(steps) <= _IRREGULAR * steps.mean()):
+
+def _check_size(channels: ChannelFormat, grid: PixelGrid) -> None:
+    duration_s = channels.end_time_s - channels.start_time_s
+    if 8.0 * channels.n_channels * duration_s * grid.fine_freq_hz > _MAX_BYTES:
         raise RtelastoError(
-            "line_x_m of the focused beams must rise evenly: send them in order from left to right"
+            f"{channels.n_channels} channels of {channels.n_samples} samples at "
+            f"sampling_freq_hz {channels.sampling_freq_hz:g} are too many to beamform"
         )
-    return lines
 
 
-@kernel(fastmath=FASTMATH)
-def _delay_and_sum(  # type: ignore[no-untyped-def]
-    fine, channel_x, line_x, depth, sent, rate_over_c, f_number, window, lines, begin, end
-):
-    last = np.float32(fine.shape[1] - 2)
-    points = np.float32(window.size - 1)
-    step = depth[1] - depth[0] if depth.size > 1 else np.float32(1.0)
-    # Channel by channel, so that its samples stay in the cache while all lines read them.
-    for e in range(channel_x.size):
-        received = fine[e]
-        for i in range(begin, end):
-            dx = line_x[i] - channel_x[e]
-            reach = np.float32(2.0) * f_number * abs(dx)
-            first = max(0, int(np.ceil((reach - depth[0]) / step)))
-            line, arrival = lines[i], sent[i]
-            for j in range(first, depth.size):
-                z = depth[j]
-                t = arrival[j] + rate_over_c * np.sqrt(dx * dx + z * z)
-                t = min(max(t, np.float32(0.0)), last)
-                n = int(t)
-                value = received[n] + (t - np.float32(n)) * (received[n + 1] - received[n])
-                edge = min(reach / max(z, np.float32(1e-9)), np.float32(1.0))
-                line[j] += window[int(edge * points)] * value
-
-
-@kernel(fastmath=FASTMATH)
-def _sum_weights(channel_x, line_x, depth, f_number, window, total):  # type: ignore[no-untyped-def]
-    points = np.float32(window.size - 1)
-    step = depth[1] - depth[0] if depth.size > 1 else np.float32(1.0)
-    for e in range(channel_x.size):
-        for i in range(line_x.size):
-            reach = np.float32(2.0) * f_number * abs(line_x[i] - channel_x[e])
-            first = max(0, int(np.ceil((reach - depth[0]) / step)))
-            for j in range(first, depth.size):
-                edge = min(reach / max(depth[j], np.float32(1e-9)), np.float32(1.0))
-                total[i, j] += window[int(edge * points)]
+def _up_mix(
+    grid: PixelGrid, depth_m: NDArray[np.float64], channels: ChannelFormat
+) -> tuple[Float32Image, Float32Image]:
+    """Filters from pixels to RF samples, and the carrier at these: (rf_per_pixel, n_taps) and
+    (2, rf_per_pixel, n_columns), a multiple of eight columns."""
+    per_pixel = grid.rf_per_pixel
+    n_columns = VECTOR * -(-depth_m.size // (per_pixel * VECTOR))
+    samples = np.arange(n_columns) * per_pixel + np.arange(per_pixel)[:, None]
+    step_m = depth_m[1] - depth_m[0] if depth_m.size > 1 else 0.0
+    cycles = (
+        2.0 * channels.center_freq_hz / channels.sound_speed_m_s * (depth_m[0] + step_m * samples)
+    )
+    turn = np.exp(2j * np.pi * (cycles % 1.0))
+    carrier = np.stack([turn.real, turn.imag]).astype(np.float32)
+    if per_pixel == 1:
+        return np.ones((1, 1), np.float32), carrier
+    return interpolation_table(UP_TAPS, per_pixel, UP_PASS)[:-1], carrier

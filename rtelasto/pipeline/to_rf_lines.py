@@ -49,7 +49,7 @@ class RfLines:
         self.spent_ns = 0
         """Time taken to convert the last frame; 0 if it arrived as RF lines."""
         self._format: Any = None
-        self._converter: Beamformer | Remodulator | None = None
+        self._converter: Beamformer | GpuBeamformer | Remodulator | None = None
 
     def __call__(self, frame: ScannerFrame) -> RfFrame | None:
         """Return the frame as RF lines; None if its format cannot become RF lines."""
@@ -66,7 +66,9 @@ class RfLines:
         self.spent_ns = time.perf_counter_ns() - started
         return lines
 
-    def _open(self, scanner_format: ChannelFormat | IqFormat) -> Beamformer | Remodulator | None:
+    def _open(
+        self, scanner_format: ChannelFormat | IqFormat
+    ) -> Beamformer | GpuBeamformer | Remodulator | None:
         try:
             if isinstance(scanner_format, IqFormat):
                 return Remodulator(scanner_format, self.settings.samples_per_wavelength)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,33 +48,90 @@ class Upsampler:
         return n_samples // self.group * self.table.shape[1]
 
 
-def upsampler(channel_format: ChannelFormat) -> Upsampler:
-    """The filters for a format."""
-    group = 2 if channel_format.sampling == "quadrature" else 1
-    # Times in periods of the centre frequency, so that numbers are near 1.
-    spacing = group * channel_format.center_freq_hz / channel_format.sampling_freq_hz
-    n_phases = math.ceil(SAMPLES_PER_PERIOD * spacing)
-    groups = np.arange(N_TAPS // group) - (N_TAPS // group // 2 - 1)
-    within = np.arange(group) * 0.25
-    taps = (groups[:, None] * spacing + within).ravel()
-    wanted = np.arange(n_phases) / n_phases * spacing
-    half_band = PASS * channel_format.half_band_hz / channel_format.center_freq_hz
-    low, high = max(1.0 - half_band, LOWEST), 1.0 + half_band
+@dataclass(frozen=True, slots=True, eq=False)
+class BandFilters:
+    """Least-squares filters over the band of a format, for any time within a stored group.
 
-    def cosines(lag: NDArray[np.float64]) -> NDArray[np.float64]:
+    Times are in periods of the centre frequency, so that numbers are near 1.
+
+    Attributes
+    ----------
+    group
+        Stored samples that repeat: one, or a pair.
+    spacing
+        Time from a group to the next.
+    taps
+        Times of the samples that a filter reads, float64 (N_TAPS,), from the group's first.
+    first_tap
+        Which sample the first tap reads, from the group's first.
+    low, high
+        The band, over the centre frequency.
+    """
+
+    group: int
+    spacing: float
+    taps: NDArray[np.float64]
+    first_tap: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, channel_format: ChannelFormat) -> BandFilters:
+        """The filters for a format."""
+        group = 2 if channel_format.sampling == "quadrature" else 1
+        spacing = group * channel_format.center_freq_hz / channel_format.sampling_freq_hz
+        groups = np.arange(N_TAPS // group) - (N_TAPS // group // 2 - 1)
+        within = np.arange(group) * 0.25
+        half_band = PASS * channel_format.half_band_hz / channel_format.center_freq_hz
+        return cls(
+            group,
+            spacing,
+            (groups[:, None] * spacing + within).ravel(),
+            int(groups[0]) * group,
+            max(1.0 - half_band, LOWEST),
+            1.0 + half_band,
+        )
+
+    def real(self, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Filters that give the echo at these times, (N_TAPS, n_wanted)."""
+        return np.asarray(self._solve(self._cosines(self._lags(wanted))), np.float64)
+
+    def analytic(self, wanted: NDArray[np.float64]) -> NDArray[np.complex128]:
+        """Filters that give the analytic signal of the echo at these times, (N_TAPS, n_wanted)."""
+        lags = self._lags(wanted)
+        return np.asarray(self._solve(self._cosines(lags) - 1j * self._sines(lags)))
+
+    def _lags(self, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.taps[:, None] - wanted[None, :]
+
+    def _solve(self, wanted: NDArray[Any]) -> NDArray[Any]:
+        gram = self._cosines(self.taps[:, None] - self.taps[None, :])
+        gram[np.diag_indices(N_TAPS)] += NOISE * (self.high - self.low)
+        return np.asarray(np.linalg.solve(gram, wanted))
+
+    def _cosines(self, lag: NDArray[np.float64]) -> NDArray[np.float64]:
         """∫ cos 2πf·lag df over the band."""
+        high, low = self.high, self.low
         return np.asarray(
             high * np.sinc(2.0 * high * lag) - low * np.sinc(2.0 * low * lag), np.float64
         )
 
-    gram = cosines(taps[:, None] - taps[None, :])
-    gram[np.diag_indices(N_TAPS)] += NOISE * (high - low)
-    table = np.linalg.solve(gram, cosines(taps[:, None] - wanted[None, :]))
+    def _sines(self, lag: NDArray[np.float64]) -> NDArray[np.float64]:
+        """∫ sin 2πf·lag df over the band."""
+        middle, width = self.high + self.low, self.high - self.low
+        return np.asarray(width * np.sin(np.pi * middle * lag) * np.sinc(width * lag), np.float64)
+
+
+def upsampler(channel_format: ChannelFormat) -> Upsampler:
+    """The filters for a format."""
+    made = BandFilters.of(channel_format)
+    n_phases = math.ceil(SAMPLES_PER_PERIOD * made.spacing)
+    table = made.real(np.arange(n_phases) / n_phases * made.spacing)
     return Upsampler(
         np.ascontiguousarray(table, np.float32),
-        group,
-        int(groups[0]) * group,
-        channel_format.sampling_freq_hz * n_phases / group,
+        made.group,
+        made.first_tap,
+        channel_format.sampling_freq_hz * n_phases / made.group,
     )
 
 
