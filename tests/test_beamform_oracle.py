@@ -13,6 +13,7 @@ from delay_and_sum import delay_and_sum
 from rtelasto.cpu.beamform import Beamformer
 from rtelasto.cpu.beamforming import delay_tables
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
+from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat, FocusedBeam, PlaneWave
 
 FC, PITCH = 7.8125e6, 0.2e-3
@@ -160,3 +161,8 @@ def test_a_frame_leaves_nothing_behind_for_the_next() -> None:
     first = beamformer(data)
     beamformer(1e3 * data[..., ::-1])
     np.testing.assert_array_equal(beamformer(data), first)
+
+
+def test_more_lines_and_channels_than_any_scanner_has_are_refused() -> None:
+    with pytest.raises(RtelastoError, match="4096 channels of 64 samples"):
+        Beamformer(channel_format(n_acquisitions=1, n_channels=4096, n_samples=64))

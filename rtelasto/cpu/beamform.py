@@ -22,10 +22,11 @@ from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import VECTOR, readable
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat
-from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.rf import Float32Image, RfFormat
 
 # 256 MiB of baseband: far above any scanner's, far below what a wrong header could ask for.
 _MAX_BYTES = 1 << 28
+_MAX_PAIRS = 1 << 22  # of a line and a channel, for the same reason
 
 
 class Beamformer:
@@ -60,7 +61,7 @@ class Beamformer:
         self.settings = settings or BeamformSettings()
         self.format = line_format(channel_format, self.settings)
         self._grid = pixel_grid(channel_format, self.settings, self.format)
-        _check_size(channel_format, self._grid)
+        _check_size(channel_format, self.format, self._grid)
         self._baseband = Baseband.plan(
             channel_format, self._grid.fine_freq_hz, self._grid.fine_per_pixel
         )
@@ -164,9 +165,10 @@ class Beamformer:
         return np.clip(first, 0, grid.n_depths).astype(np.int64)
 
 
-def _check_size(channels: ChannelFormat, grid: PixelGrid) -> None:
+def _check_size(channels: ChannelFormat, rf_format: RfFormat, grid: PixelGrid) -> None:
     duration_s = channels.end_time_s - channels.start_time_s
-    if 8.0 * channels.n_channels * duration_s * grid.fine_freq_hz > _MAX_BYTES:
+    n_bytes = 8.0 * channels.n_channels * duration_s * grid.fine_freq_hz
+    if n_bytes > _MAX_BYTES or rf_format.n_lines * channels.n_channels > _MAX_PAIRS:
         raise RtelastoError(
             f"{channels.n_channels} channels of {channels.n_samples} samples at "
             f"sampling_freq_hz {channels.sampling_freq_hz:g} are too many to beamform"

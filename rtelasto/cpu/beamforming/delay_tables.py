@@ -7,7 +7,7 @@ each line. Where lines lie at elements, a row serves every line, and the two ele
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,6 +189,13 @@ class DelayTables:
         if n_bytes <= _MAX_BYTES:
             self._rows = distance_rows(distance_m, channels, settings, grid)
             self._sent = [transmit_delays(a, distance_m, channels, grid) for a in every]
+            # Plane waves that the same elements receive have the same terms.
+            shared = {first: self._sent[a].terms for a, first in enumerate(channels.first_elements)}
+            if isinstance(channels.transmits[0], PlaneWave):
+                self._sent = [
+                    replace(sent, terms=shared[first])
+                    for sent, first in zip(self._sent, channels.first_elements, strict=True)
+                ]
 
     def of(self, acquisition: int) -> tuple[DistanceRows, TransmitDelays]:
         """The tables of an acquisition."""
