@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
+from rtelasto.cpu.stretching.block_motion import AXIAL_LAGS, N_LAGS, block_corrections
 from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
@@ -123,6 +124,25 @@ def test_strain_that_stops_half_way_is_shared_between_both_halves():
     # The least-squares line leaves 1/8 of slope · depth in the worst place; a fit that
     # settles on one half leaves 1/2.
     assert np.abs(left).max() < 1.2 / 8 * abs(slope) * grid.depth_m[-1]
+
+
+@pytest.mark.parametrize("lag", range(2 * AXIAL_LAGS + 1))
+@pytest.mark.parametrize("before", [0.0, 0.95], ids=["unlike", "alike"])
+def test_a_block_moves_by_its_own_best_lag_whatever_the_block_before_it(lag, before):
+    decimation = 8
+    product, energy = (
+        np.zeros((2, N_LAGS, 1, 2), np.float32),
+        np.ones((N_LAGS + 1, 1, 2), np.float32),
+    )
+    product[0, :, 0, 0] = before
+    product[0, :, 0, 1] = 0.2
+    product[0, lag, 0, 1] = 0.6
+    correlation, change, weights = np.empty(2), np.empty((2, 2)), np.empty((2, 2))
+    omega = 2.0 * np.pi / decimation
+    block_corrections(
+        product, energy, decimation, omega, np.float32(1e-6), correlation, change, weights
+    )
+    assert change[0, 1] == pytest.approx((lag - AXIAL_LAGS) * decimation, abs=1e-4)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

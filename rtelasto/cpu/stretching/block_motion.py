@@ -247,11 +247,12 @@ def block_corrections(product, energy, decimation, omega, floor, correlation, ch
         if own <= floor:
             correlation[k] = -1.0
             continue
-        best = AXIAL_LAGS
         for lag in range(N_LAGS):
             norm = math.sqrt(own * max(energy[lag, i, m], floor))
             rho[lag] = min(math.hypot(product[0, lag, i, m], product[1, lag, i, m]) / norm, 1.0)
-            if lag <= 2 * AXIAL_LAGS and rho[lag] > rho[best]:
+        best = AXIAL_LAGS
+        for lag in range(2 * AXIAL_LAGS + 1):
+            if rho[lag] > rho[best]:
                 best = lag
         correlation[k] = rho[AXIAL_LAGS]
         if energy[AXIAL_LAGS, i, m] <= floor:
