@@ -37,6 +37,26 @@ def shared_data():
     return find
 
 
+@pytest.fixture(scope="session")
+def exported_second_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, Path]:
+    """The second network with random weights, and its ONNX file: exporting it takes minutes."""
+    torch = pytest.importorskip("torch", reason="exporting needs the extra 'train'")
+    pytest.importorskip("onnxscript", reason="exporting needs the extra 'train'")
+    from rtelasto_engines.export import export
+    from rtelasto_engines.network.cnn2 import Cnn2
+
+    torch.manual_seed(5)
+    network = Cnn2()
+    with torch.no_grad():
+        for parameter in network.strain_stage.parameters():
+            # The heads start from zeros, with which half of the network would do nothing.
+            if not parameter.any():
+                parameter.normal_(0.0, 0.05)
+    path = tmp_path_factory.mktemp("network") / "second.onnx"
+    export(network.eval(), path, {})
+    return network, path
+
+
 @pytest.fixture(autouse=True)
 def _a_command_ends_with_its_test() -> Iterator[None]:
     """Take down what a command that was run within the test's process leaves behind.

@@ -220,13 +220,13 @@ def perturbed() -> Cnn2:
     return network
 
 
-def test_stages_exported_one_by_one_give_what_the_whole_graph_gives(tmp_path: Path) -> None:
+def test_stages_exported_one_by_one_give_what_the_whole_graph_gives(
+    exported_second_network: tuple[Cnn2, Path],
+) -> None:
     ort = pytest.importorskip("onnxruntime")
-    from rtelasto_engines.export import MEASURED, export, export_stages
+    from rtelasto_engines.export import MEASURED, export_stages
 
-    network = perturbed()
-    whole = tmp_path / "net.onnx"
-    export(network, whole, {})
+    network, whole = exported_second_network
     parts = export_stages(network, whole, {})
     sessions = [
         ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -82,31 +82,12 @@ def test_in_half_precision_it_is_about_as_near_to_single_as_onnxruntime(
         assert relative(ours, wanted) < 2.5 * relative(theirs, wanted)
 
 
-@pytest.fixture(scope="module")
-def second_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of the second network's architecture with random weights."""
-    pytest.importorskip("onnxscript", reason="exporting needs the extra 'train'")
-    from rtelasto_engines.export import export
-    from rtelasto_engines.network.cnn2 import Cnn2
-
-    torch.manual_seed(5)
-    network = Cnn2()
-    with torch.no_grad():
-        for parameter in network.strain_stage.parameters():
-            # The heads start from zeros, with which half of the network would do nothing.
-            if not parameter.any():
-                parameter.normal_(0.0, 0.05)
-    path = tmp_path_factory.mktemp("network") / "second.onnx"
-    export(network.eval(), path, {})
-    return path
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_the_second_network_gives_the_numbers_of_onnxruntime(
-    second_network: Path, size: tuple[int, int]
+    exported_second_network: tuple[object, Path], size: tuple[int, int]
 ) -> None:
-    pair = stretched(*size)
-    results = by_torch(second_network, *pair), by_onnxruntime(second_network, *pair)
+    pair, (_, path) = stretched(*size), exported_second_network
+    results = by_torch(path, *pair), by_onnxruntime(path, *pair)
     for got, wanted in zip(*results, strict=True):
         assert got.shape == wanted.shape
         assert relative(got, wanted) < 1e-5
