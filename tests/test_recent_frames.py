@@ -16,7 +16,7 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pairing import Look, Pairing
 from rtelasto.pipeline.pipeline import Pipeline
-from rtelasto.pipeline.recent_frames import RecentFrames
+from rtelasto.pipeline.recent_frames import RecentFrame, RecentFrames
 from rtelasto.telemetry.counters import Counters, unaccounted
 
 FORMAT = RfFormat(
@@ -200,11 +200,18 @@ def test_every_frame_is_counted_once(arrivals: list[tuple[str, str, bool]], pair
     assert unaccounted(counters.snapshot()) == 0, counters.snapshot()
 
 
+IQ_FORMAT = IqFormat(
+    n_lines=16,
+    n_samples=256,
+    sampling_freq_hz=10e6,
+    demodulation_freq_hz=5e6,
+    center_freq_hz=5e6,
+    line_pitch_m=3e-4,
+)
+IQ = np.ones((16, 256), np.complex64)
+
+
 def test_iq_becomes_rf_lines_only_for_frames_that_are_used_and_once() -> None:
-    iq_format = IqFormat(
-        n_lines=16, n_samples=256, sampling_freq_hz=10e6, demodulation_freq_hz=5e6,
-        center_freq_hz=5e6, line_pitch_m=3e-4,
-    )  # fmt: skip
     rng = np.random.default_rng(0)
     pipeline = Pipeline(Instant(), PairPolicy.parse("lag 2"))
     converted: list[int] = []
@@ -219,7 +226,7 @@ def test_iq_becomes_rf_lines_only_for_frames_that_are_used_and_once() -> None:
     for i in range(9):
         samples = (rng.standard_normal((16, 256)) + 1j).astype(np.complex64)
         pipeline.recent.add(
-            IqFrame(samples, iq_format, FrameStamp(i, i * PERIOD_NS, stream="a", received_ns=1))
+            IqFrame(samples, IQ_FORMAT, FrameStamp(i, i * PERIOD_NS, stream="a", received_ns=1))
         )
         if i in (3, 5, 8):
             newest = pipeline.recent.take_newest()
@@ -236,17 +243,34 @@ def press(time_s: float) -> float:
 
 
 def chosen(
-    frames_per_s: float, engine_s: float, *, looks: bool, seconds: float = 4.0
+    frames_per_s: float,
+    engine_s: float,
+    *,
+    looks: bool,
+    seconds: float = 4.0,
+    converted: list[int] | None = None,
 ) -> np.ndarray:
-    """Applied strain of the pairs of a press, where a pair takes ``engine_s``: (time, strain) a row."""
+    """Applied strain of the pairs of a press, where a pair takes ``engine_s``: (time, strain) a row.
+
+    With ``converted``, frames are IQ, and it receives the ids of those that become RF lines.
+    """
     counters = Counters()
 
     def strain_of(pair: FramePair) -> float:
         return press(1e-9 * pair.post.acquired_ns) - press(1e-9 * pair.pre.acquired_ns)
 
+    def usable(recent: RecentFrame) -> bool:
+        if recent.lines is None and converted is not None:
+            converted.append(recent.frame_id)
+        stamp = recent.scanned.stamp
+        recent.lines = recent.lines or frame(stamp.frame_id, acquired_ns=stamp.acquired_ns)
+        recent.usable = True
+        return True
+
     pairing = Pairing(
         PairPolicy.parse("adaptive"),
         counters,
+        usable=usable,
         look=(lambda pair: Look(strain_of(pair), 0.95)) if looks else None,
     )
     rows = []
@@ -255,14 +279,13 @@ def chosen(
     for i in range(int(seconds * frames_per_s)):
         now_s = i / frames_per_s
         counters.add("received")
-        pairing.recent.add(frame(i, acquired_ns=round(1e9 * now_s)))
+        added = frame(i, acquired_ns=round(1e9 * now_s))
+        pairing.recent.add(added if converted is None else IqFrame(IQ, IQ_FORMAT, added.stamp))
         if now_s < free_s:
             continue
         newest = pairing.recent.take_newest()
         assert newest is not None
-        newest.lines = newest.scanned
-        for old in pairing.recent.before(newest):
-            old.lines = old.scanned
+        assert usable(newest)
         pair = pairing.pair(newest)
         if pair is None:
             continue
@@ -295,6 +318,16 @@ def test_at_100_frames_a_second_pairs_reach_the_target_however_long_the_engine_t
     hit = np.abs(after_a_press[reachable, 1])
     assert np.median(np.abs(hit - 0.007)) < 0.001
     assert np.mean(hit >= 0.8 * 0.007) > 0.9
+
+
+def test_frames_that_are_converted_already_are_preferred_as_partners() -> None:
+    converted: list[int] = []
+    rows = chosen(100.0, 0.04, looks=True, converted=converted)
+    assert len(converted) == len(set(converted))
+    # Each pair needs its newest frame; without the preference, nearly each needs a partner besides.
+    assert len(converted) < 1.15 * len(rows)
+    after_a_press = rows[rows[:, 0] > 0.5]
+    assert np.median(np.abs(after_a_press[:, 1])) >= 0.8 * 0.007
 
 
 def test_at_the_turn_of_a_press_the_far_side_of_the_ring_is_taken() -> None:

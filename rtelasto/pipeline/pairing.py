@@ -31,6 +31,9 @@ _LEAST_GAIN = 0.15
 # Of two candidates with equal strain the nearer one is chosen: reaching back as far as possible costs as much
 # as missing the target by this fraction of it.
 _COST_OF_REACH = 0.02
+# Converting channel data or IQ takes about as long as the engine, so a frame that was converted for an
+# earlier pair is preferred: converting another costs as much as missing the target by this fraction of it.
+_COST_OF_CONVERSION = 0.15
 # Block correlation below which a candidate is too far away: unrelated frames reach 0.2.
 _TRACKED = 0.4
 # If a look is not free: the prediction is trusted if its last error was below this fraction of the target,
@@ -186,6 +189,7 @@ class Pairing:
         target = self.policy.target_strain
         reach = self.policy.max_lag_s if in_s else float(self.policy.max_lag)
         penalty = _COST_OF_REACH * target / reach * (times[-1] - times[:-1])
+        penalty += _COST_OF_CONVERSION * target * np.array([not f.converted for f in frames[:-1]])
         left = np.ones(len(candidates), bool)
         best, best_miss, best_strain = -1, math.inf, math.nan
         looks = self._looks(newest, known.size)

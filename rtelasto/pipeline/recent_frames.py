@@ -77,6 +77,11 @@ class RecentFrame:
     def acquired_ns(self) -> int:
         return self.scanned.acquired_ns
 
+    @property
+    def converted(self) -> bool:
+        """Whether its RF lines are there without further work."""
+        return self.lines is not None or isinstance(self.scanned, RfFrame)
+
 
 class RecentFrames:
     """A ring of frames in acquisition order, bounded by acquisitions, by time and by size.
