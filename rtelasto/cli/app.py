@@ -90,8 +90,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto demo --out /tmp/demo",
     ),
     "doctor": (
-        "Show what this machine can run, and how fast.",
+        "Show what this machine can run, and how fast, or what is wrong with a stream.",
         "rtelasto doctor",
+        "rtelasto doctor --rf tcp://127.0.0.1:5555  — looks at the stream for five seconds",
     ),
 }
 # By import path, so that a command loads only what it needs.

@@ -1,20 +1,32 @@
-"""``rtelasto doctor``: what this machine can run, and how fast."""
+"""``rtelasto doctor``: what this machine can run, and how fast; or what is wrong with a stream."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from rtelasto.bench.machine import describe_machine
 from rtelasto.bench.stages import time_stages
-from rtelasto.cli.terminal import busy, console, print_table
+from rtelasto.cli.terminal import busy, console, print_table, stop_on_signals
+from rtelasto.errors import RtelastoError
 from rtelasto.host.compiled import n_compiled, where_kept
 from rtelasto.host.threads import check_threads
 from rtelasto.pipeline.devices import Choice, choose
 
 
-def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) -> None:
+def doctor(
+    *,
+    pairs: int = 5,
+    warm: bool = False,
+    threads: int | None = None,
+    rf: str | None = None,
+    keys: Path | None = None,
+    seconds: float = 5.0,
+) -> None:
     """Show what this machine can run: libraries, GPU, threads, and the time per pair of each engine.
+
+    With --rf, look at a stream of RF frames instead, and say what is wrong with it and what to do.
 
     Parameters
     ----------
@@ -24,8 +36,17 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
         Time nothing; compile everything that commands would compile on first use on this processor.
     threads
         Cores to use; by default all that are available to this process.
+    rf
+        Endpoint of the sender of RF frames to look at, such as tcp://127.0.0.1:5555.
+    keys
+        Folder of keys (rtelasto keys) for a sender on another machine.
+    seconds
+        How long to look at the stream, in s.
     """
     check_threads(threads)
+    if rf is not None:
+        _look_at_stream(rf, keys, seconds)
+        return
     if warm:
         _warm(threads)
         return
@@ -54,6 +75,34 @@ def doctor(*, pairs: int = 5, warm: bool = False, threads: int | None = None) ->
         with busy("getting the GPU ready"):
             stages = time_stages("cnn", pairs=max(pairs, 50), device="gpu")
         console.print(f"  cnn  {stages['total'].p50_ms:.2f} ms per pair of 2608 × 128")
+
+
+def _look_at_stream(rf: str, keys: Path | None, seconds: float) -> None:
+    if not 0.5 <= seconds <= 60.0:
+        raise RtelastoError(f"seconds must lie in 0.5…60 s, got {seconds:g}")
+    from rtelasto.live.stream_check.check import StreamCheck
+    from rtelasto.transport.receivers import Receiver
+
+    check = StreamCheck(rf)
+    with (
+        stop_on_signals() as stop,
+        busy(f"looking at {rf} for {seconds:g} s"),
+        Receiver(rf, counters=check.counters, keys=keys, deliver=check.add) as receiver,
+    ):
+        stop.wait(seconds)
+        receiver.check()
+    with busy("judging the frames"):
+        report = check.report()
+    print_table(f"The stream of {rf}", report.facts)
+    console.print()
+    for finding in report.findings:
+        console.print(f"{finding.name}: {finding.sentence}")
+        console.print(f"    {finding.advice}")
+    console.print(
+        "docs/troubleshooting.md has more on each"
+        if report.findings
+        else "nothing is wrong with it"
+    )
 
 
 def _warm(threads: int | None) -> None:
