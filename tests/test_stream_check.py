@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import cache
 from time import monotonic_ns
 
+import channel_echoes
 import numpy as np
+import processes
 import pytest
+from speckle import speckle_pair
 
 from rtelasto.frames.channel import ChannelFormat, PlaneWave
 from rtelasto.frames.iq import IqFormat, ScannerFormat
@@ -25,8 +28,6 @@ from rtelasto.transport.rf_sender import RfSender
 from rtelasto.transport.sockets import PublishingSocket
 from rtelasto.wire.message import TOPIC_RF
 from rtelasto.wire.rf import encode_rf
-from tests.helpers import channel_echoes, processes
-from tests.helpers.speckle import speckle_pair
 
 LOOPBACK = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0
@@ -261,6 +262,7 @@ def test_iq_pixels_are_judged_as_the_pipeline_sees_them() -> None:
     assert "0.2" in report.facts["strain"]
 
 
+@pytest.mark.slow
 def test_channel_data_are_judged_as_the_pipeline_sees_them() -> None:
     channels = ChannelFormat(
         n_acquisitions=1, n_channels=32, n_samples=400, sampling_freq_hz=25e6, center_freq_hz=6.25e6,
