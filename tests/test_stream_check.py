@@ -230,6 +230,13 @@ def test_a_wrong_centre_frequency_is_named(factor: float) -> None:
     assert "wrong centre frequency" in causes(looked_at(press(), wrong))
 
 
+def test_attenuation_with_depth_is_not_taken_for_a_wrong_centre_frequency() -> None:
+    lower = replace(FORMAT, center_freq_hz=4.5e6)
+    deep = speckle_pair(np.random.default_rng(4), rf_format=lower).pre.samples
+    frames = [np.hstack([samples[:, :200], deep[:, 200:]]) for samples in press()]
+    assert "wrong centre frequency" not in looked_at(frames).names
+
+
 def test_stamps_that_go_back_are_named() -> None:
     start_ns = monotonic_ns()
     report = looked_at(press(), acquired_ns=lambda k: start_ns + 1_000_000 * (k - 8 * (k > 6)))

@@ -93,7 +93,7 @@ def _look_at_stream(rf: str, keys: Path | None, seconds: float) -> None:
         receiver.check()
     with busy("judging the frames"):
         report = check.report()
-    print_table(f"The stream of {rf}", report.facts)
+    print_table("The stream", {"from": rf} | report.facts)
     console.print()
     for finding in report.findings:
         console.print(f"{finding.name}: {finding.sentence}")
