@@ -177,13 +177,13 @@ static void rt_answer_requests(void *handle)
     zmq_close(keys->requests);
 }
 
-/* Make `socket` a CURVE server that lets in only whom the folder names; 0, or -1 with errno. */
+/* Make `socket` a CURVE server that accepts only the clients that the folder names; 0, or -1 with errno. */
 static int rt_guard(RtKeys *keys, void *context, void *socket)
 {
     int on = 1;
-    /* With a domain ZeroMQ asks about each client; enforced, it lets in nobody if none answers. Some
-     * builds cannot enforce it: the thread keeps its socket for as long as there is one to connect to, and
-     * whoever is not answered is not let in either. */
+    /* With a domain ZeroMQ asks about each client; where this is enforced, it refuses every client if no thread
+     * answers. Some builds cannot enforce it: the thread keeps its socket as long as there is one to connect
+     * to, and a client without an answer is refused too. */
     zmq_setsockopt(socket, ZMQ_ZAP_ENFORCE_DOMAIN, &on, sizeof on);
     if (zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) != 0
         || zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, RT_KEY) != 0

@@ -165,7 +165,7 @@ static void call_open(int nlhs, mxArray *plhs[], int nrhs, const mxArray *prhs[]
     set_option(ZMQ_TCP_KEEPALIVE_CNT, 1);
     set_option(ZMQ_TCP_MAXRT, 30000);
     set_option(ZMQ_HANDSHAKE_IVL, 3000);
-    set_option(ZMQ_XPUB_VERBOSER, 1); /* every subscriber is told of, not only the first to a topic */
+    set_option(ZMQ_XPUB_VERBOSER, 1); /* reports every subscriber, not only the first to a topic */
     if (folder && strncmp(endpoint, "tcp://", 6) == 0
         && rt_guard(&sender.keys, sender.context, sender.socket) != 0) {
         error = zmq_errno();

@@ -34,7 +34,7 @@ function varargout = rtelasto_mex(varargin) %#ok<INUSD,STOUT>
 %   rtelasto_mex('send', I, meta, Q)
 %     IQ as two real arrays.
 %   stats = rtelasto_mex('stats')
-%     sent; unheard (of them, by nobody); overflow (of them, lost to a subscriber that was behind);
+%     sent; unheard (of them, without a subscriber); overflow (of them, lost to a subscriber that was behind);
 %     failed (not sent); refused (connections, by the keys); bytes; last_s and worst_s, the time that 'send' took.
 %   rtelasto_mex('close')
 %     Unbinds. So does clear mex.

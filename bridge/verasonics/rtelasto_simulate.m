@@ -64,7 +64,7 @@ rtelasto_mex('open', own.endpoint);
 waiting = tic;
 while own.wait && rtelasto_mex('stats').subscribers < 1
     if toc(waiting) > 30
-        error('rtelasto:simulate:wait', 'nobody subscribed to %s within 30 s', own.endpoint);
+        error('rtelasto:simulate:wait', 'no subscriber to %s within 30 s', own.endpoint);
     end
     pause(0.01);
 end

@@ -180,7 +180,7 @@ class ChannelFormat:
             raise RtelastoError(
                 f"sampling_freq_hz {self.sampling_freq_hz:g} folds the echo at center_freq_hz "
                 f"{self.center_freq_hz:g} onto itself: a centre frequency near a multiple of half "
-                "the sampling frequency cannot be told from its mirror"
+                "the sampling frequency cannot be distinguished from its mirror image"
             )
 
     def _check_transmits(self) -> None:

@@ -98,7 +98,7 @@ class IqFrame(Stamped):
 
 ScannerFormat = RfFormat | IqFormat | ChannelFormat
 ScannerFrame = RfFrame | IqFrame | ChannelFrame
-"""Whatever a scanner may send."""
+"""A frame of any kind that a scanner may send."""
 
 
 def scanner_frame(

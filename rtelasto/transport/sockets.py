@@ -114,7 +114,7 @@ class SubscribingSocket:
     ) -> None:
         _check_port(endpoint)
         # Errors in the keys are raised before there is a socket to close.
-        own = _keys_for(endpoint, keys, "could be anybody's data")
+        own = _keys_for(endpoint, keys, "could receive data from any machine")
         server_key = None if own is None else own.server_key(endpoint)
         self._keyed = own is not None
         self.messages: zmq.Socket = context.socket(zmq.SUB)
