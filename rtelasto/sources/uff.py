@@ -121,17 +121,28 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def _is_plane(wave: Any) -> bool:
+    from pyuff_ustb import Wavefront
+
+    try:
+        return bool(wave.wavefront == Wavefront.plane)
+    except ValueError:
+        # pyuff-ustb 3.0 looks the number up as an array, which the enumerations of Python 3.13 refuse.
+        with wave._reader["wavefront"].read() as stored:
+            return int(np.squeeze(stored)) == Wavefront.plane.value
+
+
 def _describe(
     path: Path, name: str, shape: tuple[int, ...], overrides: Overrides
 ) -> tuple[ChannelFormat, float | None]:
     """Return the format of the channel data, and frames per second if the file gives its firing rate."""
-    from pyuff_ustb import Uff, Wavefront
+    from pyuff_ustb import Uff
 
     found = Uff(str(path)).read(name)
     if found.modulation_frequency:
         raise RtelastoError(f"{name} holds IQ channel data: only RF is read from UFF")
     waves = found.sequence if isinstance(found.sequence, list) else [found.sequence]
-    if any(wave.wavefront != Wavefront.plane for wave in waves):
+    if not all(map(_is_plane, waves)):
         raise RtelastoError("its waves are not plane: only plane waves are beamformed from UFF")
     x_m = np.asarray(found.probe.x, np.float64).ravel()
     pitch_m = float(np.mean(np.diff(x_m))) if x_m.size > 1 else 0.0
