@@ -98,6 +98,7 @@ class Chain:
             for name in ("pipeline", "viewer", "sender"):
                 self.start(name)
             assert receiver.counters.wait_for("received", 3, WAIT_S)
+        processes.wait_for_server(int(port))
 
     def start(self, name: str) -> None:
         self._running[name] = self._stack.enter_context(processes.running(*self._commands[name]))

@@ -97,6 +97,7 @@ def live(recording: list[str], chromium: Any) -> Iterator[tuple[str, str]]:
         processes.running(*replay),
     ):
         assert receiver.counters.wait_for("received", 1, WAIT_S)
+        processes.wait_for_server(int(port))
         yield f"http://127.0.0.1:{port}/", strain
 
 

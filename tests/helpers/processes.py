@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -74,6 +76,20 @@ def running(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=DEADLINE_S)
+
+
+def wait_for_server(port: int) -> None:
+    """Wait until a process listens on a TCP port of this machine; raise OSError after the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def table(output: str) -> dict[str, str]:
