@@ -218,7 +218,7 @@ def test_dilation_in_place_of_stride_gives_every_sample(pooling):
 
 @pytest.mark.parametrize("patch", [(9, 70), (9, 69)])
 def test_a_patch_that_pooling_would_not_use_up_is_refused(patch):
-    with pytest.raises(ValueError, match="would leave a sample of the patch out"):
+    with pytest.raises(ValueError, match="would skip a sample of the patch"):
         Wu2018(Architecture(patch=patch))
 
 
