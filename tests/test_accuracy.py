@@ -94,6 +94,7 @@ def still(**motion: float) -> Truth:
     return field.truth(GRID)
 
 
+@pytest.mark.slow
 def test_judged_pixels_stay_inside_both_frames() -> None:
     # Half a window is 60.5 samples of λ/12.8, 4.73 wavelengths of 246.4 µm: 1.165 mm.
     rows = np.flatnonzero(judged_pixels(still(), WAVELENGTH_M)[48])

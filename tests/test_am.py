@@ -22,6 +22,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import Elongation
 
 
+@pytest.mark.slow
 def test_dynamic_programming_finds_the_cheapest_of_all_paths():
     rng = np.random.default_rng(1)
     pre, post = rng.standard_normal((2, 3, 5)).astype(np.float32)
@@ -73,6 +74,7 @@ def test_gradients_are_those_of_a_wave_along_and_a_ramp_across():
     np.testing.assert_allclose(across, 0.3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_neighbour", [False, True])
 def test_a_step_solves_the_normal_equations_of_the_linearised_cost(has_neighbour):
     rng = np.random.default_rng(3)

@@ -20,6 +20,7 @@ def run_bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_kind_of_frame_is_timed_on_one_core_and_on_all() -> None:
     before = kernel_threads()
     found = time_channel(frames=2, angles=(1, 2), samples=(256,))
@@ -39,6 +40,7 @@ def test_iq_makes_lines_as_deep_as_channel_data_of_as_many_samples() -> None:
     assert Beamformer(channel_format(3, 2048)).format.n_samples <= 2048
 
 
+@pytest.mark.slow
 def test_a_device_that_cannot_be_timed_is_refused() -> None:
     found = run_bench("--device", "tensorrt")
     assert found.returncode == 2

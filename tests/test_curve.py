@@ -109,6 +109,7 @@ def test_nobody_else_does_and_is_told_why_once(
     assert all(viewer.public.decode() in line for line in listed)
 
 
+@pytest.mark.slow
 def test_a_refused_client_does_not_press(sender, viewer: KeyFolder):
     with Receiver(sender.endpoint, keys=viewer.path) as receiver:
         assert receiver.counters.wait_for("refused", 7, PATIENCE_S)

@@ -58,6 +58,7 @@ def test_half_a_thousandth_to_five_percent_and_four_lines_of_slip(
     assert frame.quality > 0.95
 
 
+@pytest.mark.slow
 def test_frames_that_do_not_match_are_marked(estimator: CpuEstimator, tissue: TissueMotion) -> None:
     pair = press(tissue, -0.01, 0.0)
     unrelated = np.random.default_rng(3).permutation(pair.post, axis=0)

@@ -69,6 +69,7 @@ def fill(publisher: zmq.Socket) -> int:
     raise AssertionError("the receiver takes whatever comes")
 
 
+@pytest.mark.slow
 def test_a_full_receiver_outlives_its_sender():
     context = zmq.Context()
     publisher = context.socket(zmq.XPUB)

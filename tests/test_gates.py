@@ -92,6 +92,7 @@ def test_consistency_is_nothing_for_the_truth_and_a_slip_s_jump_where_strain_mis
     assert 3.0 < inconsistency(torn) < 5.0
 
 
+@pytest.mark.slow
 def test_the_classical_engine_passes_through_every_single_pair() -> None:
     estimator = Estimator(open_engine("ncc"))
     assert noise_strain(estimator) < 0.05
@@ -120,6 +121,7 @@ def test_plain_correlation_finds_a_sideways_motion() -> None:
     assert np.median(strain[16:-16, 40:-40]) == pytest.approx(0.02, abs=0.004)
 
 
+@pytest.mark.slow
 def test_noisy_pairs_are_held_out_and_alternate_between_noise_and_decorrelation() -> None:
     first, second = gates.noisy_pairs(2)
     assert first.seed >= 9_000_000

@@ -278,6 +278,7 @@ def test_medians_of_odd_and_even_counts_with_ties(
         assert summary["applied_strain"] == pytest.approx(-wanted, abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", ["press", "wide"])
 def test_the_order_of_threads_and_blocks_does_not_matter(library: ctypes.CDLL, motion: str) -> None:
     pair = speckle_pair(np.random.default_rng(7), elongation=MOTIONS[motion], snr_db=20)
@@ -337,13 +338,8 @@ def test_recordings_beyond_the_kernels_are_named() -> None:
     assert "samples per wavelength" in fine.unsupported()
 
 
-@pytest.mark.parametrize(
-    "architecture",
-    [
-        name if name == "sm_90" else pytest.param(name, marks=pytest.mark.slow)
-        for name in ARCHITECTURES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles_for(architecture: str) -> None:
     """To machine code, by NVRTC, as on a machine with such a GPU."""
     core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")

@@ -73,6 +73,7 @@ def blocked(gpu: GpuEstimator, pairs: list[FramePair]) -> int:
     return n_blocked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POLICIES)
 def test_an_upload_does_not_wait_for_the_pair_in_flight(name: str) -> None:
     policy, lag = POLICIES[name]

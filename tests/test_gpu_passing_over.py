@@ -86,6 +86,7 @@ def gpu(ways: dict[str, Any], *, may_fall_back: bool = True) -> GpuEstimator:
     )
 
 
+@pytest.mark.slow
 def test_the_next_runtime_is_taken_and_a_line_says_why(caplog: pytest.LogCaptureFixture) -> None:
     estimator = gpu({**WAYS, "good": Network}, may_fall_back=False)
     got, wanted = estimator(pair()), on_cpu()(pair())

@@ -29,6 +29,7 @@ def advance() -> Counter[str]:
     return Counter(re.findall(r"^\s*(?:@!?%p\d+ )?([a-z]+\.[\w.]+)", body, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_nothing_is_divided_in_double_precision(advance: Counter[str]) -> None:
     slow = [name for name in advance if name.endswith("f64") and name.startswith(("div", "sqrt"))]
     assert slow == []

@@ -33,6 +33,7 @@ def device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     kernels._module.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("device")
 def test_no_plan_is_built_before_the_size_of_the_frames_is_known() -> None:
     shapes: list[tuple[int, int]] = []

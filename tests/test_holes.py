@@ -63,6 +63,7 @@ def ids_and_times(recording: Recording) -> list[tuple[int, int]]:
     return [(frame.frame_id, frame.acquired_ns) for frame in recording]
 
 
+@pytest.mark.slow
 def test_frames_come_back_with_their_ids_and_times(write: Callable[..., Path]):
     with open_recording(write(*HOLED)) as recording:
         assert ids_and_times(recording) == [(i, time_ns(i)) for i in HOLED]
@@ -152,6 +153,7 @@ def strain_frame(pre: int, post: int, stream: str) -> StrainFrame:
     return StrainFrame(*images, GRID, (pre, post), time_ns(post), stream=stream)
 
 
+@pytest.mark.slow
 def test_rf_and_strain_of_a_take_can_be_joined_by_id(tmp_path: Path, press: list[np.ndarray]):
     pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
     ids = (7, 8, 9, 20, 21)

@@ -162,6 +162,7 @@ def test_no_file_is_taken_for_a_key_by_accident(tmp_path_factory: pytest.TempPat
         keys.allow(folder / "junk.key")
 
 
+@pytest.mark.slow
 def test_the_command_makes_adds_and_explains(tmp_path: Path):
     here, there = tmp_path / "here", tmp_path / "there"
     said = processes.finish("keys", str(here))

@@ -132,6 +132,7 @@ def with_kernel(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
     return run(environment | {"PYTHONPATH": str(tmp_path)}, "-c", code)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a file size limit (POSIX)")
 def test_a_full_disk_does_not_stop_what_was_compiled(tmp_path: Path) -> None:
     done = with_kernel(tmp_path, ON_A_FULL_DISK)

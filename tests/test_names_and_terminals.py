@@ -80,6 +80,7 @@ def test_figures_of_a_recording_whose_name_is_not_utf_8_are_utf_8(odd_recording:
     json.dumps([score.recording for score in scores], ensure_ascii=False).encode("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", ["engines", "--help"])
 def test_output_to_a_full_disk_ends_in_a_line(arguments: str):

@@ -32,6 +32,7 @@ def test_every_model_has_a_card_that_says_it() -> None:
     assert {f"engines/models/{path.stem}.md" for path in models} <= set(READ)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("run", "--strain", "tcp://127.0.0.1:0", "--engine", "ncc"),
                                      ("view", "--port", "0"), ("igtl", "--port", "0")])  # fmt: skip
 def test_what_shows_strain_begins_with_it(command: tuple[str, ...]) -> None:

@@ -236,6 +236,7 @@ def test_two_outputs_are_two_files(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "later.png"]
 
 
+@pytest.mark.slow
 def test_each_kind_of_file_is_replaced_by_its_own_and_by_no_other(tmp_path: Path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")

@@ -214,6 +214,7 @@ def test_a_segment_that_cannot_be_written_is_counted_and_tried_again(tmp_path: P
     assert names(folder) == ["rf-01-00001.h5", "rf-01-00002.h5"]
 
 
+@pytest.mark.slow
 def test_after_a_kill_what_was_recorded_opens(tmp_path: Path, publisher: StrainPublisher):
     folder = tmp_path / "killed"
     ended = threading.Event()

@@ -6,11 +6,13 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pytest
 from processes import finish
 
 from rtelasto import RecordSettings
 
 
+@pytest.mark.slow
 def test_the_flags_of_record_are_its_settings_and_say_what_those_say() -> None:
     text = " ".join(finish("record", "--help").stdout.split())
     flags = set(re.findall(r"--([a-z-]+)(?::| PATH| STR| INT)", text)) - {"config"}

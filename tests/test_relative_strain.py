@@ -154,6 +154,7 @@ def test_a_strain_file_whose_persistence_is_damaged_is_refused_in_a_line(tmp_pat
         StrainFile(path)
 
 
+@pytest.mark.slow
 def test_processing_a_recording_keeps_it_and_shows_it(
     tmp_path: Path, press: list[np.ndarray]
 ) -> None:

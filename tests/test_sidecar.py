@@ -53,6 +53,7 @@ def test_a_part_works_and_reports():
     sidecar.close()
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_start_says_why():
     for make, why in ((cannot, "cannot add 7"), (dies, "its process ended at its start")):
         with (

@@ -100,6 +100,7 @@ def test_soft_is_the_end_of_large_strain_and_bright_in_press_and_release(sign):
     assert sum(soft[:3]) > sum(hard[:3])
 
 
+@pytest.mark.slow
 def test_a_frame_without_reliable_strain_or_echo_is_drawn_and_says_so(tmp_path):
     frame = strain_frame()
     frame.correlation[:] = 0.0

@@ -162,6 +162,7 @@ def test_a_workspace_is_read_as_rf_lines_oldest_frame_first(
         assert any("beamformed" in note for note in recording.notes)
 
 
+@pytest.mark.slow
 def test_pairs_of_samples_are_taken_for_what_they_are(tmp_path: Path) -> None:
     channels = channel_format("quadrature", 2.0)
     frames = pressed_tissue(channels, [0.0, -0.005])
@@ -172,6 +173,7 @@ def test_pairs_of_samples_are_taken_for_what_they_are(tmp_path: Path) -> None:
         np.testing.assert_allclose(recording.read(1), expected, atol=1e-3 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_the_samples_may_stand_in_a_bin_beside_it(tmp_path: Path, frames: list[np.ndarray]) -> None:
     buffer = ring(frames)
     variables = workspace(buffer, newest=2)
@@ -264,6 +266,7 @@ def for_all_receives(name: str, value: Any) -> Any:
     return apply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("apply", "said"),
     [

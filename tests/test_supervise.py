@@ -104,11 +104,12 @@ def check_frames(counts: dict[str, int], sent: dict[str, int]) -> None:
     assert 0 <= sent["sent"] - counts["received"] - missing <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "cause"),
     [
         (signal.SIGKILL, "crashed"),
-        pytest.param(signal.SIGSTOP, "hung", marks=pytest.mark.slow),
+        (signal.SIGSTOP, "hung"),
     ],
 )
 def test_a_process_that_dies_or_hangs_is_replaced(number: signal.Signals, cause: str) -> None:

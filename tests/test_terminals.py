@@ -171,6 +171,7 @@ def test_ctrl_c_while_the_pipelines_process_starts_prints_no_traceback(module: s
     assert "KeyboardInterrupt" not in said
 
 
+@pytest.mark.slow
 @needs_groups
 def test_ctrl_c_while_something_is_computed_ends_it_with_130(tmp_path: Path) -> None:
     arguments = ("simulate", str(tmp_path / "press.h5"), "--frames", "2000")
@@ -179,6 +180,7 @@ def test_ctrl_c_while_something_is_computed_ends_it_with_130(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
