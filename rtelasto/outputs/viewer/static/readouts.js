@@ -65,7 +65,7 @@ export class Readouts {
 
   /** Called once a second, whether frames arrive or not. */
   showRates(status) {
-    if (this.due.due()) this.showNow();
+    if (this.cine.shown && this.due.due()) this.showNow();
     const now = performance.now();
     const { cine, liveness } = this;
     const isLive = liveness.state === "live";
