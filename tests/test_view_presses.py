@@ -129,6 +129,9 @@ def test_regions_of_which_one_does_not_follow_the_press_have_no_ratio(scene: Sce
     # The stated strain has the opposite sign of what the regions show.
     for applied in backwards:
         scene.show(strain_frame(scene.sent, applied).replace(applied_strain=-applied))
+    # Figures change at most once a second, with a frame.
+    scene.pause(1.1)
+    scene.show(strain_frame(scene.sent, 0.005).replace(applied_strain=-0.005))
     scene.page.wait_for_function(
         "document.getElementById('ratio-of').textContent.includes('not valid')", timeout=WAIT_MS
     )

@@ -33,7 +33,7 @@ export class Readouts {
     byId("images").dataset.ageMs = this.age.ms.toFixed(1);
   }
 
-  /** Called with every repaint; `showRates` catches up on what the last repaint came too early for. */
+  /** Called with every repaint. */
   show() {
     if (this.due.due()) this.showNow();
     this.showCine();
@@ -65,7 +65,6 @@ export class Readouts {
 
   /** Called once a second, whether frames arrive or not. */
   showRates(status) {
-    if (this.cine.shown && this.due.due()) this.showNow();
     const now = performance.now();
     const { cine, liveness } = this;
     const isLive = liveness.state === "live";
