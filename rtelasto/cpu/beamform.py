@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.beamforming.channel_baseband import Baseband
 from rtelasto.cpu.beamforming.delay_tables import DelayTables
-from rtelasto.cpu.beamforming.line_format import line_format, line_positions, lines_of
+from rtelasto.cpu.beamforming.line_format import line_format, line_positions, lines_of, too_many
 from rtelasto.cpu.beamforming.pixel_grid import UP_PASS, UP_TAPS, PixelGrid, pixel_grid
 from rtelasto.cpu.beamforming.summing import add_weights, sum_terms, to_rf
 from rtelasto.cpu.interpolation import interpolation_table
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import VECTOR, readable
-from rtelasto.errors import RtelastoError
 from rtelasto.frames.channel import ChannelFormat
-from rtelasto.frames.rf import Float32Image, RfFormat
+from rtelasto.frames.rf import Float32Image, RfFormat, check_shape
 
 # 256 MiB of baseband: far above any scanner's, far below what a wrong header could ask for.
 _MAX_BYTES = 1 << 28
@@ -90,11 +89,7 @@ class Beamformer:
             over the acquisitions of a plane-wave frame.
         """
         channels = self.channel_format
-        if samples.shape != channels.shape:
-            raise RtelastoError(
-                f"samples has shape {samples.shape}, the format says "
-                f"(n_acquisitions, n_channels, n_samples) = {channels.shape}"
-            )
+        check_shape(samples, **channels.sizes)
         self._total_real[:] = 0.0
         self._total_imag[:] = 0.0
         for acquisition in range(channels.n_acquisitions):
@@ -169,10 +164,7 @@ def _check_size(channels: ChannelFormat, rf_format: RfFormat, grid: PixelGrid) -
     duration_s = channels.end_time_s - channels.start_time_s
     n_bytes = 8.0 * channels.n_channels * duration_s * grid.fine_freq_hz
     if n_bytes > _MAX_BYTES or rf_format.n_lines * channels.n_channels > _MAX_PAIRS:
-        raise RtelastoError(
-            f"{channels.n_channels} channels of {channels.n_samples} samples at "
-            f"sampling_freq_hz {channels.sampling_freq_hz:g} are too many to beamform"
-        )
+        raise too_many(channels)
 
 
 def _up_mix(

@@ -207,6 +207,12 @@ class ChannelFormat:
         return (self.n_acquisitions, self.n_channels, self.n_samples)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of `shape` by name, in order."""
+        names = ("n_acquisitions", "n_channels", "n_samples")
+        return dict(zip(names, self.shape, strict=True))
+
+    @property
     def element_x_m(self) -> NDArray[np.float64]:
         """Positions of all elements, shape (n_elements,), m from the middle of the array."""
         elements = np.arange(self.n_elements, dtype=np.float64)
@@ -248,13 +254,7 @@ class ChannelFrame(Stamped):
     stamp: FrameStamp = UNSTAMPED
 
     def __post_init__(self) -> None:
-        n_acquisitions, n_channels, n_samples = self.format.shape
-        check_samples(
-            self.samples,
-            n_acquisitions=n_acquisitions,
-            n_channels=n_channels,
-            n_samples=n_samples,
-        )
+        check_samples(self.samples, **self.format.sizes)
 
 
 def _check_time(name: str, value: float) -> None:

@@ -159,14 +159,19 @@ class Grid:
         )
 
 
-def check_samples(samples: NDArray[np.generic], *, is_complex: bool = False, **sizes: int) -> None:
-    """Raise RtelastoError unless samples have the sizes that their format says, by name and in order,
-    and are real, or complex, numbers."""
+def check_shape(samples: NDArray[np.generic], **sizes: int) -> None:
+    """Raise RtelastoError unless samples have the sizes that their format says, by name and in order."""
     expected = tuple(sizes.values())
     if samples.shape != expected:
         raise RtelastoError(
             f"samples has shape {samples.shape}, the format says ({', '.join(sizes)}) = {expected}"
         )
+
+
+def check_samples(samples: NDArray[np.generic], *, is_complex: bool = False, **sizes: int) -> None:
+    """Raise RtelastoError unless samples have the sizes that their format says (`check_shape`), and are
+    real, or complex, numbers."""
+    check_shape(samples, **sizes)
     if samples.dtype.kind not in ("c" if is_complex else "iuf"):
         kind = "complex" if is_complex else "real"
         raise RtelastoError(f"samples must be {kind} numbers, got dtype {samples.dtype}")

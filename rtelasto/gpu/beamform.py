@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from rtelasto.cpu.beamforming.apertures import arrival_s, inverse_weights
 from rtelasto.cpu.beamforming.bandpass import upsample, upsampler
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
-from rtelasto.cpu.beamforming.line_format import line_format, line_positions, lines_of
+from rtelasto.cpu.beamforming.line_format import line_format, line_positions, lines_of, too_many
 from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import readable
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.channel import ChannelFormat
-from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.rf import Float32Image, check_shape
 from rtelasto.gpu.probe import installed
 
 # 512 MiB of restored RF: far above any scanner's, far below what a wrong header could ask for.
@@ -68,10 +68,7 @@ class GpuBeamformer:
         self._upsampler = upsampler(channel_format)
         n_fine = self._upsampler.fine_samples(channel_format.n_samples)
         if n_fine * channel_format.n_channels > _MAX_FINE_SAMPLES:
-            raise RtelastoError(
-                f"{channel_format.n_channels} channels of {channel_format.n_samples} samples at "
-                f"sampling_freq_hz {channel_format.sampling_freq_hz:g} are too many to beamform"
-            )
+            raise too_many(channel_format)
         self._fine = np.empty((channel_format.n_channels, n_fine + 3), np.float32)
         self._line_x_m = line_positions(channel_format)
         self._depth_m = self.format.grid.depth_m
@@ -82,11 +79,7 @@ class GpuBeamformer:
     def __call__(self, samples: NDArray[np.generic]) -> Float32Image:
         """RF lines of one frame, as `Beamformer` gives them."""
         channels, made = self.channel_format, self._upsampler
-        if samples.shape != channels.shape:
-            raise RtelastoError(
-                f"samples has shape {samples.shape}, the format says "
-                f"(n_acquisitions, n_channels, n_samples) = {channels.shape}"
-            )
+        check_shape(samples, **channels.sizes)
         lines = np.zeros((self.format.n_lines, self.format.n_samples), np.float32)
         for acquisition in range(channels.n_acquisitions):
             over_lines(

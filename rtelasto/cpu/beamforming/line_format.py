@@ -81,3 +81,11 @@ def line_format(channels: ChannelFormat, settings: BeamformSettings) -> RfFormat
         start_depth_m=start_m,
         sound_speed_m_s=c,
     )
+
+
+def too_many(channels: ChannelFormat) -> RtelastoError:
+    """The error for channel data of which a beamformer cannot hold the tables or the dense samples."""
+    return RtelastoError(
+        f"{channels.n_channels} channels of {channels.n_samples} samples at "
+        f"sampling_freq_hz {channels.sampling_freq_hz:g} are too many to beamform"
+    )

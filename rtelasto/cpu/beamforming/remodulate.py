@@ -12,7 +12,7 @@ from rtelasto.cpu.line_threads import over_lines
 from rtelasto.cpu.resample import FASTMATH, finite
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import IqFormat
-from rtelasto.frames.rf import MAX_SAMPLES, Float32Image, RfFormat
+from rtelasto.frames.rf import MAX_SAMPLES, Float32Image, RfFormat, check_shape
 from rtelasto.host.compiled import kernel
 
 N_TAPS = 16
@@ -76,11 +76,7 @@ class Remodulator:
     def __call__(self, samples: NDArray[np.generic]) -> Float32Image:
         """RF lines, float32 (n_lines, n_samples) of ``format``, from complex (n_lines, n_samples)
         of ``iq_format``; pixels that are not finite count as 0."""
-        expected = (self.iq_format.n_lines, self.iq_format.n_samples)
-        if samples.shape != expected:
-            raise RtelastoError(
-                f"samples has shape {samples.shape}, the format says (n_lines, n_samples) = {expected}"
-            )
+        check_shape(samples, n_lines=self.iq_format.n_lines, n_samples=self.iq_format.n_samples)
         pixels = np.ascontiguousarray(samples, np.complex64)
         lines = np.empty((self.format.n_lines, self.format.n_samples), np.float32)
         over_lines(
