@@ -189,53 +189,31 @@ def _axes(x: Tensor, given: Sequence[int] | None, attribute: Sequence[int] | Non
     return list(axes) if axes else list(range(x.ndim))
 
 
-@operation("ReduceSum", settings=(1,))
-def reduce_sum(
-    x: Tensor,
-    given: Sequence[int] | None = None,
-    *,
-    axes: Sequence[int] | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Tensor:
-    only("noop_with_empty_axes", noop_with_empty_axes, 0)
-    return torch.sum(x, _axes(x, given, axes), keepdim=bool(keepdims), dtype=x.dtype)
+def _reduction(reduce: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def run(
+        x: Tensor,
+        given: Sequence[int] | None = None,
+        *,
+        axes: Sequence[int] | None = None,
+        keepdims: int = 1,
+        noop_with_empty_axes: int = 0,
+    ) -> Tensor:
+        only("noop_with_empty_axes", noop_with_empty_axes, 0)
+        return reduce(x, _axes(x, given, axes), keepdim=bool(keepdims))
+
+    return run
 
 
-@operation("ReduceMean", settings=(1,))
-def reduce_mean(
-    x: Tensor,
-    given: Sequence[int] | None = None,
-    *,
-    axes: Sequence[int] | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Tensor:
-    only("noop_with_empty_axes", noop_with_empty_axes, 0)
-    return torch.mean(x, _axes(x, given, axes), keepdim=bool(keepdims))
+def _sum(x: Tensor, axes: Sequence[int], *, keepdim: bool) -> Tensor:
+    # Without the type, torch adds integers up as int64.
+    return torch.sum(x, axes, keepdim=keepdim, dtype=x.dtype)
 
 
-@operation("ReduceMax", settings=(1,))
-def reduce_max(
-    x: Tensor,
-    given: Sequence[int] | None = None,
-    *,
-    axes: Sequence[int] | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Tensor:
-    only("noop_with_empty_axes", noop_with_empty_axes, 0)
-    return torch.amax(x, _axes(x, given, axes), keepdim=bool(keepdims))
-
-
-@operation("ReduceMin", settings=(1,))
-def reduce_min(
-    x: Tensor,
-    given: Sequence[int] | None = None,
-    *,
-    axes: Sequence[int] | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Tensor:
-    only("noop_with_empty_axes", noop_with_empty_axes, 0)
-    return torch.amin(x, _axes(x, given, axes), keepdim=bool(keepdims))
+_REDUCTIONS: dict[str, Callable[..., Tensor]] = {
+    "ReduceMax": torch.amax,
+    "ReduceMean": torch.mean,
+    "ReduceMin": torch.amin,
+    "ReduceSum": _sum,
+}
+for _name, _run in _REDUCTIONS.items():
+    operation(_name, settings=(1,))(_reduction(_run))
