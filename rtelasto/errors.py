@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the exit codes of the commands."""
+"""Errors that a user can mend, the text of other errors, and the exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ class MissingExtraError(RtelastoError):
 
 class KeepsFailingError(RuntimeError):
     """What has to run failed again and again; starting it later may help. Exit code 75."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's error, or its ``repr`` if it has no text."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 class ExitCode(IntEnum):

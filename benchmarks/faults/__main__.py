@@ -21,6 +21,7 @@ from benchmarks.faults.fault import Fault, rig_of
 from benchmarks.faults.rig import PUBLISHED, FaultRig
 from benchmarks.faults.table import tables, write_tables
 from benchmarks.faults.trial import Outcome, try_fault
+from rtelasto.errors import first_line
 from rtelasto.frames.rf import RfFormat
 
 FAULTS = (*of_scanner.FAULTS, *of_link.FAULTS, *of_network.FAULTS, *of_host.FAULTS)
@@ -49,7 +50,7 @@ def try_faults(
                         # The next fault must not start in an undefined state.
                         rig.close()
                         shared = None
-                    yield str(error).splitlines()[0]
+                    yield first_line(error)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtelasto.cpu.field_of_view import outside_view, summarise
+from rtelasto.errors import first_line
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.engine import GpuEngine
@@ -180,7 +181,7 @@ class GpuEstimator:
         except Exception as error:  # CuPy and the runtimes raise their own types
             if not self.may_fall_back:
                 raise
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            reason = first_line(error)
             _log.warning(
                 "the CPU processes frames of %s × %s: %s", *layout.grid.shape[::-1], reason
             )

@@ -8,6 +8,8 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from rtelasto.errors import first_line
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +57,7 @@ class Sequence:
             return [self._recorded(stages)]
         except Exception as error:  # CuPy and the engines' libraries raise their own types
             if len(stages) == 1:
-                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                reason = first_line(error)
                 _log.warning("%s runs outside the graph: %s", stages[0].name, reason)
                 _log.debug("%s could not be recorded", stages[0].name, exc_info=True)
                 return [stages[0].enqueue]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.errors import MissingExtraError, RtelastoError, first_line
 
 # The libraries that can run a network on a GPU, fastest first.
 RUNTIMES = ("tensorrt", "tensorrt_rtx", "torch", "onnxruntime")
@@ -85,7 +85,7 @@ def find_gpu() -> Gpu:
     except (
         Exception
     ) as error:  # CuPy raises its own exceptions, and ImportError if CUDA is incomplete
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        reason = first_line(error)
         if shutil.which("nvidia-smi") is None:
             reason = f"no NVIDIA driver on this machine ({reason})"
         raise RtelastoError(f"no GPU: {reason}; use --device cpu") from None

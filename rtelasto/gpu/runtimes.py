@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rtelasto.errors import RtelastoError
+from rtelasto.errors import RtelastoError, first_line
 from rtelasto.gpu.engine import BoundEngine, GpuEngine, OrtEngine, PlanEngine
 from rtelasto.gpu.plan import Library, Progress, build_plan, library_version
 from rtelasto.gpu.plan_cache import PlanKey, cache_folder, cached_plan
@@ -163,7 +163,7 @@ class FirstThatRuns:
                 if isinstance(self._opened, PlanEngine):
                     self._opened.keep_kernels()
             except Exception as error:  # every library raises its own types
-                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                reason = first_line(error)
                 self._reasons.append(f"{name}: {reason}")
                 _log.warning("skipped %s: %s", name, reason)
                 _log.debug("%s failed", name, exc_info=True)

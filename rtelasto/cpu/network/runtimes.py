@@ -18,7 +18,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Protocol
 
-from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.errors import MissingExtraError, RtelastoError, first_line
 from rtelasto.frames.rf import Float32Image
 
 RUNTIMES = ("onnxruntime", "openvino", "openvino-bf16")
@@ -69,8 +69,7 @@ class OnnxRuntime:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime raises its own types for every kind of bad file
-            reason = str(error).splitlines()[0]
-            raise RtelastoError(f"{path}: not a readable ONNX file ({reason})") from None
+            raise RtelastoError(f"{path}: not a readable ONNX file ({first_line(error)})") from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map

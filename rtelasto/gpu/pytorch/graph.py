@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.errors import MissingExtraError, RtelastoError, first_line
 from rtelasto.gpu.pytorch import images, shapes  # noqa: F401  they register their operations
 from rtelasto.gpu.pytorch.operations import OPERATIONS, TYPES, Operation, Unsupported
 
@@ -124,7 +124,7 @@ class _Reader:
             except Unsupported as reason:
                 raise self._refusal(node, str(reason)) from None
             except (TypeError, RuntimeError, IndexError, ValueError) as error:
-                raise self._refusal(node, str(error).splitlines()[0]) from None
+                raise self._refusal(node, first_line(error)) from None
         names = outputs or [entry.name for entry in self._model.graph.output]
         missing = [name for name in names if name not in self._values]
         if missing:
