@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtelasto.cpu.stretching.elongation import ElongationFit
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainFrame
@@ -34,8 +35,8 @@ _COST_OF_REACH = 0.02
 # Converting channel data or IQ takes about as long as the engine, so a frame that was converted for an
 # earlier pair is preferred: converting another costs as much as missing the target by this fraction of it.
 _COST_OF_CONVERSION = 0.15
-# Block correlation below which a candidate is too far away: unrelated frames reach 0.2.
-_TRACKED = 0.4
+TRACKED_CORRELATION = 0.4
+"""Block correlation below which a candidate is too far away: unrelated frames reach 0.2."""
 # If a look is not free: the prediction is trusted if its last error was below this fraction of the target,
 # and it is based on at least this many frames.
 _TRUSTED_ERROR = 0.25
@@ -48,6 +49,16 @@ class Look:
 
     applied_strain: float
     correlation: float
+
+    @classmethod
+    def of(cls, fit: ElongationFit) -> Look:
+        """Return what the global elongation of a pair says."""
+        return cls(fit.elongation.axial_slope, fit.correlation)
+
+    @property
+    def tracks(self) -> bool:
+        """Whether the frames are near enough for their strain to be known."""
+        return self.correlation >= TRACKED_CORRELATION
 
 
 class _Looks:
@@ -64,7 +75,7 @@ class _Looks:
 
     @property
     def failed(self) -> bool:
-        return any(not seen.correlation >= _TRACKED for seen in self._seen.values())
+        return any(not seen.tracks for seen in self._seen.values())
 
     def at(self, old: RecentFrame) -> Look:
         if id(old) not in self._seen:
@@ -72,7 +83,7 @@ class _Looks:
         return self._seen[id(old)]
 
     def tracks(self, old: RecentFrame) -> bool:
-        return self.at(old).correlation >= _TRACKED
+        return self.at(old).tracks
 
 
 class Pairing:
@@ -205,7 +216,7 @@ class Pairing:
                 best, best_strain = k, here - float(predicted[k])
                 break
             seen = looks.at(frames[k])
-            if seen.correlation >= _TRACKED:
+            if seen.tracks:
                 here = float(predicted[k]) + seen.applied_strain
                 found = abs(abs(seen.applied_strain) - target) + penalty[k]
                 if found < best_miss:

@@ -193,8 +193,7 @@ class Pipeline:
         return recent.usable
 
     def _look(self, pair: FramePair) -> Look:
-        fit = self._elongation(pair)
-        return Look(fit.elongation.axial_slope, fit.correlation)
+        return Look.of(self._elongation(pair))
 
     def collect(self) -> StrainFrame | None:
         """Return the strain of the oldest pair that was started; None if the pairing policy refuses it.

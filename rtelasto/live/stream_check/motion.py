@@ -15,6 +15,7 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.live.stream_check.finding import Finding
 from rtelasto.pipeline.pair_policy import PairPolicy
+from rtelasto.pipeline.pairing import TRACKED_CORRELATION, Look
 from rtelasto.pipeline.pipeline import image_fault
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.sources.spectrum import estimate_center_freq_hz
@@ -23,8 +24,6 @@ from rtelasto.sources.spectrum import estimate_center_freq_hz
 _TRACK: Final = 32
 _NEIGHBOURS: Final = 12
 _SPECTRA: Final = 6
-# As of the pairing: block correlation below which a frame is too far away.
-_TRACKED: Final = 0.4
 _CENTRE_ERROR: Final = 0.15
 # The viewer shows no strain below.
 _REST: Final = 0.0005
@@ -62,9 +61,9 @@ def judge_motion(
     looks = [look for look in tried if look is not None]
     if not looks:
         return facts, found
-    correlation = float(np.median([look[1] for look in looks]))
+    correlation = float(np.median([look.correlation for look in looks]))
     facts["neighbours"] = f"correlation {correlation:.2f} after the global motion, 0.2 is chance"
-    if correlation < _TRACKED:
+    if correlation < TRACKED_CORRELATION:
         found.append(
             Finding(
                 "decorrelation",
@@ -103,13 +102,13 @@ class _Lines:
     def id_of(self, k: int) -> int:
         return self._frames[k].frame_id
 
-    def look(self, pre: int, post: int) -> tuple[float, float] | None:
-        """Return the applied strain and the correlation of two frames; None if either holds no image."""
+    def look(self, pre: int, post: int) -> Look | None:
+        """Return what the global elongation of two frames says; None if either holds no image."""
         old, new = self[pre], self[post]
         if old is None or new is None:
             return None
-        fit = self._elongation(FramePair(old, new, self.id_of(post) - self.id_of(pre)))
-        return fit.elongation.axial_slope, fit.correlation
+        pair = FramePair(old, new, self.id_of(post) - self.id_of(pre))
+        return Look.of(self._elongation(pair))
 
 
 def _spectrum(lines: _Lines) -> tuple[dict[str, str], list[Finding]]:
@@ -150,7 +149,7 @@ def _spectrum(lines: _Lines) -> tuple[dict[str, str], list[Finding]]:
 def _strain(
     lines: _Lines,
     track: NDArray[np.int_],
-    looks: Sequence[tuple[float, float]],
+    looks: Sequence[Look],
     rate_hz: float,
 ) -> tuple[dict[str, str], list[Finding]]:
     """Follow the strain over the time, and compare it with the target of adaptive pairing."""
@@ -158,8 +157,8 @@ def _strain(
     for pre, post in pairwise(track):
         look = lines.look(int(pre), int(post))
         apart = lines.id_of(int(post)) - lines.id_of(int(pre))
-        tracked = look is not None and look[1] >= _TRACKED
-        strain = look[0] if look is not None and tracked else 0.0
+        tracked = look is not None and look.tracks
+        strain = look.applied_strain if look is not None and tracked else 0.0
         ids.append(ids[-1] + apart)
         positions.append(positions[-1] + strain)
         # Positions on both sides of a pair that does not match cannot be compared.
@@ -168,7 +167,7 @@ def _strain(
             per_frame.append(abs(strain) / apart)
     if not per_frame:
         # Only neighbours match: they are all that is known.
-        per_frame = [abs(look[0]) for look in looks]
+        per_frame = [abs(look.applied_strain) for look in looks]
     target = _POLICY.target_strain
     typical = float(np.median(per_frame))
     reach = _POLICY.max_lag

@@ -34,9 +34,9 @@ def judge_samples(frames: Sequence[ScannerFrame]) -> tuple[dict[str, str], list[
     """
     if not frames:
         return {}, []
-    faults = Counter(image_fault(_reals(frame.samples)) for frame in frames)
-    found = _without_image(faults, len(frames)) + _copies(frames)
-    usable = [frame for frame in frames if not image_fault(_reals(frame.samples))]
+    faults = [image_fault(_reals(frame.samples)) for frame in frames]
+    found = _without_image(Counter(faults), len(frames)) + _copies(frames, faults)
+    usable = [frame for frame, fault in zip(frames, faults, strict=True) if not fault]
     if not usable:
         return {}, found
     spread = np.unique(np.linspace(0, len(usable) - 1, _LOOKS).round().astype(int))
@@ -117,11 +117,11 @@ def _without_image(faults: Counter[str], n_frames: int) -> list[Finding]:
     return found
 
 
-def _copies(frames: Sequence[ScannerFrame]) -> list[Finding]:
+def _copies(frames: Sequence[ScannerFrame], faults: Sequence[str]) -> list[Finding]:
     n = sum(
         _alike(old.samples, new.samples)
-        for old, new in pairwise(frames)
-        if not image_fault(_reals(new.samples))
+        for (old, new), fault in zip(pairwise(frames), faults[1:], strict=True)
+        if not fault
     )
     if not n:
         return []

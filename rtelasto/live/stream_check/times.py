@@ -9,11 +9,12 @@ import numpy as np
 
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.live.stream_check.finding import Finding
+from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.clock_offset import ClockOffset
 
 # Older frames are marked stale by `run`, unless --stale-ms says otherwise.
-_LATE_S: Final = 0.25
+_LATE_S: Final = 1e-3 * RunSettings.stale_ms
 # Adaptive pairing reaches back half a second: with fewer frames it has hardly a choice.
 _SLOW_HZ: Final = 5.0
 # Nine of ten intervals of an even stream lie below this many medians.
