@@ -14,9 +14,9 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.pipeline.averaged_pairs import check_persistence_s
 from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pair_policy import PairPolicy
-from rtelasto.pipeline.persistence import check_persistence_s
 from rtelasto.pipeline.pipeline import Pipeline, image_fault
 from rtelasto.telemetry.counters import Counters
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.network.runtimes import check_runtime
 from rtelasto.errors import RtelastoError
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads
+from rtelasto.pipeline.averaged_pairs import check_persistence_s
 from rtelasto.pipeline.pair_policy import PairPolicy
-from rtelasto.pipeline.persistence import check_persistence_s
+
+if TYPE_CHECKING:
+    from rtelasto.cpu.estimator import CpuEstimator
+    from rtelasto.gpu.estimator import GpuEstimator
 
 
 def check_stale_ms(stale_ms: float) -> None:
@@ -77,6 +83,22 @@ class EstimateSettings:
         check_persistence_s(self.persistence_s)
         self.policy()
         self.beamform()
+
+    def open_estimator(
+        self, progress: Callable[[float, str], None] | None = None
+    ) -> CpuEstimator | GpuEstimator:
+        """Open the engine of these settings (`rtelasto.pipeline.devices.open_estimator`)."""
+        # Here, because it loads numba, and commands read settings long before they compute.
+        from rtelasto.pipeline.devices import open_estimator
+
+        return open_estimator(
+            self.engine,
+            device=self.device,
+            threads=self.threads,
+            cpu_runtime=self.cpu_runtime,
+            history=self.policy().history,
+            progress=progress,
+        )
 
     def beamform(self) -> BeamformSettings:
         """Return how channel data are beamformed with these settings."""

@@ -89,7 +89,7 @@ class Beamformer:
             over the acquisitions of a plane-wave frame.
         """
         channels = self.channel_format
-        check_shape(samples, **channels.sizes)
+        check_shape(samples, channels.sizes)
         self._total_real[:] = 0.0
         self._total_imag[:] = 0.0
         for acquisition in range(channels.n_acquisitions):

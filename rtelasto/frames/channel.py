@@ -254,7 +254,7 @@ class ChannelFrame(Stamped):
     stamp: FrameStamp = UNSTAMPED
 
     def __post_init__(self) -> None:
-        check_samples(self.samples, **self.format.sizes)
+        check_samples(self.samples, self.format.sizes)
 
 
 def _check_time(name: str, value: float) -> None:

@@ -90,9 +90,8 @@ class IqFrame(Stamped):
     def __post_init__(self) -> None:
         check_samples(
             self.samples,
+            {"n_lines": self.format.n_lines, "n_samples": self.format.n_samples},
             is_complex=True,
-            n_lines=self.format.n_lines,
-            n_samples=self.format.n_samples,
         )
 
 

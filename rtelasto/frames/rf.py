@@ -9,6 +9,7 @@ strains negative in compression.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,7 +160,7 @@ class Grid:
         )
 
 
-def check_shape(samples: NDArray[np.generic], **sizes: int) -> None:
+def check_shape(samples: NDArray[np.generic], sizes: Mapping[str, int]) -> None:
     """Raise RtelastoError unless samples have the sizes that their format says, by name and in order."""
     expected = tuple(sizes.values())
     if samples.shape != expected:
@@ -168,10 +169,12 @@ def check_shape(samples: NDArray[np.generic], **sizes: int) -> None:
         )
 
 
-def check_samples(samples: NDArray[np.generic], *, is_complex: bool = False, **sizes: int) -> None:
+def check_samples(
+    samples: NDArray[np.generic], sizes: Mapping[str, int], *, is_complex: bool = False
+) -> None:
     """Raise RtelastoError unless samples have the sizes that their format says (`check_shape`), and are
     real, or complex, numbers."""
-    check_shape(samples, **sizes)
+    check_shape(samples, sizes)
     if samples.dtype.kind not in ("c" if is_complex else "iuf"):
         kind = "complex" if is_complex else "real"
         raise RtelastoError(f"samples must be {kind} numbers, got dtype {samples.dtype}")
@@ -196,7 +199,9 @@ class RfFrame(Stamped):
     stamp: FrameStamp = UNSTAMPED
 
     def __post_init__(self) -> None:
-        check_samples(self.samples, n_lines=self.format.n_lines, n_samples=self.format.n_samples)
+        check_samples(
+            self.samples, {"n_lines": self.format.n_lines, "n_samples": self.format.n_samples}
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

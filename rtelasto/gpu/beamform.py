@@ -79,7 +79,7 @@ class GpuBeamformer:
     def __call__(self, samples: NDArray[np.generic]) -> Float32Image:
         """RF lines of one frame, as `Beamformer` gives them."""
         channels, made = self.channel_format, self._upsampler
-        check_shape(samples, **channels.sizes)
+        check_shape(samples, channels.sizes)
         lines = np.zeros((self.format.n_lines, self.format.n_samples), np.float32)
         for acquisition in range(channels.n_acquisitions):
             over_lines(

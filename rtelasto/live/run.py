@@ -11,7 +11,6 @@ from rtelasto.closing import Closing
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.live.closing_report import LiveReport
-from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.settings import RunSettings
@@ -82,14 +81,7 @@ class LiveRun(Closing):
             settings.strain, counters=self.counters, keys=settings.keys
         )
         try:
-            estimator = open_estimator(
-                settings.engine,
-                device=settings.device,
-                threads=settings.threads,
-                cpu_runtime=settings.cpu_runtime,
-                history=policy.history,
-                progress=on_build,
-            )
+            estimator = settings.open_estimator(on_build)
             estimator.warm_up()
             self._pipeline = Pipeline(
                 estimator,

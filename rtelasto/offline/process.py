@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
-from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.hdf5 import StrainWriter
@@ -115,13 +114,7 @@ def process_recording(
         raise RtelastoError(
             f"{recording.path}: {recording.n_frames} frame makes no pair, at least 2 are needed"
         )
-    estimator = open_estimator(
-        settings.engine,
-        device=settings.device,
-        threads=settings.threads,
-        cpu_runtime=settings.cpu_runtime,
-        history=policy.history,
-    )
+    estimator = settings.open_estimator()
     estimator.warm_up()
     pipeline = Pipeline(
         estimator,

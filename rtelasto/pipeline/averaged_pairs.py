@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import PersistenceState
 
 # Pairs with a smaller share of the heaviest weight, and presses with a smaller share of all, are not counted.
@@ -22,6 +23,14 @@ class _Entered:
     post_s: float
     weight: float
     press: int
+
+
+def check_persistence_s(persistence_s: float) -> None:
+    """Raise RtelastoError unless ``persistence_s`` is a valid time constant, or 0."""
+    if not (persistence_s == 0.0 or 0.05 <= persistence_s <= 60.0):
+        raise RtelastoError(
+            f"persistence_s must lie in 0.05…60 s, or be 0 for none, got {persistence_s:g}"
+        )
 
 
 class AveragedPairs:

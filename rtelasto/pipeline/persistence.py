@@ -12,10 +12,9 @@ import math
 
 import numpy as np
 
-from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import Elongation, StrainFrame
-from rtelasto.pipeline.averaged_pairs import AveragedPairs
+from rtelasto.pipeline.averaged_pairs import AveragedPairs, check_persistence_s
 from rtelasto.pipeline.measurement import Measurement, measure
 from rtelasto.pipeline.pattern_average import PatternAverage
 from rtelasto.pipeline.tissue_track import TissuePosition, TissueTrack
@@ -37,14 +36,6 @@ _FIRST_VARIANCE = 1.5e-7
 _VARIANCE_MEMORY = 0.1
 # How far the tissue may move from its position at the start of the scene before the average is moved there.
 _FURTHEST_M = 2e-3
-
-
-def check_persistence_s(persistence_s: float) -> None:
-    """Raise RtelastoError unless ``persistence_s`` is a valid time constant, or 0."""
-    if not (persistence_s == 0.0 or 0.05 <= persistence_s <= 60.0):
-        raise RtelastoError(
-            f"persistence_s must lie in 0.05…60 s, or be 0 for none, got {persistence_s:g}"
-        )
 
 
 class Persistence:

@@ -76,7 +76,8 @@ class Remodulator:
     def __call__(self, samples: NDArray[np.generic]) -> Float32Image:
         """RF lines, float32 (n_lines, n_samples) of ``format``, from complex (n_lines, n_samples)
         of ``iq_format``; pixels that are not finite count as 0."""
-        check_shape(samples, n_lines=self.iq_format.n_lines, n_samples=self.iq_format.n_samples)
+        iq_format = self.iq_format
+        check_shape(samples, {"n_lines": iq_format.n_lines, "n_samples": iq_format.n_samples})
         pixels = np.ascontiguousarray(samples, np.complex64)
         lines = np.empty((self.format.n_lines, self.format.n_samples), np.float32)
         over_lines(

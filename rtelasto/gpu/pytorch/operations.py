@@ -206,7 +206,7 @@ def _reduction(reduce: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _sum(x: Tensor, axes: Sequence[int], *, keepdim: bool) -> Tensor:
     # Without the type, torch adds integers up as int64.
-    return torch.sum(x, axes, keepdim=keepdim, dtype=x.dtype)
+    return torch.sum(x, list(axes), keepdim=keepdim, dtype=x.dtype)
 
 
 _REDUCTIONS: dict[str, Callable[..., Tensor]] = {
