@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import host_cuda
 import pytest
+from host_kernels import compile_for_host
 
-from rtelasto.gpu.probe import find_cupy_a_folder
+from rtelasto.errors import RtelastoError
+from rtelasto.gpu import kernels
+from rtelasto.gpu.probe import find_cupy_a_folder, find_gpu
 from rtelasto.telemetry.logs import LimitedHandler
 
 # What the processes of a test print is read as UTF-8, whatever this terminal's code page; tests of others say
@@ -35,6 +41,28 @@ def shared_data():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The GPU's kernels, compiled once for the host; skips if there is no C++ compiler."""
+    return compile_for_host(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def simulated_device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A simulated CUDA device in place of CuPy (`host_cuda`)."""
+    host_cuda.install(library, monkeypatch)
+    yield
+    kernels._module.cache_clear()
+
+
+@pytest.fixture
+def no_gpu() -> None:
+    """Skips where there is a GPU."""
+    with suppress(RtelastoError):
+        find_gpu()
+        pytest.skip("there is a GPU")
 
 
 @pytest.fixture(scope="session")

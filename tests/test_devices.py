@@ -30,7 +30,7 @@ def has_gpu() -> bool:
     return True
 
 
-without_gpu = pytest.mark.skipif(has_gpu(), reason="there is a GPU")
+without_gpu = pytest.mark.usefixtures("no_gpu")
 
 
 @without_gpu

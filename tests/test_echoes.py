@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-from host_kernels import HostGpu, compile_for_host
+from host_kernels import HostGpu
 from speckle import speckle_pair
 
 from rtelasto.cpu.echoes import echoes, mean_samples
@@ -148,12 +147,6 @@ def test_the_mean_leaves_out_what_was_not_recorded() -> None:
         # A mean of echoes is not quite 0: what was left out of it shows by that much nearby.
         assert np.abs(found - wanted)[~outside].max() < 120.0
         assert np.abs((found - echoes(wanted, FORMAT))[~far & ~far[:, ::-1]]).max() < 1.0
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    folder: Path = tmp_path_factory.mktemp("kernels")
-    return compile_for_host(folder)
 
 
 @pytest.mark.parametrize(

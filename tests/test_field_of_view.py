@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from host_kernels import HostGpu, compile_for_host
+from host_kernels import HostGpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -159,11 +159,6 @@ def test_the_median_is_exact(data) -> None:
             np.nan if kept.size == 0 else 0.5 * (kept[(kept.size - 1) // 2] + kept[kept.size // 2])
         )
     assert median(image, skipped) == pytest.approx(wanted, nan_ok=True)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_for_host(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (3, 9), (4, 7), (33, 251)])

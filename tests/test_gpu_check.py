@@ -21,18 +21,12 @@ from benchmarks.gpu_check.report import (
     write_outcomes,
 )
 from rtelasto.errors import RtelastoError
-from rtelasto.gpu.probe import find_gpu
 
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu_it_says_so_in_one_line() -> None:
-    try:
-        find_gpu()
-    except RtelastoError:
-        pass
-    else:
-        pytest.skip("there is a GPU")
     command = [sys.executable, "-m", "benchmarks.gpu_check"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from rtelasto.errors import RtelastoError
-from rtelasto.gpu.probe import find_gpu
-
 ROOT = Path(__file__).parents[1]
 MISSING = (
     "zmq", "cyclopts", "platformdirs", "filelock", "rich", "psutil", "scipy", "skfem", "matplotlib",
@@ -34,13 +31,8 @@ def bare(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_on_a_bare_machine_without_a_gpu_it_ends_in_one_line() -> None:
-    try:
-        find_gpu()
-    except RtelastoError:
-        pass
-    else:
-        pytest.skip("there is a GPU")
     program = "sys.argv[0] = 'gpu_check'; from benchmarks.gpu_check.__main__ import main; main()"
     done = bare(program, "--part", "kernels", "--json", "unwritten.json")
     assert done.returncode == 2, done.stderr

@@ -6,25 +6,22 @@ devices are the business of ``benchmarks.gpu_check``.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-from collections.abc import Iterator
 from functools import lru_cache
 
-import host_cuda
 import numpy as np
 import pytest
-from host_kernels import compile_for_host
 from simulated_gpu import Network, estimator, on_cpu
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.gpu import kernels
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
+
+pytestmark = pytest.mark.usefixtures("simulated_device")
 
 FORMAT = RfFormat(
     n_lines=24, n_samples=700, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
@@ -32,18 +29,6 @@ FORMAT = RfFormat(
 OTHER = RfFormat(
     n_lines=17, n_samples=901, sampling_freq_hz=31.25e6, center_freq_hz=7.8125e6, line_pitch_m=2e-4
 )
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_for_host(tmp_path_factory.mktemp("kernels"))
-
-
-@pytest.fixture(autouse=True)
-def device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    host_cuda.install(library, monkeypatch)
-    yield
-    kernels._module.cache_clear()
 
 
 @lru_cache

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_kernels import HostGpu, compile_for_host
+from host_kernels import HostGpu
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
 from rtelasto.cpu.echoes import echoes
@@ -28,11 +28,6 @@ PITCH_M = PUBLISHED_FORMAT.line_pitch_m
 SMALL = RfFormat(
     n_lines=33, n_samples=1001, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
 )
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_for_host(tmp_path_factory.mktemp("kernels"))
 
 
 def rms(values: np.ndarray) -> float:

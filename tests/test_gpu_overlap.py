@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterator
-
-import host_cuda
 import numpy as np
 import pytest
-from host_kernels import compile_for_host
 from simulated_gpu import estimator
 
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.gpu import kernels
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.session import Lane
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
+
+pytestmark = pytest.mark.usefixtures("simulated_device")
 
 FORMAT = RfFormat(
     n_lines=16, n_samples=420, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
@@ -31,18 +27,6 @@ POLICIES = {
     "adaptive, lag 4": (PairPolicy.parse("adaptive"), 4),
     "adaptive, reaching far": (PairPolicy.parse("adaptive"), PairPolicy.parse("adaptive").history),
 }
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_for_host(tmp_path_factory.mktemp("kernels"))
-
-
-@pytest.fixture(autouse=True)
-def device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    host_cuda.install(library, monkeypatch)
-    yield
-    kernels._module.cache_clear()
 
 
 def frames(n_frames: int) -> list[RfFrame]:

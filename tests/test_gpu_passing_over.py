@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterator
 from typing import Any
 
 import host_cuda
 import numpy as np
 import pytest
-from host_kernels import compile_for_host
 from simulated_gpu import Network, on_cpu
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.gpu import kernels
 from rtelasto.gpu.engine import BoundEngine
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.graph import Sequence, Stage
 from rtelasto.gpu.runtimes import FirstThatRuns
 from rtelasto.gpu.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("simulated_device")
+
 FORMAT = RfFormat(
     n_lines=16, n_samples=420, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
 )
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_for_host(tmp_path_factory.mktemp("kernels"))
-
-
-@pytest.fixture(autouse=True)
-def device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    host_cuda.install(library, monkeypatch)
-    yield
-    kernels._module.cache_clear()
 
 
 class _Failing:

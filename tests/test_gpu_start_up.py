@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import inspect
-from collections.abc import Iterator
 
-import host_cuda
 import pytest
-from host_kernels import compile_for_host
 from simulated_gpu import Network, on_cpu
 
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.gpu import kernels
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.probe import installed
 from rtelasto.pipeline.pairing import PairPolicy
 from rtelasto.pipeline.pipeline import Pipeline
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_for_host(tmp_path_factory.mktemp("kernels"))
-
-
-@pytest.fixture
-def device(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    host_cuda.install(library, monkeypatch)
-    yield
-    kernels._module.cache_clear()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("device")
+@pytest.mark.usefixtures("simulated_device")
 def test_no_plan_is_built_before_the_size_of_the_frames_is_known() -> None:
     shapes: list[tuple[int, int]] = []
     loaded: list[str] = []
@@ -75,7 +58,7 @@ class _CountedEstimator:
     lookups = 0
 
     def __call__(self, pair: FramePair) -> StrainFrame:
-        raise NotImplementedError
+        raise AssertionError("no pair is estimated in this test")
 
     def __getattr__(self, name: str) -> object:
         type(self).lookups += 1

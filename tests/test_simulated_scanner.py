@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
 import octave
 import pytest
-
-from rtelasto.bench.rig import free_endpoint
-from rtelasto.frames.strain import StrainFrame
-from rtelasto.live.run import LiveRun
-from rtelasto.settings import RunSettings
 
 pytestmark = pytest.mark.octave
 
@@ -25,26 +19,9 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_press_made_ahead_goes_forth_and_back(bridge: Path) -> None:
-    strains: list[StrainFrame] = []
-    settings = RunSettings(
-        rf=free_endpoint(),
-        strain="tcp://127.0.0.1:0",
-        engine="ncc",
-        pair="consecutive",
-        every=True,
-        frames=4,
-    )
-    options = f"'endpoint', '{settings.rf}', 'made_ahead', 3, 'end_depth_mm', 10, 'width_mm', 8"
-    with LiveRun(settings, on_strain=strains.append) as live:
-        thread = threading.Thread(target=live.run)
-        thread.start()
-        octave.run(bridge, f"rtelasto_simulate(5, struct({options}));")
-        thread.join(WAIT_S)
-    pressed = []
-    for strain in strains:
-        tissue = np.abs(strain.grid.lateral_m[:, None]) < 3e-3
-        tissue = tissue & (strain.grid.depth_m > 2e-3) & (strain.grid.depth_m < 9.5e-3)
-        pressed.append(float(np.median(strain.axial_strain[tissue])))
+    options = "'endpoint', 'ENDPOINT', 'made_ahead', 3, 'end_depth_mm', 10, 'width_mm', 8"
+    strains, _ = octave.strain_of(bridge, f"rtelasto_simulate(5, struct({options}));", 4)
+    pressed = [float(np.median(s.axial_strain[octave.tissue_of(s)])) for s in strains]
     assert pressed == pytest.approx([-0.005, -0.005, 0.005, 0.005], abs=6e-4)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,10 @@ import pytest
 pytest.importorskip("torch", reason="the runtime torch needs the extra 'torch'")
 
 import host_cuda
-from host_kernels import compile_for_host
 from simulated_gpu import on_cpu
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import FramePair, RfFormat
-from rtelasto.gpu import kernels
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.pytorch.engine import BoundTorch
 from rtelasto.gpu.workspace import Workspace
@@ -45,10 +42,8 @@ class _OnHost:
         host_cuda.enqueue(self._network.enqueue)
 
 
-def test_pairs_in_flight_with_pytorch_are_those_of_the_cpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host_cuda.install(compile_for_host(tmp_path), monkeypatch)
+@pytest.mark.usefixtures("simulated_device")
+def test_pairs_in_flight_with_pytorch_are_those_of_the_cpu() -> None:
     gpu = GpuEstimator("cnn", 6.4, 4, lambda shape: _OnHost(), on_cpu())
     first, second, third = timing_frames(FORMAT, strain=0.004)
     pairs = [FramePair(first, second), FramePair(second, third)]
@@ -61,4 +56,3 @@ def test_pairs_in_flight_with_pytorch_are_those_of_the_cpu(
             got.axial_displacement_m, wanted.axial_displacement_m, atol=2.5e-9
         )
         assert got.quality == pytest.approx(wanted.quality, abs=1e-4)
-    kernels._module.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,6 @@ import octave
 import pytest
 
 from rtelasto.bench.rig import free_endpoint
-from rtelasto.frames.strain import StrainFrame
-from rtelasto.live.run import LiveRun
-from rtelasto.settings import RunSettings
 from rtelasto.transport.receivers import Receiver
 
 pytestmark = pytest.mark.octave
@@ -38,31 +34,17 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_simulated_press_arrives_as_the_strain_that_was_applied(
     bridge: Path, options: str
 ) -> None:
-    strains: list[StrainFrame] = []
-    # Most lines see no tissue, so that adaptive pairing would refuse some of these pairs.
-    settings = RunSettings(
-        rf=free_endpoint(),
-        strain="tcp://127.0.0.1:0",
-        engine="ncc",
-        pair="consecutive",
-        every=True,
-        frames=2,
+    strains, output = octave.strain_of(
+        bridge,
+        f"s = rtelasto_simulate(3, struct('endpoint', 'ENDPOINT', {SHALLOW}, {options})); "
+        "printf('%d %d %d %d\\n', s.sent, s.unheard, s.overflow, s.failed);",
+        2,
     )
-    with LiveRun(settings, on_strain=strains.append) as live:
-        thread = threading.Thread(target=live.run)
-        thread.start()
-        output = octave.run(
-            bridge,
-            f"s = rtelasto_simulate(3, struct('endpoint', '{settings.rf}', {SHALLOW}, {options})); "
-            "printf('%d %d %d %d\\n', s.sent, s.unheard, s.overflow, s.failed);",
-        )
-        thread.join(WAIT_S)
     assert output.splitlines()[-1].split() == ["3", "0", "0", "0"]
     assert [strain.frame_ids for strain in strains] == [(0, 1), (1, 2)]
     for strain in strains:
         assert strain.grid.n_lines == 128
-        tissue = np.abs(strain.grid.lateral_m[:, None]) < 3e-3
-        tissue = tissue & (strain.grid.depth_m > 2e-3) & (strain.grid.depth_m < 9.5e-3)
+        tissue = octave.tissue_of(strain)
         assert np.median(strain.correlation[tissue]) > 0.9
         assert np.median(strain.axial_strain[tissue]) == pytest.approx(-0.005, abs=5e-4)
 

@@ -146,6 +146,7 @@ class Device:
 def install(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make ``import cupy`` return this device for the rest of the test."""
     Stream.every.clear()
+    library.set_reverse(0)
     runtime: Any = types.ModuleType("cupy.cuda.runtime")
     runtime.memcpyAsync = _memcpy_async
     runtime.memcpyHostToDevice, runtime.memcpyDeviceToHost = 1, 2

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from rtelasto.bench.rig import free_endpoint
+from rtelasto.frames.strain import StrainFrame
+from rtelasto.live.run import LiveRun
+from rtelasto.settings import RunSettings
 
 BRIDGE = Path(__file__).resolve().parents[2] / "bridge"
 SCRIPTS = Path(__file__).parents[1] / "octave"
@@ -60,3 +68,32 @@ def finish(process: subprocess.Popen[str]) -> str:
 def run(bridge: Path, code: str) -> str:
     """Run ``code`` to its end."""
     return finish(start(bridge, code))
+
+
+def strain_of(bridge: Path, code: str, n_frames: int) -> tuple[list[StrainFrame], str]:
+    """Run code that sends to ``ENDPOINT``, with `ncc` on it live: its strain frames, and its output.
+
+    Pairs are consecutive: most lines of the simulated scanner see no tissue, so that adaptive pairing would
+    refuse some.
+    """
+    strains: list[StrainFrame] = []
+    settings = RunSettings(
+        rf=free_endpoint(),
+        strain="tcp://127.0.0.1:0",
+        engine="ncc",
+        pair="consecutive",
+        every=True,
+        frames=n_frames,
+    )
+    with LiveRun(settings, on_strain=strains.append) as live:
+        thread = threading.Thread(target=live.run)
+        thread.start()
+        output = run(bridge, code.replace("ENDPOINT", settings.rf))
+        thread.join(DEADLINE_S)
+    return strains, output
+
+
+def tissue_of(strain: StrainFrame) -> NDArray[np.bool_]:
+    """Return where a scanner of 8 mm of tissue, 10 mm deep, sees some well, (n_lines, n_depths)."""
+    inside = np.abs(strain.grid.lateral_m[:, None]) < 3e-3
+    return inside & (strain.grid.depth_m > 2e-3) & (strain.grid.depth_m < 9.5e-3)
