@@ -10,9 +10,7 @@ the sender continues; calls in the second after each kill and start are compared
 
 from __future__ import annotations
 
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.octave import built_bridge, octave
+from rtelasto.bench.rig import free_endpoint
+
 RATE_HZ = 100
 CYCLES = 4
 PHASE_S = 2.5
@@ -45,15 +45,6 @@ class Measured:
     first_frame_s: list[float] = field(default_factory=list)
     events_s: list[float] = field(default_factory=list)
     begin_s: float = 0.0
-
-
-def octave(code: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        ["octave-cli", "--quiet", "--no-init-file", "--eval", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
 
 
 def receiver(endpoint: str) -> subprocess.Popen[str]:
@@ -99,19 +90,12 @@ def figures(took_us: np.ndarray) -> str:
 
 
 def main() -> None:
-    if shutil.which("octave-cli") is None:
-        sys.exit("octave-cli is not installed (Debian: octave, octave-dev, libzmq3-dev)")
     with tempfile.TemporaryDirectory() as folder:
-        built, log = Path(folder) / "bridge", Path(folder) / "calls.txt"
-        shutil.copytree(ROOT / "bridge", built, ignore=shutil.ignore_patterns("*.mex*"))
-        paths = f"addpath('{built}', '{ROOT / 'benchmarks'}'); "
-        octave(paths + "build();").communicate()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        bridge, log = built_bridge(Path(folder)), Path(folder) / "calls.txt"
+        endpoint = free_endpoint()
 
         def send(seconds: float) -> subprocess.Popen[str]:
-            return octave(paths + f"bridge_send('{endpoint}', {seconds}, {RATE_HZ}, '{log}');")
+            return octave(bridge, f"bridge_send('{endpoint}', {seconds}, {RATE_HZ}, '{log}');")
 
         alone = send(3).communicate()[0].split()
         print(f"no subscriber: {figures(np.loadtxt(log).T[1])}; sent {alone[0]}")

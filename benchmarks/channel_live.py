@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,25 +21,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.octave import built_bridge, octave
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.wire.strain import StrainMessage
 
-ROOT = Path(__file__).resolve().parents[1]
 MADE_AHEAD = 4
 WARM_UP_S = 1.0
 _START_S = 300.0
 _QUIET_S = 5.0
-
-
-def octave(bridge: Path, code: str) -> subprocess.Popen[str]:
-    paths = f"addpath('{bridge}', '{bridge / 'verasonics'}'); "
-    return subprocess.Popen(
-        ["octave-cli", "--quiet", "--no-init-file", "--eval", paths + code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def measure(arguments: argparse.Namespace, bridge: Path) -> None:
@@ -57,6 +46,7 @@ def measure(arguments: argparse.Namespace, bridge: Path) -> None:
             bridge,
             f"s = rtelasto_simulate({frames}, struct({options})); "
             "printf('%d sent, %d unheard, %d overflow\\n', s.sent, s.unheard, s.overflow);",
+            stderr=subprocess.STDOUT,
         )
         with subprocess.Popen([*command, *arguments.run], stderr=subprocess.DEVNULL) as pipeline:
             arrivals: list[tuple[int, StrainMessage]] = []
@@ -109,15 +99,10 @@ def main() -> None:
     parser.add_argument("--depth-mm", type=float, default=40.0)
     parser.add_argument("run", nargs="*", help="after --: further arguments of rtelasto run")
     arguments = parser.parse_args()
-    if shutil.which("octave-cli") is None or shutil.which("mkoctfile") is None:
-        sys.exit("octave-cli is not installed (Debian: octave, octave-dev, libzmq3-dev)")
     load = " / ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"load averages when it began: {load}, {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as folder:
-        bridge = Path(folder) / "bridge"
-        shutil.copytree(ROOT / "bridge", bridge, ignore=shutil.ignore_patterns("*.mex*"))
-        octave(bridge, "build();").communicate()
-        measure(arguments, bridge)
+        measure(arguments, built_bridge(Path(folder)))
 
 
 if __name__ == "__main__":

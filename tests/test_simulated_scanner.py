@@ -10,8 +10,6 @@ import pytest
 
 pytestmark = pytest.mark.octave
 
-WAIT_S = 120.0
-
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,7 +10,6 @@ import sys
 from benchmarks.gpu_check.report import Bound, NotRun
 from rtelasto.gpu.source import kernel_source
 
-TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 _TIMEOUT_S = 60.0
 
 
