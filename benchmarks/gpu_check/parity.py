@@ -48,6 +48,13 @@ def gpu_estimator(
     return estimator
 
 
+def run_pair(estimator: GpuEstimator, pair: FramePair) -> tuple[StrainFrame, Lane]:
+    """Return the strain of a pair, and the buffer set that still holds what led to it."""
+    estimator.start(pair)
+    lane = estimator.newest_lane
+    return estimator.collect(), lane
+
+
 class _NoNetwork:
     """Replaces the engine: a fixed residual, rough and leading out of the image."""
 
@@ -116,9 +123,7 @@ def _with_buffers(
     """Return the strain of a pair and the intermediate buffers."""
     import cupy as cp
 
-    estimator.start(pair)
-    lane = estimator.newest_lane
-    frame = estimator.collect()
+    frame, lane = run_pair(estimator, pair)
     names = ("pre", "post", "residual_samples", "residual_strain")
     return frame, {name: cp.asnumpy(lane.workspace.arrays[name]) for name in names}
 
@@ -126,9 +131,7 @@ def _with_buffers(
 def kernel_times() -> list[Bound]:
     """Measure every kernel alone on a pair of the published size, and the sum over a pair."""
     estimator = _without_network()
-    estimator.start(next(pairs(PUBLISHED, 0.005)))
-    lane = estimator.newest_lane
-    estimator.collect()
+    _, lane = run_pair(estimator, next(pairs(PUBLISHED, 0.005)))
     times: dict[str, list[float]] = {}
     for enqueue in (enqueue_ingest, enqueue_elongation, enqueue_resampling, enqueue_quality):
         enqueue(_timed(lane, times), lane.workspace.layout)
@@ -216,9 +219,7 @@ def torch_network(engine: str) -> list[Bound]:
     from rtelasto.pipeline.devices import network_files
 
     estimator = _without_network()
-    estimator.start(FramePair(*frames(PUBLISHED, 0.005, n_frames=2)))
-    lane = estimator.newest_lane
-    estimator.collect()
+    _, lane = run_pair(estimator, FramePair(*frames(PUBLISHED, 0.005, n_frames=2)))
     single, half = network_files(engine)
     inputs = {name: cp.asnumpy(lane.workspace.arrays[name]) for name in ("pre", "post")}
     session = ort.InferenceSession(str(single), providers=["CPUExecutionProvider"])

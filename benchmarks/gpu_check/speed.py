@@ -8,7 +8,7 @@ from itertools import cycle, islice
 
 from benchmarks.gpu_check.frames import PUBLISHED, frames, pairs
 from benchmarks.gpu_check.model import NODE_S
-from benchmarks.gpu_check.parity import gpu_estimator
+from benchmarks.gpu_check.parity import gpu_estimator, run_pair
 from benchmarks.gpu_check.report import Bound
 from benchmarks.gpu_check.timing import device_time_ms
 from rtelasto.bench.floor import graph_work
@@ -17,7 +17,7 @@ from rtelasto.frames.rf import FramePair
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.graph import Sequence
 from rtelasto.pipeline.devices import network_files
-from rtelasto.pipeline.pairing import PairPolicy
+from rtelasto.pipeline.pair_policy import PairPolicy
 
 _MIB = 2**20
 
@@ -25,9 +25,7 @@ _MIB = 2**20
 def stages(engine: str, device: str) -> dict[str, float]:
     """Return the time in ms of every stage, each as a separate graph, and of the two graphs of a frame."""
     estimator = gpu_estimator(engine, device)
-    estimator.start(next(pairs(PUBLISHED, 0.005)))
-    lane = estimator.newest_lane
-    estimator.collect()
+    _, lane = run_pair(estimator, next(pairs(PUBLISHED, 0.005)))
     times: dict[str, float] = {}
     for group, stream in (
         (lane.ingest_stages, lane.upload_stream),

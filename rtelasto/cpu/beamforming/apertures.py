@@ -29,6 +29,23 @@ def arrival_s(
     return np.asarray(transmit.origin_time_s + way_m / channels.sound_speed_m_s)
 
 
+def apodisation(
+    window: Float32Image,
+    f_number: float,
+    distance_m: NDArray[np.float64],
+    depth_m: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Whether an element lies in the aperture of a sample, and its weight there, 0 outside.
+
+    ``distance_m`` is that between the line and the element, and ``window`` half of the window, from the
+    middle of the aperture to its edge (`BeamformSettings.half_window`).
+    """
+    edge = 2.0 * f_number * distance_m / np.maximum(depth_m, 1e-9)
+    inside = edge <= 1.0
+    points = (np.minimum(edge, 1.0) * (window.size - 1)).astype(np.int32)
+    return inside, np.where(inside, window[points], 0.0)
+
+
 def inverse_weights(
     channels: ChannelFormat, settings: BeamformSettings, depth_m: NDArray[np.float64]
 ) -> Float32Image:
@@ -38,8 +55,6 @@ def inverse_weights(
     for acquisition in range(channels.n_acquisitions):
         chosen = lines_of(channels, acquisition)
         for x_m in channels.channel_x_m(acquisition):
-            reach_m = 2.0 * settings.f_number * np.abs(line_x_m[chosen, None] - x_m)
-            edge = reach_m / np.maximum(depth_m, 1e-9)
-            points = (np.minimum(edge, 1.0) * (window.size - 1)).astype(np.int32)
-            total[chosen] += np.where(edge <= 1.0, window[points], 0.0)
+            distance_m = np.abs(line_x_m[chosen, None] - x_m)
+            total[chosen] += apodisation(window, settings.f_number, distance_m, depth_m)[1]
     return np.divide(1.0, total, out=np.zeros_like(total), where=total > 0.0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.cpu.beamforming.apertures import apodisation
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.beamforming.channel_baseband import PAD
 from rtelasto.cpu.beamforming.line_format import line_positions, lines_of
@@ -91,11 +92,8 @@ def distance_rows(
     depth = np.where(below, z, 1.0)
     # √(dx² + z²) − z, without the difference of nearly equal numbers
     late_s = np.where(below, dx**2 / (np.hypot(dx, depth) + depth), 0.0) / c
-    window = settings.half_window()
-    edge = 2.0 * settings.f_number * dx / depth
-    points = window.size - 1
-    inside = below & (edge <= 1.0)
-    weight = np.where(inside, window[(np.minimum(edge, 1.0) * points).astype(np.int32)], 0.0)
+    inside, weight = apodisation(settings.half_window(), settings.f_number, dx, z)
+    inside, weight = below & inside, np.where(below, weight, 0.0)
     turn = weight * np.exp(2j * np.pi * (f_c * late_s))
     late, middle = _by_blocks(grid.fine_freq_hz * late_s)
     reached = np.any(inside.reshape(distance_m.size, -1, BLOCK), axis=2)
