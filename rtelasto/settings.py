@@ -132,8 +132,10 @@ class RunSettings(EstimateSettings):
         Publish the B-mode of the pre-compression frame with the strain (--view and --igtl imply it).
     view
         Serve the live viewer beside the run.
-    view_host, view_port
+    view_host
         Where to serve it; a host that other machines can reach needs the token that is printed.
+    view_port
+        Port of the viewer; 0 takes a free one.
     igtl
         Port for OpenIGTLink clients such as 3D Slicer (18944 is usual).
     metrics

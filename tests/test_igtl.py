@@ -102,6 +102,17 @@ def test_a_stream_without_bmode_gives_strain_alone(publisher: StrainPublisher, c
     assert client.wait_for_message("BMode", timeout=0.0) is None
 
 
+def test_with_only_one_kind_of_image_no_other_comes(publisher: StrainPublisher):
+    with IgtlServer(IgtlSettings(strain=publisher.endpoint, port=0, only="BMode")) as server:
+        assert publisher.wait_for_subscriber(WAIT_S)
+        client = pyigtl.OpenIGTLinkClient(*server.address)
+        assert server.counters.wait_for("clients", 1, WAIT_S)
+        for number in range(3):
+            assert receive(client, publisher, "BMode", strain_frame(number)).image.dtype == np.uint8
+        assert client.wait_for_message("Strain", timeout=0.0) is None
+        client.stop()
+
+
 def test_a_client_that_takes_nothing_holds_nobody_up(
     publisher: StrainPublisher, server: IgtlServer, client: Any
 ):

@@ -27,6 +27,7 @@ HELP = [
     ("simulate",),
     ("demo",),
     ("doctor",),
+    ("settings",),
     ("engines",),
     ("engines", "build"),
     ("bench",),

@@ -94,6 +94,10 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto doctor",
         "rtelasto doctor --rf tcp://127.0.0.1:5555  — looks at the stream for five seconds",
     ),
+    "settings": (
+        "Print a settings file with every option, its default and what it does.",
+        "rtelasto settings > scanner.toml",
+    ),
 }
 # By import path, so that a command loads only what it needs.
 for _name, (_help, *_examples) in _COMMANDS.items():

@@ -58,8 +58,10 @@ def demo(
         Rate at which they are replayed.
     threads
         Cores that each process uses; by default all that are available to it.
-    rf, strain
-        Loopback endpoints to use.
+    rf
+        Loopback endpoint for the RF frames.
+    strain
+        Loopback endpoint for the strain frames.
     force
         Replace files of these names in the folder even if the demo did not write them.
     """

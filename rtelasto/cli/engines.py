@@ -49,8 +49,10 @@ def build(
     ----------
     engine
         The network: a shipped one, or an .onnx file.
-    lines, samples
-        Size of the frames on the engine's grid, 6.4 samples per wavelength.
+    lines
+        Lines of a frame.
+    samples
+        Samples of a line on the engine's grid, 6.4 per wavelength.
     library
         tensorrt or tensorrt_rtx; by default the first one that is installed.
     fp32

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +49,16 @@ class IgtlSettings:
         Endpoint where `rtelasto run` publishes strain.
     keys
         Folder of keys (rtelasto keys) for that; without it ``strain`` must be on this machine.
-    host, port
-        Address to bind; port 0 takes a free one. OpenIGTLink has neither keys nor encryption, so an address
-        other than loopback is refused unless ``open_to_network`` confirms that the network is trusted.
+    host
+        Address to bind. OpenIGTLink has neither keys nor encryption, so an address other than loopback is
+        refused unless ``open_to_network`` confirms that the network is trusted.
+    port
+        Port to bind; 0 takes a free one.
     open_to_network
         Send the images to every machine that reaches ``host``.
+    only
+        Send one kind of image: Strain, RelativeStrain or BMode; by default all three. PLUS needs it, because
+        it takes every image for its own, whatever its name.
     """
 
     strain: str = "tcp://127.0.0.1:5556"
@@ -60,6 +66,7 @@ class IgtlSettings:
     host: str = "127.0.0.1"
     port: int = 18944
     open_to_network: bool = False
+    only: Literal["Strain", "RelativeStrain", "BMode"] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -95,6 +102,7 @@ class IgtlServer(Closing):
         except ImportError:
             raise MissingExtraError("OpenIGTLink", "igtl") from None
         self.counters = Counters()
+        self._only = settings.only
         self._listener = listen("OpenIGTLink", settings.host, settings.port)
         self._listener.settimeout(_LOOK_S)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
@@ -138,7 +146,7 @@ class IgtlServer(Closing):
             begun_ns = ages.begun_ns(message, time.monotonic_ns())
             with self._changed:
                 wanted = self._clients > 0
-            packed = image_messages(message, begun_ns) if wanted else []
+            packed = image_messages(message, begun_ns, self._only) if wanted else []
             with self._changed:
                 self._newest = (self._newest[0] + 1, packed)
                 self._changed.notify_all()
@@ -214,9 +222,9 @@ def _is_disconnected(client: socket.socket) -> bool:
             client.settimeout(_SEND_S)
 
 
-def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
+def image_messages(message: StrainMessage, begun_ns: int, only: str | None = None) -> list[bytes]:
     """Return the IMAGE messages of a strain frame: strain in % (float32) and, if present, relative strain
-    (float32) and B-mode (uint8).
+    (float32) and B-mode (uint8); with ``only``, that of this name.
 
     Axes i (lateral) and j (depth) are x and y of the world, in mm: x from the middle of the image, y from
     the transducer face; pixels without strain are 0. ``begun_ns`` is the time from which the frame's age is
@@ -241,6 +249,7 @@ def image_messages(message: StrainMessage, begun_ns: int) -> list[bytes]:
             device_name=name,
         ).pack()
         for name, image in images.items()
+        if only in (None, name)
     ]
 
 
