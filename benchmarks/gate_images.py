@@ -64,19 +64,14 @@ class Estimator:
     def __call__(self, pair: FramePair) -> Estimate:
         stretched = self._stretch(pair)
         residual = self.engine.estimate(stretched)
-        displacement, strain = compose(stretched.elongation, residual)
-        x = residual.grid.lateral_m[:, None]
-        aside = stretched.elongation.lateral_displacement_m(x)
-        slope = stretched.elongation.lateral_slope
-        lateral = residual.lateral_displacement_m
-        stretch = residual.lateral_strain
+        motion = compose(stretched.elongation, residual)
         return Estimate(
-            displacement,
-            strain,
+            motion.axial_displacement_m,
+            motion.axial_strain,
             residual.grid,
-            None if lateral is None else (aside + (1.0 + slope) * lateral).astype(np.float32),
-            None if stretch is None else (slope + (1.0 + slope) * stretch).astype(np.float32),
-            residual.axial_strain_std,
+            motion.lateral_displacement_m,
+            motion.lateral_strain,
+            motion.axial_strain_std,
             stretched,
             residual.axial_displacement_m,
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rtelasto.settings import EstimateSettings as EstimateSettings
     from rtelasto.settings import RunSettings as RunSettings
     from rtelasto.sinks.hdf5 import RecordingWriter as RecordingWriter
-    from rtelasto.sinks.hdf5 import StrainWriter as StrainWriter
+    from rtelasto.sinks.strain_writer import StrainWriter as StrainWriter
     from rtelasto.sources.opening import open_recording as open_recording
     from rtelasto.sources.recording import Recording as Recording
     from rtelasto.sources.strain_file import StrainFile as StrainFile
@@ -93,10 +93,8 @@ __all__, __getattr__, __dir__ = lazy_names(
             "EstimateSettings",
             "RunSettings",
         ),
-        "sinks.hdf5": (
-            "RecordingWriter",
-            "StrainWriter",
-        ),
+        "sinks.hdf5": ("RecordingWriter",),
+        "sinks.strain_writer": ("StrainWriter",),
         "sources.opening": ("open_recording",),
         "sources.recording": ("Recording",),
         "sources.strain_file": ("StrainFile",),

@@ -26,7 +26,7 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.offline.process import process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks import output_check as outputs
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.output_check import (
     FIGURES,
     PAGE,
@@ -36,6 +36,7 @@ from rtelasto.sinks.output_check import (
     VIDEO,
     check_outputs,
 )
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.video import save_video
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile

@@ -107,6 +107,27 @@ def test_its_standard_deviation_is_that_of_the_picture() -> None:
         assert 0.5 < np.nanmedian(np.abs(away[INSIDE])) / 0.6745 < 1.4
 
 
+def test_pixels_that_the_engine_calls_uncertain_count_less() -> None:
+    """Half of the pairs are wrong in half of the image: the engine knows, the correlation does not."""
+    errors = {}
+    wrong = np.s_[24:]
+    for stated in (False, True):
+        hand, persistence = Hand(palpate, noise=1e-4), Persistence(1.0)
+        for k in range(6, 60):
+            frame, pre_s, post_s = hand.pair(k)
+            std = np.full(GRID.shape, 2e-4, np.float32)
+            if k % 2:
+                frame.axial_strain[wrong] *= 1.3
+                std[wrong] = 4e-3
+            frame = frame.replace(axial_strain_std=std if stated else None)
+            frame = persistence(frame, pre_s=pre_s, post_s=post_s)
+        assert frame.relative_strain is not None
+        truth = tissue(0.0, hand.press(pre_s))
+        errors[stated] = float(np.median(np.abs(frame.relative_strain - truth)[24:-4, 8:-12]))
+    assert errors[True] < 0.03
+    assert errors[False] > 3.0 * errors[True]
+
+
 def test_press_and_release_give_the_same_picture() -> None:
     press, release = (
         run(Hand(motion, noise=2e-4), range(6, 30), Persistence(1.0))[-1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rtelasto import Grid, Region, RtelastoError, StrainFrame, measure_regions
+from rtelasto.accuracy.region_measures import ratio_interval
 
 GRID = Grid(n_lines=64, n_depths=200, axial_step_m=2e-4, line_pitch_m=3e-4, start_depth_m=1e-3)
 LESION = Region(lateral_m=-3e-3, depth_m=20e-3, half_width_m=3e-3, half_height_m=4e-3)
@@ -56,6 +57,26 @@ def test_pixels_that_cannot_be_trusted_do_not_count():
     assert math.isnan(found.lesion_strain)
     assert math.isnan(found.strain_ratio)
     assert math.isnan(found.cnr_db)
+
+
+def test_the_ratio_has_an_interval_where_the_engine_knows_its_error():
+    assert all(map(math.isnan, measure_regions(frame(), LESION, BACKGROUND).strain_ratio_interval))
+    std = np.full(GRID.shape, 4e-4, np.float32)
+    found = measure_regions(frame().replace(axial_strain_std=std), LESION, BACKGROUND)
+    low, high = found.strain_ratio_interval
+    assert low < found.strain_ratio < high
+    unsure = measure_regions(frame().replace(axial_strain_std=6 * std), LESION, BACKGROUND)
+    assert all(map(math.isnan, unsure.strain_ratio_interval))
+
+
+def test_the_interval_of_a_ratio_holds_the_true_one_in_95_of_100_cases():
+    rng = np.random.default_rng(5)
+    above, below = rng.normal((1.0, 0.4), (0.1, 0.05), (20_000, 2)).T
+    ends = np.array([ratio_interval(a, 0.1, b, 0.05) for a, b in zip(above, below, strict=True)])
+    held = (ends[:, 0] <= 2.5) & (ends[:, 1] >= 2.5)
+    assert held.mean() == pytest.approx(0.95, abs=0.005)
+    assert ratio_interval(1.0, 0.0, 0.5, 0.0) == (2.0, 2.0)
+    assert all(map(math.isnan, ratio_interval(1.0, 0.1, 0.0, 0.1)))
 
 
 def test_regions_outside_the_image_or_of_no_size():

@@ -16,7 +16,8 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation, PersistenceState, StrainFrame
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.counters import Counters
 

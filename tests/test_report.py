@@ -19,7 +19,8 @@ from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.offline.html_report import chosen_pairs, errors_against_truth
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.video import save_video
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile

@@ -16,9 +16,10 @@ from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.offline.html_report import chosen_pairs
 from rtelasto.offline.process import HandSummary
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.picture import Drawing
 from rtelasto.sinks.shown_strain import shown_percent
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.video import save_video
 from rtelasto.sources.strain_file import StrainFile
 
@@ -76,7 +77,8 @@ def test_strain_that_is_uncertain_for_its_press_is_not_shown():
     assert shown_percent(strong, 0.7).count() == GRID.n_lines * GRID.n_depths
     std = np.full(GRID.shape, 1e-3, np.float32)
     std[:5] = 8e-3
-    assert shown_percent(strong, 0.7, std=std).count() == (GRID.n_lines - 5) * GRID.n_depths
+    certain = shown_percent(strong.replace(axial_strain_std=std), 0.7)
+    assert certain.count() == (GRID.n_lines - 5) * GRID.n_depths
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto_engines.simulate.motion import DisplacementField, truth_between
@@ -29,6 +30,7 @@ FORMAT = RfFormat(
     start_depth_m=1.1e-3,
     sound_speed_m_s=1537.3,
 )
+FURTHER = ("lateral_displacement_m", "lateral_strain", "axial_strain_std")
 START_NS = 1_602_158_620_638_356_686
 
 
@@ -188,6 +190,37 @@ def test_strain_is_stored_in_percent_with_its_grid_and_provenance(tmp_path):
         assert [(frame.age_ns, frame.stale) for frame in written] == [
             (frame.age_ns, frame.stale) for frame in frames
         ]
+
+
+@pytest.mark.parametrize("given", [(), ("axial_strain_std",), FURTHER])
+def test_lateral_motion_and_its_certainty_come_back(tmp_path, given):
+    rng = np.random.default_rng(6)
+    frames = [
+        frame.replace(**{name: rng.normal(0, 1e-3, (24, 300)).astype("f4") for name in given})
+        for frame in strain_frames(FORMAT.grid)
+    ]
+    later_ns = frames[-1].acquired_ns + 43_000_001
+    without = frames[0].replace(acquired_ns=later_ns, **dict.fromkeys(given))
+    with StrainWriter(tmp_path / "out.h5", FORMAT) as writer:
+        for frame in (*frames, without):
+            writer.write(frame)
+    with StrainFile(tmp_path / "out.h5") as written:
+        *read, last = written
+    for found, frame in zip(read, frames, strict=True):
+        for name in FURTHER:
+            if name in given:
+                np.testing.assert_allclose(getattr(found, name), getattr(frame, name), rtol=1e-6)
+                assert np.isnan(getattr(last, name)).all()
+            else:
+                assert getattr(found, name) is None
+    with h5py.File(tmp_path / "out.h5") as file:
+        maps = file["tracks/track_0/data"]
+        units = {"strain_percentage_std": "%"}
+        if given == FURTHER:
+            units |= {"lateral_displacement": "m", "lateral_strain_percentage_map": "%"}
+        for name, unit in units.items() if given else ():
+            assert maps[f"{name}/unit"].asstr()[()] == unit
+            assert len(maps[f"{name}/timestamps"]) == 4
 
 
 def test_a_strain_file_is_not_taken_for_a_recording(tmp_path):

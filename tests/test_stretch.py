@@ -146,10 +146,27 @@ def test_compose_undoes_the_stretch_exactly():
     r = (total - a - e * z) / (1 + e)
     r_strain = (strain - e) / (1 + e)
     residual = ResidualMotion(r.astype(np.float32), r_strain.astype(np.float32), grid)
-    found, found_strain = compose(motion, residual)
-    assert found.dtype == found_strain.dtype == np.float32
-    np.testing.assert_allclose(found, total, atol=1e-9)
-    np.testing.assert_allclose(found_strain, strain + 0 * x, atol=1e-7)
+    found = compose(motion, residual)
+    assert found.axial_displacement_m.dtype == found.axial_strain.dtype == np.float32
+    np.testing.assert_allclose(found.axial_displacement_m, total, atol=1e-9)
+    np.testing.assert_allclose(found.axial_strain, strain + 0 * x, atol=1e-7)
+    assert found.lateral_displacement_m is found.lateral_strain is found.axial_strain_std is None
+
+
+def test_compose_adds_the_lateral_shift_and_slope_back():
+    # A point at x goes to x + v(x), first by w to x + w, then by v_g there.
+    grid = Grid(64, 10, 0.1e-3, 0.3e-3, 1e-3)
+    x = np.broadcast_to(grid.lateral_m[:, None], grid.shape)
+    motion = Elongation(axial_slope=-0.02, lateral_offset_m=0.5e-3, lateral_slope=0.01)
+    w, w_slope = 2e-5 + 0.004 * x + 0.1 * x**2, 0.004 + 0.2 * x
+    images = (image.astype(np.float32) for image in (0 * x, 0 * x, w, w_slope, 1e-3 + 0 * x))
+    axial, strain, lateral, lateral_strain, std = images
+    found = compose(motion, ResidualMotion(axial, strain, grid, lateral, lateral_strain, std))
+    total = w + motion.lateral_displacement_m(x + w)
+    np.testing.assert_allclose(found.lateral_displacement_m, total, atol=1e-9)
+    slope = np.gradient(total, grid.line_pitch_m, axis=0)[1:-1]
+    np.testing.assert_allclose(found.lateral_strain[1:-1], slope, atol=1e-6)
+    np.testing.assert_allclose(found.axial_strain_std, 0.98e-3, rtol=1e-6)
 
 
 def test_stretch_and_compose_recover_a_local_motion():
@@ -174,5 +191,4 @@ def test_stretch_and_compose_recover_a_local_motion():
     centre = np.s_[50:78, 1150:1450]
     assert np.median(post_warp_correlation(stretched, right)[centre]) > 0.97
     assert np.median(post_warp_correlation(stretched, wrong)[centre]) < 0.9
-    displacement, _ = compose(found, right)
-    np.testing.assert_allclose(displacement, total, atol=1e-8)
+    np.testing.assert_allclose(compose(found, right).axial_displacement_m, total, atol=1e-8)

@@ -22,6 +22,7 @@ from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault
 from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
 from rtelasto.wire.strain import (
+    FURTHER_ARRAYS,
     Status,
     decode_status,
     decode_strain,
@@ -321,6 +322,31 @@ def test_strain_with_persistence_vector_both_ways():
     for name in ("relative_strain", "relative_strain_std"):
         np.testing.assert_array_equal(getattr(message.frame, name), getattr(frame, name))
         np.testing.assert_array_equal(message.arrays[name], getattr(frame, name))
+
+
+LATERAL = {
+    "lateral_displacement_m": np.array([[2.0**-13, np.nan]], np.float32),
+    "lateral_strain": np.array([[2.0**-8, -(2.0**-8)]], np.float32),
+    "axial_strain_std": np.array([[2.0**-10, np.nan]], np.float32),
+}
+
+
+def test_strain_with_lateral_motion_vector_both_ways():
+    parts = vector("strain_lateral.hex")
+    frame = strain_frame().replace(bmode=np.array([[0, 255]], np.uint8), **LATERAL)
+    assert as_bytes(encode_strain(frame, stream="run-1", seq=4, clock="monotonic")) == parts
+    message = decode_strain(parts)
+    for name, image in LATERAL.items():
+        np.testing.assert_array_equal(getattr(message.frame, name), image)
+        np.testing.assert_array_equal(message.arrays[name], image)
+
+
+def test_an_engine_gives_only_some_of_the_further_arrays():
+    name = "axial_strain_std"
+    frame = strain_frame().replace(**{name: LATERAL[name]})
+    decoded = decode_strain(encode_strain(frame, stream="s", seq=0)).frame
+    np.testing.assert_array_equal(decoded.axial_strain_std, LATERAL[name])
+    assert decoded.lateral_displacement_m is decoded.lateral_strain is None
 
 
 @pytest.mark.parametrize(
@@ -661,11 +687,14 @@ names = st.text(min_size=1, max_size=20)
     st.text(max_size=256),
     st.none() | st.integers(0, 2**63 - 1),
     st.booleans(),
+    st.sets(st.sampled_from([name for name, _ in FURTHER_ARRAYS])),
 )
-def test_strain_round_trip(shape, counters, quality, engine, age_ns, stale):
-    images = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
+def test_strain_round_trip(shape, counters, quality, engine, age_ns, stale, further):
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((3, *shape)).astype(np.float32)
     frame = StrainFrame(
         *images,
+        **{name: rng.standard_normal(shape).astype(np.float32) for name in further},
         grid=Grid(*shape, 1e-5, 2e-4, -1e-3),
         quality=quality,
         applied_strain=quality,
@@ -687,6 +716,7 @@ DECODERS = {
     "rf_newer_minor.hex": decode_rf,
     "rf_iq.hex": decode_rf,
     "strain.hex": decode_strain,
+    "strain_lateral.hex": decode_strain,
     "status.hex": decode_status,
 }
 

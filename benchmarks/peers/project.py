@@ -26,7 +26,7 @@ def _whole_pair(engine: StrainEngine, pre: NDArray[Any], post: NDArray[Any]) -> 
         # New frames, so that nothing is cached from an earlier call.
         frames = (RfFrame(samples, PUBLISHED_FORMAT) for samples in (pre, post))
         stretched = stretch(FramePair(*frames))
-        return compose(stretched.elongation, engine.estimate(stretched))[1]
+        return compose(stretched.elongation, engine.estimate(stretched)).axial_strain
 
     return strain
 

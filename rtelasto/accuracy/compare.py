@@ -185,7 +185,8 @@ class Competitor:
         yield Column(self.name, own), frame
         for window in self._sweep.windows:
             if window != own:
-                _, strain = compose(self._sweep.elongation, self._sweep.residuals[window])
+                motion = compose(self._sweep.elongation, self._sweep.residuals[window])
+                strain = motion.axial_strain
                 yield Column(self.name, window, own=False), frame.replace(axial_strain=strain)
 
 

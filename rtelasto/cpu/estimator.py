@@ -46,7 +46,7 @@ class CpuEstimator:
         return self._stretch.estimator(pair)
 
     def __call__(self, pair: FramePair) -> StrainFrame:
-        """Estimate strain, displacement and correlation of a pair.
+        """Estimate strain, displacement and correlation of a pair, and what else the engine gives.
 
         The strain frame contains both frame ids, the ``acquired_ns`` and ``stream`` of the post-compression
         frame, and in ``stage_ns`` the times of ``stretch``, ``engine`` and ``quality``.
@@ -56,14 +56,14 @@ class CpuEstimator:
         after_stretch = time.perf_counter_ns()
         residual = self.engine.estimate(stretched)
         after_engine = time.perf_counter_ns()
-        displacement_m, strain = compose(stretched.elongation, residual)
+        motion = compose(stretched.elongation, residual)
         correlation = post_warp_correlation(stretched, residual)
         outside = outside_view(pair.pre, residual.grid)
-        quality, applied_strain = summarise(correlation, strain, outside)
+        quality, applied_strain = summarise(correlation, motion.axial_strain, outside)
         after_quality = time.perf_counter_ns()
         return StrainFrame(
-            axial_strain=strain,
-            axial_displacement_m=displacement_m,
+            axial_strain=motion.axial_strain,
+            axial_displacement_m=motion.axial_displacement_m,
             correlation=correlation,
             grid=residual.grid,
             frame_ids=(pair.pre.frame_id, pair.post.frame_id),
@@ -78,5 +78,8 @@ class CpuEstimator:
                 "engine": after_engine - after_stretch,
                 "quality": after_quality - after_engine,
             },
+            lateral_displacement_m=motion.lateral_displacement_m,
+            lateral_strain=motion.lateral_strain,
+            axial_strain_std=motion.axial_strain_std,
             elongation=stretched.elongation,
         )

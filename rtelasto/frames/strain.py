@@ -86,6 +86,17 @@ class ResidualMotion:
     axial_strain_std: Float32Image | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TotalMotion:
+    """The motion between two frames at pre-compression points: the fields of `StrainFrame` of these names."""
+
+    axial_displacement_m: Float32Image
+    axial_strain: Float32Image
+    lateral_displacement_m: Float32Image | None
+    lateral_strain: Float32Image | None
+    axial_strain_std: Float32Image | None
+
+
 @runtime_checkable
 class StrainEngine(Protocol):
     """Turns a stretched pair into the residual motion left in it.
@@ -160,6 +171,10 @@ class StrainFrame:
     too old to be called live. ``bmode``, where it was asked for, is the brightness of the pre-compression
     frame at the same pixels, uint8 in steps of 0.25 dB over 60 dB.
 
+    Where the engine gives them: ``lateral_displacement_m`` = v, positive towards higher line numbers, with
+    pre(x, z) = post(x + v, z + u), ``lateral_strain`` = ∂v/∂x (dimensionless, positive where tissue widens),
+    and ``axial_strain_std``, one standard deviation of ``axial_strain``; None otherwise.
+
     With persistence, ``relative_strain`` is the strain over the applied strain, averaged over time and
     carried along with the tissue (1 = average tissue, NaN where unknown), ``relative_strain_std`` one
     standard deviation of it, at the same pixels and points as the other images, and ``persistence`` says
@@ -184,6 +199,9 @@ class StrainFrame:
     stage_ns: Mapping[str, int] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     bmode: NDArray[np.uint8] | None = None
+    lateral_displacement_m: Float32Image | None = None
+    lateral_strain: Float32Image | None = None
+    axial_strain_std: Float32Image | None = None
     relative_strain: Float32Image | None = None
     relative_strain_std: Float32Image | None = None
     persistence: PersistenceState | None = None
@@ -198,29 +216,40 @@ class StrainFrame:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-def compose(elongation: Elongation, residual: ResidualMotion) -> tuple[Float32Image, Float32Image]:
-    """Total axial displacement and strain at pre-compression points.
+def compose(elongation: Elongation, residual: ResidualMotion) -> TotalMotion:
+    """Total motion at pre-compression points, float32 (n_lines, n_depths) of ``residual.grid``.
 
-    The post-compression frame was read at x + v, z + u_g before the engine saw it, so
-    pre(x, z) = post(x + v, z + r + u_g(x, z + r)): the global part is taken at the depth to which the
-    residual leads, u = r + u_g(x, z + r), and by the chain rule ∂u/∂z = r' + u_g' (1 + r').
+    The post-compression frame was read at x + v_g, z + u_g before the engine saw it, so that
+    pre(x, z) = post(x + w + v_g(x + w), z + r + u_g(x, z + r)): the global part is taken where the residual
+    motion r and w leads. Hence u = r + u_g(x, z + r) with ∂u/∂z = r' + u_g' (1 + r'), and likewise
+    v = w + v_g(x + w) with ∂v/∂x = w' + v_g' (1 + w'). That u_g is taken at x, not at x + w, leaves out its
+    tilt times w, far below a sample.
 
     Parameters
     ----------
     elongation
-        The global motion that was taken out.
+        The global motion that was taken out: u_g and v_g.
     residual
-        The motion r that an engine found in the stretched pair, and its strain r'.
-
-    Returns
-    -------
-    axial_displacement_m, axial_strain : float32 (n_lines, n_depths) of ``residual.grid``
+        The motion that an engine found in the stretched pair, r along and w across the lines, its slopes and
+        the standard deviation of r'.
     """
     grid = residual.grid
     lateral_m = grid.lateral_m[:, None]
     global_strain = np.asarray(elongation.axial_strain(lateral_m), dtype=np.float32)
+    stretch = np.float32(1.0) + global_strain
     at_rest = np.asarray(elongation.axial_displacement_m(lateral_m, grid.depth_m), dtype=np.float32)
-    r = residual.axial_displacement_m
-    displacement = at_rest + (np.float32(1.0) + global_strain) * r
-    strain = residual.axial_strain * (np.float32(1.0) + global_strain) + global_strain
-    return displacement, strain
+    slope = np.float32(elongation.lateral_slope)
+    widening = np.float32(1.0) + slope
+    aside = np.asarray(elongation.lateral_displacement_m(lateral_m), dtype=np.float32)
+    w, w_slope, std = (
+        residual.lateral_displacement_m,
+        residual.lateral_strain,
+        residual.axial_strain_std,
+    )
+    return TotalMotion(
+        axial_displacement_m=at_rest + stretch * residual.axial_displacement_m,
+        axial_strain=residual.axial_strain * stretch + global_strain,
+        lateral_displacement_m=None if w is None else aside + widening * w,
+        lateral_strain=None if w_slope is None else w_slope * widening + slope,
+        axial_strain_std=None if std is None else std * stretch,
+    )

@@ -16,9 +16,9 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
-from rtelasto.sinks.hdf5 import StrainWriter
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sinks.shown_strain import REST_STRAIN
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
 from rtelasto.telemetry.counters import Counters

@@ -12,8 +12,9 @@ from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.segment_writer import Segments
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.zea_file import blosc_packing
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.receivers import Receiver, StrainReceiver

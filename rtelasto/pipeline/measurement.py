@@ -25,6 +25,8 @@ LEAST_APPLIED_STRAIN = 2e-4
 LEAST_QUALITY = 0.5
 # Correlations nearer to 1 than this carry no further information on the precision of strain.
 LARGEST_CORRELATION = 0.995
+# Variance of the strain of a pair is about this times (1 − c²) / c² at the correlation c: that of weight 1.
+UNIT_VARIANCE = 1.5e-7
 # Bounds of the smooth compression, relative to the applied strain, so that no pixel's weight is extreme.
 _MIN_RELATIVE, _MAX_RELATIVE = 0.2, 2.0
 
@@ -37,8 +39,8 @@ class Measurement:
     ----------
     pattern
         Strain over applied strain, float32 (n_lines, n_depths).
-    correlation
-        (n_lines, n_depths).
+    certainty
+        (n_lines, n_depths), 0…1: the correlation, or the one that goes with the strain's standard deviation.
     compression
         The smooth applied strain at the nodes, magnitude, float32.
     motion_m
@@ -50,7 +52,7 @@ class Measurement:
     """
 
     pattern: Float32Image
-    correlation: Float32Image
+    certainty: Float32Image
     compression: Float32Image
     motion_m: Float32Image
     lateral_m: float
@@ -72,15 +74,28 @@ def measure(strain: StrainFrame) -> Measurement:
         trust,
     )
     applied = strain.applied_strain
+    certainty, usual = strain.correlation, strain.quality
+    if strain.axial_strain_std is not None:
+        certainty = _certainty(strain.axial_strain_std, strain.correlation)
+        usual = float(np.median(certainty))
     weight = 0.0
     if not strain.quality >= LEAST_QUALITY:
         motion_m[:] = trust[:] = 0.0
     if abs(applied) >= LEAST_APPLIED_STRAIN and bool(trust.any()):
-        weight = _precision(strain.quality) * applied**2
+        weight = _precision(usual) * applied**2
     compression = np.abs(_smooth(coarse, trust, applied)) if weight else np.zeros(shape, np.float32)
     pattern = strain.axial_strain * np.float32(1.0 / applied) if weight else strain.axial_strain
     lateral_m = 0.0 if strain.elongation is None else strain.elongation.lateral_offset_m
-    return Measurement(pattern, strain.correlation, compression, motion_m, lateral_m, weight)
+    return Measurement(pattern, certainty, compression, motion_m, lateral_m, weight)
+
+
+def _certainty(std: Float32Image, correlation: Float32Image) -> Float32Image:
+    """Return the correlation at which strain usually has this standard deviation; 0 where nothing correlates.
+
+    (1 − c²) / c² · UNIT_VARIANCE = σ² gives c = 1 / √(1 + σ² / UNIT_VARIANCE).
+    """
+    certainty = 1.0 / np.sqrt(1.0 + std * std * np.float32(1.0 / UNIT_VARIANCE))
+    return np.where((correlation > 0.0) & np.isfinite(std), certainty, np.float32(0.0))
 
 
 def _precision(correlation: float) -> float:

@@ -59,7 +59,7 @@ class PatternAverage:
             add_pattern,
             self._grid.n_lines,
             pair.pattern,
-            pair.correlation,
+            pair.certainty,
             pair.compression,
             *self._motion(at),
             *self._places,

@@ -15,7 +15,7 @@ import numpy as np
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.pipeline.averaged_pairs import AveragedPairs, check_persistence_s
-from rtelasto.pipeline.measurement import Measurement, measure
+from rtelasto.pipeline.measurement import UNIT_VARIANCE, Measurement, measure
 from rtelasto.pipeline.pattern_average import PatternAverage
 from rtelasto.pipeline.tissue_track import TissuePosition, TissueTrack
 
@@ -31,8 +31,6 @@ _REFERENCE_TIMES = 10.0
 # such pair is ignored; a run of them of this length begins a new average.
 _OUTLIER = 3.0
 _OUTLIER_RUN_S = 0.4
-# Precision of the pattern of a pair of unit weight, before any pairs could be compared.
-_FIRST_VARIANCE = 1.5e-7
 _VARIANCE_MEMORY = 0.1
 # How far the tissue may move from its position at the start of the scene before the average is moved there.
 _FURTHEST_M = 2e-3
@@ -115,7 +113,7 @@ class Persistence:
         self._average = PatternAverage(grid)
         self._pairs = AveragedPairs()
         self._good_weight = 0.0
-        self._variance = _FIRST_VARIANCE
+        self._variance = UNIT_VARIANCE
         self._outliers_since_s = math.nan
 
     def _enter(

@@ -50,8 +50,8 @@ def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-u
 
 
 @kernel(fastmath=FASTMATH)
-def _moved_line(pattern, correlation, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
-    """Read a pattern where the tissue of one line was, and its least correlation there; 0 outside."""
+def _moved_line(pattern, certainty, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
+    """Read a pattern where the tissue of one line was, and its least certainty there; 0 outside."""
     n_lines, n_rows = pattern.shape
     right = left + 1 if side > _WHOLE else left
     if left < 0 or right >= n_lines:
@@ -64,18 +64,18 @@ def _moved_line(pattern, correlation, left, side, moved, value, trust):  # type:
         below = min(row + 1, n_rows - 1)
         share = place - np.float32(row)
         value[j] = pattern[left, row] + share * (pattern[left, below] - pattern[left, row])
-        c = min(correlation[left, row], correlation[left, below])
+        c = min(certainty[left, row], certainty[left, below])
         if right != left:
             other = pattern[right, row] + share * (pattern[right, below] - pattern[right, row])
             value[j] += side * (other - value[j])
-            c = min(c, min(correlation[right, row], correlation[right, below]))
+            c = min(c, min(certainty[right, row], certainty[right, below]))
         trust[j] = c if ok else _ZERO
 
 
 @kernel(fastmath=FASTMATH)
 def add_pattern(  # type: ignore[no-untyped-def]
     pattern,
-    correlation,
+    certainty,
     compression,
     motion,
     shift,
@@ -96,7 +96,7 @@ def add_pattern(  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    pattern, correlation
+    pattern, certainty
         Those of the pair, at its own points.
     compression
         Its smooth applied strain at the nodes.
@@ -109,7 +109,7 @@ def add_pattern(  # type: ignore[no-untyped-def]
     variance
         Variance of a pattern of weight 1.
     largest
-        Correlation above which weights do not increase.
+        Certainty above which weights do not increase.
     apart
         Receives, for each line, the median distance from the average so far in standard deviations and the
         median scatter; −1 if there is nothing to compare.
@@ -125,7 +125,7 @@ def add_pattern(  # type: ignore[no-untyped-def]
         compared = i % _LINE_STEP == 0
         _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
         _along_line(compression, lines[i], line_shares[i], rows, row_shares, applied)
-        _moved_line(pattern, correlation, i + whole_shift, side, moved, value, trust)
+        _moved_line(pattern, certainty, i + whole_shift, side, moved, value, trust)
         for j in range(n_rows):
             total, weight = forget * sums[i, j, 0], forget * sums[i, j, 1]
             faded = forget * forget * sums[i, j, 2]

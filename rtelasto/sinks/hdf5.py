@@ -1,9 +1,7 @@
-"""HDF5 files of RF recordings and of strain, in zea's layout."""
+"""HDF5 files of RF recordings, in zea's layout."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import Grid, RfFormat, RfFrame
-from rtelasto.frames.strain import PersistenceState, StrainFrame
-from rtelasto.sinks.zea_file import GZIP, Packing, ZeaFile, snake_case
-
-Provenance = Mapping[str, str | int | float]
+from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.sinks.zea_file import GZIP, Packing, Provenance, ZeaFile
 
 # Types that float32 holds exactly; zea stores RF lines in no other type.
 _EXACT_IN_FLOAT32 = ("i1", "u1", "i2", "u2", "f2", "f4")
@@ -176,120 +171,3 @@ class RecordingWriter(ZeaFile):
 
 
 _NODES = ("x0_m", "z0_m", "dx_m", "dz_m")
-_STRAIN_MAPS = {
-    "strain_percentage_map": ("%", "Axial strain, compression negative"),
-    "axial_displacement": ("m", "Axial displacement, positive away from the probe"),
-    "correlation": ("–", "Correlation of the two frames after warping by the displacement, 0 to 1"),
-}
-_RELATIVE_MAPS = {
-    "relative_strain": "Strain over the applied strain, averaged over time; NaN where not known",
-    "relative_strain_std": "One standard deviation of the relative strain",
-}
-_PERSISTENCE = {
-    "seconds": (np.float32, "s", "From the oldest pair in the average to the newest that entered"),
-    "frames": (np.int64, "#", "Pairs in the average, as many of equal weight as average as well"),
-    "presses": (np.int64, "#", "Presses in the average"),
-    "age_s": (np.float32, "s", "From the newest pair that entered to this frame, NaN before one"),
-}
-
-
-class StrainWriter(ZeaFile):
-    """Writes strain frames one by one: strain in %, displacement in m, correlation, quality.
-
-    All frames must lie on one grid. If the first has a relative strain, it is written too, NaN for
-    frames without one.
-
-    Parameters
-    ----------
-    path
-        The file to write; an existing one is replaced.
-    rf_format
-        Format of the RF frames from which the strain was estimated, None if unknown.
-    provenance
-        Version, engine, command, source file …
-    packing
-        How images are compressed.
-
-    Raises
-    ------
-    RtelastoError
-        If the file cannot be written, or a frame has another grid than the first.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        rf_format: RfFormat | None,
-        provenance: Provenance | None = None,
-        packing: Packing = GZIP,
-    ) -> None:
-        super().__init__(path, packing)
-        self._grid: Grid | None = None
-        self._drops: dict[str, int] = {}
-        self._engines: set[str] = set()
-        self._has_relative = False
-        with self._abort_on_failure():
-            self._file.attrs["description"] = "Axial strain and displacement, by rtelasto"
-            if rf_format is not None:
-                self._put_format(rf_format)
-            self._put_provenance(provenance or {})
-            self._series("frame_ids", (2,), np.int64, "#", "Pre- and post-compression frame")
-            self._series(
-                "acquired_ns", (), np.int64, "ns", "Acquisition of the post-compression frame"
-            )
-            self._series("age_ns", (), np.int64, "ns", "Age when published, -1 where not known")
-            self._series("stale", (), np.uint8, "–", "1 if published too old to be called live")
-            self._series("quality", (), np.float32, "–", "Median of the correlation")
-            self._series("applied_strain", (), np.float32, "–", "Median of the axial strain, ∂u/∂z")
-
-    def write(self, frame: StrainFrame) -> None:
-        """Append a strain frame."""
-        self._check_open()
-        with self._abort_on_failure():
-            if self._grid is None:
-                self._grid = frame.grid
-                for name, (unit, description) in _STRAIN_MAPS.items():
-                    self._map(name, frame.grid, unit=unit, description=description)
-                if frame.relative_strain is not None:
-                    self._begin_relative(frame.grid)
-            elif frame.grid != self._grid:
-                raise RtelastoError(
-                    f"{self.path}: strain of frames {frame.frame_ids} has another grid "
-                    f"({frame.grid.shape}) than the first ({self._grid.shape})"
-                )
-            self._append_image("strain_percentage_map", 100.0 * frame.axial_strain)
-            self._append_image("axial_displacement", frame.axial_displacement_m)
-            self._append_image("correlation", frame.correlation)
-            if self._has_relative:
-                self._append_relative(frame)
-            self._append("frame_ids", frame.frame_ids)
-            self._append("acquired_ns", frame.acquired_ns)
-            self._append("age_ns", -1 if frame.age_ns is None else frame.age_ns)
-            self._append("stale", frame.stale)
-            self._append("quality", frame.quality)
-            self._append("applied_strain", frame.applied_strain)
-            self.n_frames += 1
-        self._drops.update(frame.drops)
-        self._engines.add(frame.engine)
-
-    def _begin_relative(self, grid: Grid) -> None:
-        self._has_relative = True
-        for name, description in _RELATIVE_MAPS.items():
-            self._map(name, grid, unit="–", description=description)
-        for name, (dtype, unit, text) in _PERSISTENCE.items():
-            self._series(f"persistence/{name}", (), dtype, unit, text)
-
-    def _append_relative(self, frame: StrainFrame) -> None:
-        for name in _RELATIVE_MAPS:
-            image = getattr(frame, name)
-            self._append_image(name, np.full(frame.grid.shape, np.nan) if image is None else image)
-        state = frame.persistence or PersistenceState(0.0, 0, 0, math.nan)
-        for name in _PERSISTENCE:
-            self._append(f"persistence/{name}", getattr(state, name))
-
-    def _finish(self) -> None:
-        relative = tuple(_RELATIVE_MAPS) if self._has_relative else ()
-        self._put_timestamps((*_STRAIN_MAPS, *relative))
-        self._put("engine", ", ".join(sorted(self._engines - {""})), text="Engine of the strain")
-        for cause, count in self._drops.items():
-            self._put(f"drops/{snake_case(cause)}", count, "#", f"Count of {cause} at the end")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from rtelasto.errors import RtelastoError
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.telemetry.counters import Counters
 
 Frame = TypeVar("Frame")

@@ -44,10 +44,10 @@ def motion_word(frame: StrainFrame) -> str:
     return "press" if frame.applied_strain < 0.0 else "release"
 
 
-def shown_percent(
-    frame: StrainFrame, mask_below: float, *, std: NDArray[np.float32] | None = None
-) -> np.ma.MaskedArray[Any, Any]:
+def shown_percent(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
     """Return strain in %, positive in the direction of the press, masked where it is not certain enough.
+
+    How certain it is says the frame's ``axial_strain_std``, or its correlation where the engine gives none.
 
     Parameters
     ----------
@@ -55,9 +55,6 @@ def shown_percent(
         The strain. If it has no applied strain or quality, they are computed from its images.
     mask_below
         Correlation below which strain is not shown; 0 shows all of a pair that is not at rest.
-    std
-        One standard deviation of the axial strain, (n_lines, n_depths), if the engine states it;
-        by default the frame's own.
 
     Returns
     -------
@@ -74,20 +71,16 @@ def shown_percent(
     percent = np.float32(100.0 * direction(applied)) * strain
     hidden = ~np.isfinite(percent)
     if mask_below > 0.0:
-        if std is None:
-            std = getattr(frame, "axial_strain_std", None)
         hidden |= ~(correlation >= mask_below)
-        hidden |= ~(_noise(correlation, std) < UNSURE * abs(applied))
+        hidden |= ~(_noise(frame) < UNSURE * abs(applied))
         hidden |= not is_telling(applied, quality)
     elif abs(applied) < REST_STRAIN:
         hidden[:] = True
     return np.ma.masked_array(percent, hidden)
 
 
-def _noise(
-    correlation: NDArray[np.float32], std: NDArray[np.float32] | None
-) -> NDArray[np.floating]:
-    if std is not None:
-        return std
-    c = np.clip(np.nan_to_num(correlation), 1e-6, 1.0)
+def _noise(frame: StrainFrame) -> NDArray[np.floating]:
+    if frame.axial_strain_std is not None:
+        return frame.axial_strain_std
+    c = np.clip(np.nan_to_num(frame.correlation), 1e-6, 1.0)
     return np.asarray(NOISE_STRAIN * np.sqrt(1.0 - c * c) / c)

@@ -28,6 +28,7 @@ LAYOUT_VERSION = "0.1.0"
 """The first zea version with this layout; zea treats a file without a version as a legacy file."""
 
 Packing = Mapping[str, Any]
+Provenance = Mapping[str, str | int | float]
 GZIP: Packing = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 """Every HDF5 library can read it; about 20 ms per frame of 2608 × 128, `blosc_packing` takes 1.4 ms."""
 
@@ -217,7 +218,7 @@ class ZeaFile:
             scan[name] = np.zeros((0, rf_format.n_lines), np.float32)
         scan["transmit_origins"] = np.zeros((0, 3), np.float32)
 
-    def _put_provenance(self, provenance: Mapping[str, str | int | float]) -> None:
+    def _put_provenance(self, provenance: Provenance) -> None:
         for name, value in {"rtelasto_version": version("rtelasto"), **provenance}.items():
             self._put(f"provenance/{snake_case(name)}", value)
 

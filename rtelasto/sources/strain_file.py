@@ -14,23 +14,13 @@ from rtelasto.closing import Closing
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
 from rtelasto.frames.strain import PersistenceState, StrainFrame
+from rtelasto.frames.strain_maps import FURTHER_MAPS, PERSISTENCE_SERIES, STRAIN_MAPS
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_STRAIN_FRAMES, MAX_STRAIN_PIXELS, one_line
 
 _DATA = "tracks/track_0/data"
-_MAPS = {
-    "axial_strain": "strain_percentage_map",
-    "axial_displacement_m": "axial_displacement",
-    "correlation": "correlation",
-}
-_RELATIVE_MAPS = ("relative_strain", "relative_strain_std")
-_PERSISTENCE: dict[str, type[np.generic]] = {
-    "seconds": np.float32,
-    "frames": np.int64,
-    "presses": np.int64,
-    "age_s": np.float32,
-}
+_ALL_MAPS = STRAIN_MAPS | FURTHER_MAPS
 
 
 class StrainFile(Closing):
@@ -71,13 +61,11 @@ class StrainFile(Closing):
         try:
             check_links(self._file)
             self._maps = {
-                name: self._file[f"{_DATA}/{kept}/values"] for name, kept in _MAPS.items()
+                field: self._file[f"{_DATA}/{strain_map.name}/values"]
+                for field, strain_map in _ALL_MAPS.items()
+                if field in STRAIN_MAPS or f"{_DATA}/{strain_map.name}" in self._file
             }
-            self.has_relative_strain = f"{_DATA}/relative_strain" in self._file
-            if self.has_relative_strain:
-                self._maps |= {
-                    name: self._file[f"{_DATA}/{name}/values"] for name in _RELATIVE_MAPS
-                }
+            self.has_relative_strain = "relative_strain" in self._maps
             custom = self._file["custom"]
             self.frame_ids: NDArray[np.int64] = _series(custom["frame_ids"], np.int64)
             self.n_frames = len(self.frame_ids)
@@ -88,7 +76,7 @@ class StrainFile(Closing):
             self.applied_strain: NDArray[np.float32] = _series(custom["applied_strain"], np.float32)
             self._persistence = {
                 name: _series(custom[f"persistence/{name}"], dtype)
-                for name, dtype in _PERSISTENCE.items()
+                for name, (dtype, _, _) in PERSISTENCE_SERIES.items()
                 if self.has_relative_strain
             }
             self.engine = str(scalar(custom["engine"]))
@@ -106,15 +94,14 @@ class StrainFile(Closing):
         """Return strain frame ``i``; raise RtelastoError if its data cannot be read."""
         try:
             images = {
-                name: np.ascontiguousarray(values[i].T) for name, values in self._maps.items()
+                field: np.float32(1.0 / _ALL_MAPS[field].factor) * np.ascontiguousarray(values[i].T)
+                for field, values in self._maps.items()
             }
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
         pre, post = (int(number) for number in self.frame_ids[i])
         return StrainFrame(
-            axial_strain=images["axial_strain"] * np.float32(0.01),
-            axial_displacement_m=images["axial_displacement_m"],
-            correlation=images["correlation"],
+            **images,  # type: ignore[arg-type]
             grid=self.grid,
             frame_ids=(pre, post),
             acquired_ns=int(self.acquired_ns[i]),
@@ -123,8 +110,6 @@ class StrainFile(Closing):
             engine=self.engine,
             quality=float(self.quality[i]),
             applied_strain=float(self.applied_strain[i]),
-            relative_strain=images.get("relative_strain"),
-            relative_strain_std=images.get("relative_strain_std"),
             persistence=self._state(i),
         )
 

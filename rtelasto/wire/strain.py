@@ -36,10 +36,16 @@ from rtelasto.wire.message import (
 
 # Name and unit of the arrays that every strain message has, in this order.
 STRAIN_ARRAYS = (("axial_strain", "1"), ("axial_displacement_m", "m"), ("correlation", "1"))
-# Further arrays of a frame with persistence.
-RELATIVE_ARRAYS = (("relative_strain", "1"), ("relative_strain_std", "1"))
 # The first further array, where B-mode is enabled: 0 is 60 dB below the reference.
 BMODE_ARRAY = ("bmode", "0.25 dB")
+# Further float32 arrays in their order: two of a frame with persistence, three that some engines give.
+FURTHER_ARRAYS = (
+    ("relative_strain", "1"),
+    ("relative_strain_std", "1"),
+    ("lateral_displacement_m", "m"),
+    ("lateral_strain", "1"),
+    ("axial_strain_std", "1"),
+)
 _DTYPES = ("<f4", "<i2", "|u1")
 
 
@@ -49,8 +55,8 @@ class StrainMessage:
 
     ``frame`` is the strain frame; its ``stream`` is that of the RF frames. ``stream`` and ``seq`` are
     the pipeline's own, and ``clock`` is the clock of ``frame.acquired_ns``. ``arrays`` holds every further
-    array by name, each (n_lines, n_depths) of the frame's grid; ``bmode`` and the relative strain, which
-    the frame has too, are among them. ``header`` holds all keys as received. The arrays share the message's
+    array by name, each (n_lines, n_depths) of the frame's grid, also those that the frame has as
+    fields. ``header`` holds all keys as received. The arrays share the message's
     memory.
     """
 
@@ -87,14 +93,15 @@ def encode_strain(
     Parameters
     ----------
     frame
-        Strain, displacement, correlation and, if present, B-mode and relative strain of one pair.
+        Strain, displacement, correlation of one pair and, if present, B-mode, relative strain, lateral motion
+        and standard deviation.
     stream, seq
         Id of this run of the pipeline, and the number of its strain frames before this one.
     clock
         The clock of ``frame.acquired_ns``.
     arrays
         Further arrays by name, each (n_lines, n_depths) float32, int16 or uint8, with its unit,
-        such as ``{"lateral_strain": (image, "1")}``.
+        such as ``{"shear_strain": (image, "1")}``.
     """
     images = {
         name: (np.ascontiguousarray(getattr(frame, name), "<f4"), unit)
@@ -102,7 +109,7 @@ def encode_strain(
     }
     further = {
         name: (np.asarray(getattr(frame, name), np.float32), unit)
-        for name, unit in RELATIVE_ARRAYS
+        for name, unit in FURTHER_ARRAYS
         if getattr(frame, name) is not None
     } | dict(arrays or {})
     if frame.bmode is not None:
@@ -168,7 +175,6 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         raise WireFault("header", f"frame_ids must be [pre, post], got {short(frame_ids)}")
     pre_id, post_id = (whole(frame_id, "frame_ids") for frame_id in frame_ids)
     bmode = arrays.get(BMODE_ARRAY[0])
-    relative, relative_std = (_float_image(arrays, name) for name, _ in RELATIVE_ARRAYS)
     frame = StrainFrame(
         **images,  # type: ignore[arg-type]
         grid=_grid(header, images["axial_strain"].shape),
@@ -185,8 +191,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         stage_ns=counts(header, "timings_ns"),
         drops=counts(header, "drops"),
         bmode=bmode if bmode is not None and bmode.dtype == np.uint8 else None,  # type: ignore[arg-type]
-        relative_strain=relative,
-        relative_strain_std=relative_std,
+        **{name: _float_image(arrays, name) for name, _ in FURTHER_ARRAYS},  # type: ignore[arg-type]
         persistence=_persistence(header),
     )
     return StrainMessage(

@@ -9,8 +9,6 @@ that all are aligned.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,17 +34,16 @@ def page_images(message: StrainMessage) -> tuple[float, dict[str, NDArray[np.gen
     frame = message.frame
     scale, strain = _strain(frame.axial_strain)
     images: dict[str, NDArray[np.generic]] = {"strain": strain}
-    relative = further_image(message, "relative_strain")
+    relative, relative_std = frame.relative_strain, frame.relative_strain_std
     if relative is not None:
         images["relative_strain"] = _quantise(relative, RELATIVE_SCALE, clip=True)
     correlation = np.nan_to_num(frame.correlation) * np.float32(255.0) + np.float32(0.5)
     images["correlation"] = correlation.astype(np.uint8)
     if frame.bmode is not None:
         images["bmode"] = np.ascontiguousarray(frame.bmode)
-    relative_std = further_image(message, "relative_strain_std")
     if relative is not None and relative_std is not None:
         images["relative_strain_std"] = _logarithmic(relative_std)
-    std = further_image(message, "axial_strain_std")
+    std = frame.axial_strain_std
     if std is not None and abs(frame.applied_strain) > 0.0:
         images["strain_std"] = _logarithmic(std / np.float32(abs(frame.applied_strain)))
     return scale, images
@@ -61,23 +58,13 @@ def page_motion(message: StrainMessage) -> dict[str, object] | None:
     axial = message.frame.axial_displacement_m
     lines = _spread(axial.shape[0], _MOTION_LINES)
     depths = _spread(axial.shape[1], _MOTION_DEPTHS)
-    lateral = further_image(message, "lateral_displacement_m")
+    lateral = message.frame.lateral_displacement_m
     return {
         "lines": lines.tolist(),
         "depths": depths.tolist(),
         "axial_um": _micrometres(axial[np.ix_(lines, depths)]),
         "lateral_um": None if lateral is None else _micrometres(lateral[np.ix_(lines, depths)]),
     }
-
-
-def further_image(message: StrainMessage, name: str) -> NDArray[np.float32] | None:
-    """Return a float32 image of the frame, or of the message if this version's frame has no such field."""
-    image: NDArray[Any] | None = getattr(message.frame, name, None)
-    if image is None:
-        image = message.arrays.get(name)
-    if image is None or image.dtype != np.float32:
-        return None
-    return image.astype(np.float32, copy=False)
 
 
 def _strain(strain: NDArray[np.float32]) -> tuple[float, NDArray[np.int16]]:

@@ -18,7 +18,8 @@ from verasonics_file import write_workspace
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.sinks.hdf5 import RecordingWriter, StrainWriter
+from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto_engines.simulate.motion import DisplacementField
 
 PHYSICS = {"sampling_freq_hz": 40e6, "center_freq_hz": 6.25e6, "line_pitch_m": 2e-4}
