@@ -1,5 +1,6 @@
 # make demo: set up and run the main job end to end.   make test: set up and pass the quick tests.
 # make test-rest: the tests that make test leaves out.   make test-all: both.
+# make docs: the site, in build/site.   make docs-links: are the pages of others that it links to there?
 # A checkout that cannot be written: make demo VENV=/elsewhere/venv OUT=/elsewhere/demo
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,9 @@ endif
 # what is installed is run, not what lies here (-P).
 SOURCE := $(shell test -w . || echo $(VENV)/source)
 INSTALL := $(BIN)/python -m pip install $(if $(SOURCE),$(SOURCE),--editable .)
-.PHONY: demo test test-rest test-all lint clean
+.PHONY: demo test test-rest test-all lint docs docs-links clean
+# All of it anew, so that no warning hides in what was built before.
+SPHINX := $(BIN)/python -m sphinx -c docs -d build/doctrees -E -W --keep-going -q
 # Described in pyproject.toml.
 NOT_QUICK := slow or browser or octave or faults or fuzz
 
@@ -35,6 +38,12 @@ lint: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: $(VENV)/docs.stamp
+	$(SPHINX) -b html . build/site
+
+docs-links: $(VENV)/docs.stamp
+	$(SPHINX) -b linkcheck . build/links
+
 $(VENV)/created.stamp:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -46,6 +55,10 @@ $(VENV)/demo.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
 	$(INSTALL)'[test]'
+	touch $@
+
+$(VENV)/docs.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
+	$(INSTALL)'[docs]'
 	touch $@
 
 $(VENV)/source: | $(VENV)/created.stamp

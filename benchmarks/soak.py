@@ -1,7 +1,7 @@
 """A long live run: measures memory growth, latency drift, and unaccounted frames.
 
     python -m benchmarks.soak [--minutes 60] [--fps 20] [--engine cnn] [--json soak.json]
-        [--out docs/reliability.md] [-- further arguments of rtelasto run]
+        [--out docs/reliability-measured.md] [-- further arguments of rtelasto run]
 
 A sender, ``rtelasto run`` and a subscriber are separate processes, with 2608 × 128 int16 frames. Memory
 (resident) and descriptors are those of ``rtelasto run`` and all its children, sampled twice a second. Latency

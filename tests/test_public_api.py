@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-_HEADING = re.compile(r"^## `(rtelasto[\w.]*)`$")
-_ROW = re.compile(r"^\| `(\w+)` \| (.*) \|$")
+_HEADING = re.compile(r"^## \[`(rtelasto[\w.]*)`\]")
+_ROW = re.compile(r"^   (\w+)$")
 PAGES = sorted(
     page
     for folder in (ROOT, ROOT / "bridge", ROOT / "docs", ROOT / "benchmarks")
@@ -23,14 +23,14 @@ PAGES = sorted(
 )
 
 
-def listed() -> dict[str, dict[str, str]]:
-    """Package → name → line, as docs/api.md has them."""
-    packages: dict[str, dict[str, str]] = {}
+def listed() -> dict[str, list[str]]:
+    """The names of each package, as docs/api.md has them."""
+    packages: dict[str, list[str]] = {}
     for line in (ROOT / "docs" / "api.md").read_text(encoding="utf-8").splitlines():
         if heading := _HEADING.match(line):
-            packages[heading[1]] = {}
+            packages[heading[1]] = []
         elif row := _ROW.match(line):
-            packages[next(reversed(packages))][row[1]] = row[2]
+            packages[next(reversed(packages))].append(row[1])
     return packages
 
 
@@ -41,7 +41,6 @@ LISTED = listed()
 def test_the_page_lists_exactly_what_a_package_exports(package: str) -> None:
     exported = importlib.import_module(package).__all__
     assert sorted(exported) == sorted(LISTED[package])
-    assert all(LISTED[package].values())
 
 
 @pytest.mark.parametrize(

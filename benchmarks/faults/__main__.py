@@ -1,6 +1,7 @@
 """Inflict every fault on a live run and report the results.
 
-    python -m benchmarks.faults [NAME …] [--engine cnn] [--fps 20] [--long-s 3] [--out docs/reliability.md]
+    python -m benchmarks.faults [NAME …] [--engine cnn] [--fps 20] [--long-s 3]
+        [--out docs/reliability-measured.md]
 
 Faults without special settings are tried one after the other on the same run. ``--long-s`` is the duration of
 lasting faults; a subscriber is stopped for ten times as long. ``--out`` replaces the tables in that file. The

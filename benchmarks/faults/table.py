@@ -1,4 +1,4 @@
-"""The outcomes of the faults as tables for docs/reliability.md."""
+"""The outcomes of the faults as tables for docs/reliability-measured.md."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _db(ratio: float) -> float:
 
 
 def displacement_snr_db(estimate: FloatArray, truth: FloatArray) -> float:
-    """Return SNRd = 20 log10(mean |u| / σ), u the estimate, σ the standard deviation of its error.
+    """Return SNRd = ``20 log10(mean |u| / σ)``, u the estimate, σ the standard deviation of its error.
 
     The displacement is nowhere uniform in strained tissue, so that its own standard deviation would measure
     the strain; its noise is the difference from the truth.
@@ -45,7 +45,7 @@ def displacement_snr_db(estimate: FloatArray, truth: FloatArray) -> float:
 
 
 def strain_snr_db(window: FloatArray) -> float:
-    """Return SNRe = 20 log10(|mean| / σ) of the strain in a window with almost uniform true strain."""
+    """Return SNRe = ``20 log10(|mean| / σ)`` of the strain in a window with almost uniform true strain."""
     if window.size == 0:
         return math.nan
     noise = float(np.std(window, dtype=np.float64))

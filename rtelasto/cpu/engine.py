@@ -34,7 +34,7 @@ class OnnxEngine:
     threads
         Number of threads of the runtime; None uses one per core.
     runtime
-        One of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
+        ``onnxruntime``, ``openvino`` or ``openvino-bf16``.
 
     Raises
     ------

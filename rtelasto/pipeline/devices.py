@@ -94,7 +94,7 @@ def open_estimator(
     threads
         Cores to use on the CPU, in kernels and in a network's runtime (`open_engine`).
     cpu_runtime
-        Runtime of a network on the CPU, one of :data:`rtelasto.cpu.network.runtimes.RUNTIMES`.
+        Runtime of a network on the CPU: ``onnxruntime``, ``openvino`` or ``openvino-bf16``.
     history
         How many frames back pairs reach.
     progress

@@ -1,7 +1,7 @@
 """Writes a stream to disk as a series of files of one second each: a crash loses only the last one.
 
-Every segment is complete and opens by itself (docs/formats.md); it gets its name when it is closed. A new
-take begins when the kind of frames changes: another sender, depth or type.
+Every segment is complete and opens by itself (docs/formats-written.md); it gets its name when it is closed. A
+new take begins when the kind of frames changes: another sender, depth or type.
 """
 
 from __future__ import annotations

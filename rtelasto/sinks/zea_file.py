@@ -1,4 +1,4 @@
-"""Appends to an HDF5 file in the layout of the zea toolbox (docs/formats.md).
+"""Appends to an HDF5 file in the layout of the zea toolbox (docs/formats-written.md).
 
 zea stores images as (frame, depth, line) with the position of every pixel. What it has no place for
 is stored under ``custom/``, each dataset with a unit and a description.

@@ -2,7 +2,7 @@
 
 zea stores an image as (frame, depth, line, channel) with the position of every pixel beside it, so
 line pitch, first depth and axial step follow from the positions. What zea has no place for is stored
-in ``custom/`` of the files that rtelasto writes (docs/formats.md).
+in ``custom/`` of the files that rtelasto writes (docs/formats-written.md).
 """
 
 from __future__ import annotations
