@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Not what a set-up or a build leaves, such as .venv.
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for top in ("*.md", *(f"{folder}/**/*.md" for folder in (
+    for top in ("*.md", "examples/*.md", *(f"{folder}/**/*.md" for folder in (
         "benchmarks", "bridge", "docs", "engines", "rtelasto", "tests")))
     for path in ROOT.glob(top)
 )  # fmt: skip
