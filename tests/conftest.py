@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import host_cuda
+import hypothesis
 import pytest
 from host_kernels import compile_for_host
 
@@ -26,6 +27,10 @@ os.environ["PYTHONIOENCODING"] = "utf-8"
 find_cupy_a_folder()
 # Tests send Ctrl-C to commands, which inherit from a suite started in the background that it is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test is timed: on a busy machine an example may take seconds.
+hypothesis.settings.register_profile("rtelasto", deadline=None)
+hypothesis.settings.load_profile("rtelasto")
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from waiting import WAIT_S
 
 from rtelasto import ChannelFormat, IqFormat, Receiver, RfFormat, RfSender
-
-WAIT_S = 30.0
 
 
 def test_an_array_laid_out_as_matlab_does_arrives_as_lines_of_samples() -> None:

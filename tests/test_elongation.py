@@ -145,7 +145,7 @@ def test_a_block_moves_by_its_own_best_lag_whatever_the_block_before_it(lag, bef
     assert change[0, 1] == pytest.approx((lag - AXIAL_LAGS) * decimation, abs=1e-4)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**31),
     slope=st.floats(-0.05, 0.05),

@@ -82,7 +82,7 @@ def test_the_host_is_the_one_that_is_connected_to(endpoint: str, host_and_port: 
     assert host_of(endpoint) == host_and_port
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BOUND)
 def test_what_is_taken_for_local_is_bound_to_loopback_by_zeromq(endpoint: str):
     if not is_local(endpoint):

@@ -20,6 +20,7 @@ import numpy as np
 import processes
 import pytest
 from speckle import speckle_pair
+from waiting import WAIT_S
 
 from rtelasto import FrameStamp, RecordingWriter, RfFormat, RfFrame, StrainReceiver
 from rtelasto.bench.rig import free_endpoint
@@ -151,7 +152,7 @@ def test_matlab_code_receives_the_images_in_octave(live: Live) -> None:
 def octave(code: str) -> str:
     done = subprocess.run(
         ["octave-cli", "--quiet", "--no-init-file", "--no-history", "--eval", code],
-        capture_output=True, text=True, timeout=processes.DEADLINE_S, check=False,
+        capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -169,7 +170,7 @@ def images_at(port: int, awaited: set[str]) -> set[str]:
     client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
     try:
         for name in sorted(awaited) * 3:
-            assert client.wait_for_message(name, processes.DEADLINE_S) is not None, name
+            assert client.wait_for_message(name, WAIT_S) is not None, name
         return awaited | {message.device_name for message in client.get_latest_messages()}
     finally:
         client.stop()
@@ -232,7 +233,7 @@ def test_prometheus_answers_every_query_of_the_dashboard(live: Live, tmp_path: P
         unanswered = expressions()
         # Has no series until a frame is lost.
         lost = [query for query in unanswered if "dropped_frames" in query]
-        deadline = time.monotonic() + processes.DEADLINE_S
+        deadline = time.monotonic() + WAIT_S
         while unanswered:
             assert time.monotonic() < deadline, unanswered
             unanswered = [

@@ -147,7 +147,7 @@ def test_one_nan_pixel_does_not_make_the_applied_strain_nan() -> None:
 FLOATS = st.one_of(st.floats(width=32), st.sampled_from([0.0, -0.0, 1.0, -1.0, math.inf, math.nan]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_the_median_is_exact(data) -> None:
     image = data.draw(arrays(np.float32, st.integers(1, 40), elements=FLOATS))

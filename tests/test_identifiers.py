@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
@@ -33,7 +34,6 @@ FORMAT = RfFormat(
     center_freq_hz=7.8125e6,
     line_pitch_m=2.969e-4,
 )
-WAIT_S = 120.0
 
 
 def assert_clean(where: str, data: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import processes
 import pytest
+from waiting import WAIT_S
 
 pyigtl = pytest.importorskip("pyigtl", reason="the igtl extra is not installed")
 
@@ -24,7 +25,6 @@ from rtelasto.transport.rf_sender import RfSender  # noqa: E402
 from rtelasto.transport.strain_publisher import StrainPublisher  # noqa: E402
 
 GRID = Grid(10, 40, 7.7e-5, 2e-4, 1.5e-3)
-WAIT_S = 60.0
 
 
 def strain_frame(number: int, *, bmode: bool = True) -> StrainFrame:

@@ -9,7 +9,7 @@ from scipy.signal import savgol_filter
 from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     slope=st.floats(-0.1, 0.1),
     offset=st.floats(-20.0, 20.0),

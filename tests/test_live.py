@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.bench.stages import timing_frames
@@ -28,7 +29,6 @@ FORMAT = RfFormat(
 DEEPER = RfFormat(
     n_lines=32, n_samples=1024, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )
-WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,11 @@ import processes
 import pytest
 import zmq
 from clock import Clock
+from waiting import WAIT_S
 
 from rtelasto.errors import RtelastoError
 from rtelasto.telemetry.logs import JsonLines, LimitedHandler, RateLimit, TextLines, set_up
 from rtelasto.transport.receivers import StrainReceiver
-
-WAIT_S = 60.0
 
 
 def test_a_cause_is_told_once_in_its_time_and_again_later() -> None:

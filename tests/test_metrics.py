@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import processes
 import pytest
+from waiting import WAIT_S
 
 pytest.importorskip("prometheus_client", reason="the metrics extra is not installed")
 
@@ -26,7 +27,6 @@ from rtelasto.telemetry.prometheus import MetricsServer
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.rf_sender import RfSender
 
-WAIT_S = 60.0
 FORMAT = RfFormat(
     n_lines=24, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )

@@ -13,6 +13,7 @@ import numpy as np
 import octave
 import pytest
 import zmq
+from waiting import WAIT_S
 from wire_vectors import vector
 
 from rtelasto.transport.keys import KeyFolder
@@ -20,7 +21,6 @@ from rtelasto.transport.receivers import Receiver
 
 pytestmark = pytest.mark.octave
 
-WAIT_S = 60.0
 LOOPBACK = "tcp://127.0.0.1:{}"
 
 

@@ -67,7 +67,7 @@ def test_a_strong_reflector_leaves_no_rounding_error_in_weak_echoes_behind_it():
     np.testing.assert_allclose(correlation[0, 100:, 1], 1.0, atol=1e-4)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(omega=st.floats(0.3, 1.4), offset=st.floats(-0.49, 0.49), height=st.floats(0.1, 1.0))
 def test_the_peak_of_a_cosine_is_found_exactly(omega, offset, height):
     samples = [height * np.cos(omega * (t - offset)) for t in (-1.0, 0.0, 1.0)]

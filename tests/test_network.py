@@ -122,7 +122,7 @@ def test_reading_between_the_lines_makes_the_measurement_quieter(
     offset=st.floats(-10.0, 10.0),
     slope=st.floats(-0.05, 0.05),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_fits_are_exact_on_straight_lines_up_to_the_border(
     n_lines: int, n_depths: int, offset: float, slope: float
 ) -> None:

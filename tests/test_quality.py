@@ -58,7 +58,7 @@ def test_matches_the_formula_window_by_window():
             assert found[line, row] == pytest.approx(expected, abs=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 1000),
     offset=st.floats(-20, 20),

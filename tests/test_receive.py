@@ -15,7 +15,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtelasto.errors import RtelastoError
@@ -432,7 +432,6 @@ def test_a_queue_of_no_frames_is_a_mistake():
 # --- order, without sockets
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 1000),
     st.integers(0, 2**40),

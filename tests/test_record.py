@@ -13,6 +13,7 @@ import numpy as np
 import processes
 import pytest
 from clock import Clock
+from waiting import WAIT_S
 
 pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
 
@@ -47,7 +48,6 @@ DEEPER = RfFormat(
     start_depth_m=1e-3,
 )
 GRID = Grid(12, 75, 8e-5, 2e-4, 1e-3)
-WAIT_S = 60.0
 
 
 def samples(number: int, rf_format: RfFormat = FORMAT) -> np.ndarray:

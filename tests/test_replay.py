@@ -285,7 +285,7 @@ def test_a_sender_numbers_on_from_the_id_it_was_given():
         assert receiver.counters["lost_on_wire"] == 0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 20), st.integers(1, 20))
 def test_samples_of_another_shape_are_refused(n_lines, n_samples):
     with (

@@ -184,7 +184,7 @@ def test_no_motion_at_all_is_the_identity():
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     offset_lines=st.floats(-3, 3),
     offset_m=st.floats(-2e-3, 2e-3),

@@ -10,6 +10,7 @@ import pytest
 from channel_echoes import pressed_tissue, pulse
 from scipy.signal import hilbert
 from speckle import speckle_pair
+from waiting import WAIT_S
 
 from rtelasto import estimate
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
@@ -26,7 +27,6 @@ from rtelasto.settings import RunSettings
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.rf_sender import RfSender
 
-WAIT_S = 60.0
 FC, C = 6.25e6, 1540.0
 WAVELENGTH_M = C / FC
 CHANNELS = ChannelFormat(

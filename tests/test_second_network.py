@@ -164,7 +164,7 @@ def test_pure_noise_is_measured_without_precision() -> None:
     offset=st.floats(-10.0, 10.0),
     slope=st.floats(-0.05, 0.05),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weighted_fits_are_exact_on_straight_lines_whatever_the_weights(
     n_lines: int, n_depths: int, offset: float, slope: float
 ) -> None:

@@ -8,7 +8,7 @@ import signal
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
@@ -58,7 +58,6 @@ IMAGE = st.sampled_from(["echoes"] * 5 + ["constant", "nonfinite"])
 WORKER = st.sampled_from(["lives"] * 8 + ["dies before", "dies within", "dies after"])
 
 
-@settings(deadline=None)
 @given(
     messages=st.lists(st.tuples(WAY, IMAGE, WORKER), max_size=60),
     pair=st.sampled_from(["consecutive", "lag 3", "adaptive"]),

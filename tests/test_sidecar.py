@@ -9,13 +9,12 @@ import socket
 import processes
 import psutil
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
 from rtelasto.live.sidecar import Sidecar
 from rtelasto.transport.receivers import StrainReceiver
-
-WAIT_S = 60.0
 
 
 class Sum:

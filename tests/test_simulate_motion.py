@@ -23,7 +23,7 @@ def wavy_field() -> DisplacementField:
     return DisplacementField(axial, lateral, field.x0_m, field.z0_m, field.dx_m, field.dz_m)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     offset=st.floats(-1e-3, 1e-3),
     tilt=SMALL,
@@ -80,7 +80,7 @@ def test_material_points_undo_the_motion():
     np.testing.assert_allclose(back_z, z, atol=2e-10)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(a=SMALL, b=SMALL)
 def test_motion_between_two_uniform_states(a, b):
     # z → (1 + a)z and z → (1 + b)z: from one to the other u = (b − a)/(1 + a)·z.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.errors import RtelastoError
@@ -18,7 +19,6 @@ from rtelasto.transport.keys import KeyFolder
 from rtelasto.transport.receivers import Receiver
 from rtelasto.transport.rf_sender import RfSender
 
-WAIT_S = 60.0
 FORMAT = RfFormat(
     n_lines=4, n_samples=512, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=3e-4
 )

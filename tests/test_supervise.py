@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import processes
 import psutil
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.bench.stages import timing_frames
@@ -37,7 +38,6 @@ FORMAT = RfFormat(
 LARGE = RfFormat(
     n_lines=256, n_samples=4096, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )
-WAIT_S = 60.0
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.host.transliterate import ERRORS
 
@@ -139,7 +140,7 @@ def interrupted_while_loading(
                 if times == 0:
                     break
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=processes.DEADLINE_S)
+        out, err = process.communicate(timeout=WAIT_S)
     said += [line for line in err.splitlines() if not line.startswith("import time:")]
     return process.returncode, out, "".join(said)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.bench.stages import timing_frames
@@ -15,7 +16,6 @@ from rtelasto.live.sidecar import Sidecar
 from rtelasto.outputs.recorder import Recorder, RecordSettings
 from rtelasto.transport.rf_sender import RfSender
 
-WAIT_S = 60.0
 FORMAT = RfFormat(
     n_lines=24, n_samples=768, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=2e-4
 )

@@ -9,10 +9,9 @@ import time
 from multiprocessing.connection import Connection
 
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.live.child_process import Child
-
-WAIT_S = 60.0
 
 # A process that is traced does not go when it is killed before its tracer lets it: as in a driver's call.
 TRACER = """

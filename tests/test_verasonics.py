@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import octave
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.transport.receivers import Receiver
 
 pytestmark = pytest.mark.octave
 
-WAIT_S = 120.0
 SHALLOW = "'end_depth_mm', 10, 'width_mm', 8, 'n_targets', 4000"
 
 

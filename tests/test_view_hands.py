@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
 
 from press_scene import hand
-from viewer_scene import WAIT_MS, WAIT_S, Scene, open_scene
+from viewer_scene import WAIT_MS, Scene, open_scene
+from waiting import WAIT_S
 
 from rtelasto.outputs.viewer import ViewSettings, open_viewer
 

@@ -20,6 +20,7 @@ import numpy as np
 import processes
 import psutil
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import Grid, RfFormat
@@ -34,7 +35,6 @@ from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
 pytestmark = pytest.mark.browser
 
-WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S
 # What is promised, from the last frame drawn to the words.
 PROMISED_MS = 1000.0

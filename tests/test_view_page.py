@@ -12,6 +12,7 @@ import browser
 import numpy as np
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.accuracy.region_measures import Region, measure_regions
 from rtelasto.bench.stages import timing_frames
@@ -31,7 +32,6 @@ from rtelasto.sinks.shown_strain import shown_percent
 
 pytestmark = pytest.mark.browser
 
-WAIT_S = 120.0
 WAIT_MS = 1e3 * WAIT_S
 FOREARM = Path(__file__).parents[2] / "shared/data/deepuse_forearm/rf0300_25.mhd"
 

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import numpy as np
 import processes
 import pytest
+from waiting import WAIT_S
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
@@ -34,7 +35,6 @@ from rtelasto.outputs.viewer.access import refusal  # noqa: E402
 from rtelasto.outputs.viewer.page_images import NO_STRAIN  # noqa: E402
 from rtelasto.outputs.viewer.page_message import pack_status  # noqa: E402
 
-WAIT_S = 60.0
 GRID = Grid(6, 30, 1e-4, 3e-4, 2e-3)
 
 

@@ -655,7 +655,7 @@ formats = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.data(),
     formats,
@@ -679,7 +679,7 @@ def test_rf_round_trip(data, rf_format, dtype, stream, seq, frame_id, acquired_n
 names = st.text(min_size=1, max_size=20)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 50), st.integers(1, 50)),
     st.dictionaries(names, st.integers(0, 2**63 - 1), max_size=20),
@@ -737,7 +737,7 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from(sorted(DECODERS)))
 def test_a_damaged_message_is_read_or_a_fault_and_nothing_else(data, name):
     parts = [bytearray(part) for part in vector(name)]
@@ -747,7 +747,7 @@ def test_a_damaged_message_is_read_or_a_fault_and_nothing_else(data, name):
     assert outcome(name, parts) in ("read", *CAUSES)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from(sorted(DECODERS)))
 def test_any_value_under_any_key_is_read_or_a_fault_and_nothing_else(data, name):
     topic, header, *arrays = vector(name)
@@ -756,7 +756,7 @@ def test_any_value_under_any_key_is_read_or_a_fault_and_nothing_else(data, name)
     assert outcome(name, [topic, msgpack.packb(fields), *arrays]) in ("read", *CAUSES)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=300), max_size=14), st.sampled_from(sorted(DECODERS)))
 def test_rubbish_is_a_fault(parts, name):
     with pytest.raises(WireFault):

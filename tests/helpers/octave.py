@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from waiting import WAIT_S
 
 from rtelasto.bench.rig import free_endpoint
 from rtelasto.frames.strain import StrainFrame
@@ -18,7 +19,6 @@ from rtelasto.settings import RunSettings
 
 BRIDGE = Path(__file__).resolve().parents[2] / "bridge"
 SCRIPTS = Path(__file__).parents[1] / "octave"
-DEADLINE_S = 120.0
 
 
 def build_bridge(folder: Path) -> Path:
@@ -59,7 +59,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
     At exit, Octave 7 prints "ignoring const execution_exception" after loading any MEX; this is harmless.
     """
-    output, _ = process.communicate(timeout=DEADLINE_S)
+    output, _ = process.communicate(timeout=WAIT_S)
     lines = [line for line in output.splitlines() if "execution_exception" not in line]
     assert process.returncode == 0, output
     return "\n".join(lines)
@@ -89,7 +89,7 @@ def strain_of(bridge: Path, code: str, n_frames: int) -> tuple[list[StrainFrame]
         thread = threading.Thread(target=live.run)
         thread.start()
         output = run(bridge, code.replace("ENDPOINT", settings.rf))
-        thread.join(DEADLINE_S)
+        thread.join(WAIT_S)
     return strains, output
 
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from waiting import WAIT_S
+
 from rtelasto.wire.strain import Status
 
-DEADLINE_S = 120.0
 _MODULE = ("-m", "rtelasto")
 
 
@@ -44,7 +45,7 @@ def finish(
     *arguments: object,
     python: Sequence[str] = (),
     program: Sequence[str] = _MODULE,
-    timeout: float = DEADLINE_S,
+    timeout: float = WAIT_S,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command until it exits."""
@@ -75,15 +76,15 @@ def running(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=DEADLINE_S)
+        process.communicate(timeout=WAIT_S)
 
 
 def wait_for_server(port: int) -> None:
     """Wait until a process listens on a TCP port of this machine; raise OSError after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + WAIT_S
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
+            socket.create_connection(("127.0.0.1", port), WAIT_S).close()
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise

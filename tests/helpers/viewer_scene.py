@@ -8,11 +8,11 @@ from typing import Any
 
 import browser
 import press_scene
+from waiting import WAIT_S
 
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.outputs.viewer import ViewSettings, open_viewer
 
-WAIT_S = 60.0
 WAIT_MS = 1e3 * WAIT_S
 SEQ = "Number(document.getElementById('images').dataset.seq ?? -1)"
 SETTLED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
