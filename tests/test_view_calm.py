@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import browser
@@ -57,7 +57,7 @@ def test_not_live_does_not_strobe_when_frames_come_too_slowly(scene: Scene):
 
 
 # The page's own words of how live it is, by a clock that stands still between two looks.
-BY_THE_CLOCK = """async ({ seconds, periodMs, limitMs, ages, stale }) => {
+BY_THE_CLOCK = """async ({ seconds, periodMs, lateMs, limitMs, ages, stale }) => {
   const { Liveness } = await import("/liveness.js");
   const real = performance.now;
   let now = real.call(performance);
@@ -67,7 +67,7 @@ BY_THE_CLOCK = """async ({ seconds, periodMs, limitMs, ages, stale }) => {
   const states = [];
   for (let t = 0, sent = 0; t < 1000 * seconds; t += 50, now += 50) {
     liveness.received();
-    if (t >= sent * periodMs) {
+    if (t >= sent * periodMs + lateMs[sent % lateMs.length]) {
       const ageMs = ages[0] + sent * ages[1];
       liveness.take({ stream: "s", stale, ageMs, creditMs: now, heldMs: 0, arrivedMs: now });
       sent += 1;
@@ -80,11 +80,22 @@ BY_THE_CLOCK = """async ({ seconds, periodMs, limitMs, ages, stale }) => {
 }"""
 
 
-def states(scene: Scene, period_ms: float, ages: tuple[float, float], *, stale: bool) -> list[str]:
-    """Of ten seconds, 20 a second: frames of a first age that grows by the second with each."""
+def states(
+    scene: Scene,
+    period_ms: float,
+    ages: tuple[float, float],
+    *,
+    stale: bool,
+    late_ms: Sequence[float] = (0,),
+) -> list[str]:
+    """Of ten seconds, 20 a second: frames of a first age that grows by the second with each.
+
+    They arrive late by ``late_ms``, in turn.
+    """
     given = {
         "seconds": 10,
         "periodMs": period_ms,
+        "lateMs": list(late_ms),
         "limitMs": 250,
         "ages": list(ages),
         "stale": stale,
@@ -97,6 +108,15 @@ def test_a_busy_machine_whose_frames_come_evenly_is_live(scene: Scene, stale: bo
     # Four frames in a queue, at 5 strain frames a second.
     seen = states(scene, 200, (204, 0), stale=stale)
     assert set(seen[60:]) == {"live"}
+
+
+@pytest.mark.parametrize(("period_ms", "age_ms"), [(200, 210), (300, 350)])
+def test_a_busy_machine_whose_frames_come_a_little_early_or_late_is_live(
+    scene: Scene, period_ms: float, age_ms: float
+):
+    late_ms = [0.75 * period_ms * late for late in (0.0, 0.6, 0.2, 1.0, 0.4)]
+    seen = states(scene, period_ms, (age_ms, 0), stale=True, late_ms=late_ms)
+    assert set(seen) == {"live"}
 
 
 def test_frames_that_age_are_called_not_live_although_they_come_evenly(scene: Scene):

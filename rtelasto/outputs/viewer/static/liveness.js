@@ -7,10 +7,12 @@ import { ageAtMostMs, ageNowMs } from "./wire.js";
 const byId = (id) => document.getElementById(id);
 // A running viewer sends a message every second.
 const SILENCE_MS = 1500;
-// A busy machine shows frames late but evenly: a frame ages by one period before the next one arrives. Up
-// to this age, that does not count as "not live".
-const MOST_EVEN_MS = 700;
-const PERIODS = 1.6;
+// A busy machine shows frames late and not quite evenly: until the next one arrives, a frame waits for this many
+// periods at most (one frame missing and the one after it late). An older age on arrival, or a longer wait, is
+// not live in any case.
+const OLDEST_ON_ARRIVAL_MS = 500;
+const LONGEST_WAIT_MS = 700;
+const PERIODS = 2.5;
 const REMEMBERED = 8;
 // The screen counts as live again after this long without a stale frame: the warning appears at once and
 // disappears slowly.
@@ -53,18 +55,19 @@ export class Liveness {
     if (this.arrivals.length > REMEMBERED) this.arrivals.shift();
   }
 
-  /** How old frames may get before the next one arrives, while they arrive evenly. */
-  get evenMs() {
+  /** How old frames may get before the next one arrives, while they keep arriving. */
+  get usualMs() {
     const { arrivals } = this;
-    if (arrivals.length < 3) return MOST_EVEN_MS;
-    const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
-    const period = middle(arrivals.slice(1).map(({ atMs }, i) => atMs - arrivals[i].atMs));
-    return Math.min(MOST_EVEN_MS, middle(arrivals.map(({ ageMs }) => ageMs)) + PERIODS * period);
+    const known = arrivals.length > 2;
+    const periodMs = known ? (arrivals.at(-1).atMs - arrivals[0].atMs) / (arrivals.length - 1) : Infinity;
+    const ages = arrivals.map(({ ageMs }) => ageMs).sort((a, b) => a - b);
+    const ageMs = ages[ages.length >> 1];
+    return Math.min(OLDEST_ON_ARRIVAL_MS, ageMs) + Math.min(LONGEST_WAIT_MS, PERIODS * periodMs);
   }
 
   isStale(frame) {
     const ageMs = ageAtMostMs(frame);
-    if (ageMs <= this.evenMs) return false;
+    if (ageMs <= this.usualMs) return false;
     return frame.stale || ageMs > this.limitMs;
   }
 
