@@ -175,6 +175,30 @@ def test_figures_and_words_change_at_most_once_a_second(scene: Scene):
     assert max(most_within_a_second(changes).values()) <= 1, most_within_a_second(changes)
 
 
+def test_figures_of_the_last_frame_are_shown_when_no_frame_follows(chromium: Any):
+    with open_scene(chromium) as scene:
+        scene.press(hand(3))
+        scene.key("l")
+        scene.key("b")
+        scene.press(hand(20))
+        scene.press([-0.004])
+        # A second is not over since the last figures.
+        scene.wait_for_text("background-strain", r"^0\.4")
+        scene.wait_for_text("lesion-strain", r"^0\.1")
+        assert scene.text("ratio-of").startswith("24 frames")
+
+
+def test_strain_of_the_last_frame_is_shown_when_no_frame_follows(chromium: Any):
+    with open_scene(chromium) as scene:
+        scene.press([-0.01])
+        scene.pause(1.1)
+        scene.press([0.0])
+        assert scene.page.get_attribute("#images", "data-shows") == "rest"
+        # Too soon after the last change.
+        scene.press([-0.01])
+        scene.page.wait_for_selector("#images[data-shows='strain']", timeout=WAIT_MS)
+
+
 def test_overload_says_how_many_frames_are_shown(scene: Scene):
     scene.publisher.write_status({"received": 40.0, "strain.out": 5.0}, {"received": 400})
     for strain in hand(60):

@@ -124,6 +124,14 @@ class Scene:
         place = {"xMm": x_mm, "zMm": z_mm, "grid": sides}
         return [float(value) for value in self.page.evaluate(COLOUR_AT, place)]
 
+    def wait_for_text(self, element: str, pattern: str) -> None:
+        """Wait until the text of an element contains a match of ``pattern`` (a regular expression)."""
+        self.page.wait_for_function(
+            "([id, pattern]) => new RegExp(pattern).test(document.getElementById(id).textContent)",
+            arg=[element, pattern],
+            timeout=WAIT_MS,
+        )
+
     def text(self, element: str) -> str:
         return str(self.page.inner_text(f"#{element}"))
 

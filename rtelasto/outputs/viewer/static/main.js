@@ -35,6 +35,7 @@ let tool = null;
 let pinned = false;
 let painting = false;
 let owesCredit = false;
+let pause = 0;
 
 const connection = new Connection({
   onFrame(frame) {
@@ -79,8 +80,15 @@ function repaint() {
     if (owesCredit) {
       owesCredit = false;
       connection.grant();
+      awaitPause();
     }
   });
+}
+
+/** If no frame follows, show what waited for its second: readings and picture then belong to the last frame. */
+function awaitPause() {
+  clearTimeout(pause);
+  pause = setTimeout(repaint, READINGS_MS);
 }
 
 /** Repaint with new readings at once, after an action of the user. */
