@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.pair_policy import PairPolicy
-from rtelasto.pipeline.pairing import Look, Pairing
+from rtelasto.pipeline.pairing import Pairing
+from rtelasto.pipeline.partner_search import Look
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.pipeline.recent_frames import RecentFrame, RecentFrames
 from rtelasto.telemetry.counters import Counters, unaccounted
@@ -249,15 +252,23 @@ def chosen(
     looks: bool,
     seconds: float = 4.0,
     converted: list[int] | None = None,
+    looked: list[FramePair] | None = None,
+    hand: Callable[[float], float] = press,
 ) -> np.ndarray:
     """Applied strain of the pairs of a press, where a pair takes ``engine_s``: (time, strain) a row.
 
-    With ``converted``, frames are IQ, and it receives the ids of those that become RF lines.
+    With ``converted``, frames are IQ, and it receives the ids of those that become RF lines. ``looked``
+    receives the pairs that were looked at.
     """
     counters = Counters()
 
     def strain_of(pair: FramePair) -> float:
-        return press(1e-9 * pair.post.acquired_ns) - press(1e-9 * pair.pre.acquired_ns)
+        return hand(1e-9 * pair.post.acquired_ns) - hand(1e-9 * pair.pre.acquired_ns)
+
+    def look(pair: FramePair) -> Look:
+        if looked is not None:
+            looked.append(pair)
+        return Look(strain_of(pair), 0.95)
 
     def usable(recent: RecentFrame) -> bool:
         if recent.lines is None and converted is not None:
@@ -271,7 +282,7 @@ def chosen(
         PairPolicy.parse("adaptive"),
         counters,
         usable=usable,
-        look=(lambda pair: Look(strain_of(pair), 0.95)) if looks else None,
+        look=look if looks else None,
     )
     rows = []
     free_s = 0.0
@@ -300,24 +311,41 @@ def chosen(
     return np.array(rows)
 
 
-@pytest.mark.parametrize("looks", [True, False])
-@pytest.mark.parametrize("engine_s", [0.005, 0.02, 0.04, 0.06])
+def reachable(times_s: np.ndarray) -> np.ndarray:
+    """Whether the press reaches the target within the half second before each time."""
+    back_s = np.arange(0.01, 0.5, 0.01)
+    return np.array([max(abs(press(t) - press(t - back_s))) >= 0.007 for t in times_s])
+
+
+@pytest.mark.parametrize(
+    ("engine_s", "looks"),
+    [
+        *product([0.005, 0.02, 0.04, 0.06], [True, False]),
+        # With fewer pairs than that, the prediction alone is not enough.
+        *product([0.1, 0.2, 0.25, 0.3, 0.4], [True]),
+    ],
+)
 def test_at_100_frames_a_second_pairs_reach_the_target_however_long_the_engine_takes(
     engine_s: float, looks: bool
 ) -> None:
-    rows = chosen(100.0, engine_s, looks=looks)
+    rows = chosen(100.0, engine_s, looks=looks, seconds=max(4.0, 40 * engine_s))
     after_a_press = rows[rows[:, 0] > 0.5]
     assert np.median(np.abs(after_a_press[:, 1])) >= 0.8 * 0.007
-    # Where the press reaches the target within half a second, which it does most of the time.
-    reachable = np.array(
-        [
-            max(abs(press(t) - press(t - back)) for back in np.arange(0.01, 0.5, 0.01)) >= 0.007
-            for t in after_a_press[:, 0]
-        ]
-    )
-    hit = np.abs(after_a_press[reachable, 1])
+    hit = np.abs(after_a_press[reachable(after_a_press[:, 0]), 1])
     assert np.median(np.abs(hit - 0.007)) < 0.001
     assert np.mean(hit >= 0.8 * 0.007) > 0.9
+
+
+@pytest.mark.parametrize("hand", [press, lambda _: 0.0], ids=["press", "rest"])
+@pytest.mark.parametrize(
+    ("engine_s", "most"), [(0.005, 1.1), (0.02, 1.1), (0.04, 1.1), (0.06, 1.1), (0.3, 3.1)]
+)
+def test_a_pair_costs_one_look_and_some_more_only_where_it_takes_long(
+    engine_s: float, most: float, hand: Callable[[float], float]
+) -> None:
+    looked: list[FramePair] = []
+    rows = chosen(100.0, engine_s, looks=True, seconds=6.0, looked=looked, hand=hand)
+    assert len(looked) <= most * len(rows)
 
 
 def test_frames_that_are_converted_already_are_preferred_as_partners() -> None:

@@ -3,8 +3,8 @@
 At 100 frames/s and freehand palpation neighbouring frames differ by about 0.05 % strain, too little to
 see against the noise; frames further apart strain more but decorrelate. The adaptive policy predicts from
 the pairs so far how much the tissue has been compressed between each of the recent frames and the newest.
-Where the prediction is unsure, it looks at two or three candidates. Consecutive pairs and a fixed lag are
-provided for comparison.
+Where the prediction is unsure, it looks at some of them (`rtelasto.pipeline.partner_search`). Consecutive
+pairs and a fixed lag are provided for comparison.
 """
 
 from __future__ import annotations
@@ -12,78 +12,28 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from rtelasto.cpu.stretching.elongation import ElongationFit
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.pair_policy import PairPolicy
-from rtelasto.pipeline.press_track import frame_times, predict_positions
+from rtelasto.pipeline.partner_search import Look, Looks, pair_of, search_partner
+from rtelasto.pipeline.press_track import UNTIMED_PERIOD_S, PressTrack, frame_times_s
 from rtelasto.pipeline.recent_frames import RecentFrame, RecentFrames
 from rtelasto.telemetry.counters import Counters
 
-# Most candidates to look at before the engine runs.
-_MAX_LOOKS = 3
-# Look at another candidate only if it comes nearer to the target by this fraction of it.
-_LEAST_GAIN = 0.15
 # Of two candidates with equal strain the nearer one is chosen: reaching back as far as possible costs as much
 # as missing the target by this fraction of it.
 _COST_OF_REACH = 0.02
 # Converting channel data or IQ takes about as long as the engine, so a frame that was converted for an
 # earlier pair is preferred: converting another costs as much as missing the target by this fraction of it.
 _COST_OF_CONVERSION = 0.15
-TRACKED_CORRELATION = 0.4
-"""Block correlation below which a candidate is too far away: unrelated frames reach 0.2."""
 # If a look is not free: the prediction is trusted if its last error was below this fraction of the target,
 # and it is based on at least this many frames.
 _TRUSTED_ERROR = 0.25
 _TRUSTED_FRAMES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The result of a quick look at a pair: its applied strain, and the remaining correlation (0…1)."""
-
-    applied_strain: float
-    correlation: float
-
-    @classmethod
-    def of(cls, fit: ElongationFit) -> Look:
-        """Return what the global elongation of a pair says."""
-        return cls(fit.elongation.axial_slope, fit.correlation)
-
-    @property
-    def tracks(self) -> bool:
-        """Whether the frames are near enough for their strain to be known."""
-        return self.correlation >= TRACKED_CORRELATION
-
-
-class _Looks:
-    """Looks at the candidates of one frame: takes each look once, counts them, and notes failures."""
-
-    def __init__(self, look: Callable[[FramePair], Look], newest: RecentFrame) -> None:
-        self._look = look
-        self._newest = newest
-        self._seen: dict[int, Look] = {}
-
-    @property
-    def count(self) -> int:
-        return len(self._seen)
-
-    @property
-    def failed(self) -> bool:
-        return any(not seen.tracks for seen in self._seen.values())
-
-    def at(self, old: RecentFrame) -> Look:
-        if id(old) not in self._seen:
-            self._seen[id(old)] = self._look(_pair_of(old, self._newest))
-        return self._seen[id(old)]
-
-    def tracks(self, old: RecentFrame) -> bool:
-        return self.at(old).tracks
 
 
 class Pairing:
@@ -155,7 +105,7 @@ class Pairing:
             self.counters.add("pair.first")
             return None
         self.recent.count_partner(partner)
-        return _pair_of(partner, newest)
+        return pair_of(partner, newest)
 
     def observe(self, pair: FramePair, strain: StrainFrame) -> bool:
         """Learn from the strain of a pair; return False if the adaptive policy refuses the pair."""
@@ -190,62 +140,49 @@ class Pairing:
         if not candidates:
             return None
         frames = [*reversed(candidates), newest]
-        times, in_s = frame_times(frames)
+        times_s, stamped = frame_times_s(frames)
         if not any(math.isfinite(old.position) for old in candidates):
             candidates[0].position = 0.0
         positions = np.array([frame.position for frame in frames[:-1]] + [math.nan])
         known = np.flatnonzero(np.isfinite(positions))
-        predicted = predict_positions(times, positions)
-        here = float(predicted[-1])
+        track = PressTrack(times_s, positions)
+        expected = track.position
         target = self.policy.target_strain
-        reach = self.policy.max_lag_s if in_s else float(self.policy.max_lag)
-        penalty = _COST_OF_REACH * target / reach * (times[-1] - times[:-1])
-        penalty += _COST_OF_CONVERSION * target * np.array([not f.converted for f in frames[:-1]])
-        left = np.ones(len(candidates), bool)
-        best, best_miss, best_strain = -1, math.inf, math.nan
+        reach_s = self.policy.max_lag_s if stamped else UNTIMED_PERIOD_S * self.policy.max_lag
+        penalty = -_COST_OF_REACH * target / reach_s * times_s
+        penalty += _COST_OF_CONVERSION * target * np.array([not f.converted for f in frames])
         looks = self._looks(newest, known.size)
-        while left.any():
-            miss = np.where(left, abs(abs(here - predicted[:-1]) - target) + penalty, math.inf)
-            k = int(np.argmin(miss))
-            if best >= 0 and not miss[k] < best_miss - _LEAST_GAIN * target:
-                break
-            left[k] = False
-            if not self._usable(frames[k]):
-                continue
-            if looks is None:
-                best, best_strain = k, here - float(predicted[k])
-                break
-            seen = looks.at(frames[k])
-            if seen.tracks:
-                here = float(predicted[k]) + seen.applied_strain
-                found = abs(abs(seen.applied_strain) - target) + penalty[k]
-                if found < best_miss:
-                    best, best_miss, best_strain = k, float(found), seen.applied_strain
-            else:
-                # Too far apart: keep only nearer candidates, at most half as far away.
-                left &= times[:-1] >= 0.5 * (times[k] + times[-1])
-            if looks.count >= _MAX_LOOKS:
-                break
-        if best < 0:
+        best = search_partner(
+            frames,
+            track,
+            looks,
+            target_strain=target,
+            penalty=penalty,
+            usable=self._usable,
+        )
+        strain = math.nan if best is None else float(track.strain[best])
+        if best is None:
             best = self._nearest_usable(frames)
-            if best < 0:
+            if best is None:
                 return None
-            best_strain = math.nan
+        partner = frames[best]
+        follows = True
         if looks is not None and best > known[-1] and (looks.failed or self._refused):
             follows = self._usable(frames[known[-1]]) and looks.tracks(frames[known[-1]])
-            if not follows:
-                self._begin_scene(frames[best], candidates)
-                predicted[best] = 0.0
-        partner = frames[best]
-        partner.position = float(predicted[best])
-        newest.position = partner.position + best_strain
-        self._chosen.append((partner, newest, float(predicted[-1])))
+        if follows:
+            # Frames that were looked at serve the next predictions, too.
+            for k in (*track.measured, best):
+                frames[k].position = track.position - float(track.strain[k])
+        else:
+            self._begin_scene(partner, candidates)
+        newest.position = partner.position + strain
+        self._chosen.append((partner, newest, expected))
         return partner
 
-    def _nearest_usable(self, frames: Sequence[RecentFrame]) -> int:
-        """Return the index of the nearest frame that holds an image; −1 if there is none."""
+    def _nearest_usable(self, frames: Sequence[RecentFrame]) -> int | None:
+        """Return the index of the nearest frame that holds an image; None if there is none."""
         nearest = (k for k in range(len(frames) - 2, -1, -1) if self._usable(frames[k]))
-        return next(nearest, -1)
+        return next(nearest, None)
 
     def _begin_scene(self, first: RecentFrame, candidates: Sequence[RecentFrame]) -> None:
         """Begin a new scene: no measurement so far connects to the frames from ``first`` on."""
@@ -253,14 +190,15 @@ class Pairing:
         self._barrier = first
         for old in candidates:
             old.position = math.nan
+        first.position = 0.0
 
-    def _looks(self, newest: RecentFrame, n_known: int) -> _Looks | None:
+    def _looks(self, newest: RecentFrame, n_known: int) -> Looks | None:
         """Return looks at candidates if they are free or the prediction is unsure, else None."""
         if self._look is None:
             return None
         wrong = self._last_error > _TRUSTED_ERROR * self.policy.target_strain
         if self._look_is_free or wrong or n_known < _TRUSTED_FRAMES:
-            return _Looks(self._look, newest)
+            return Looks(self._look, newest)
         return None
 
     def _within_reach(self, newest: RecentFrame, earlier: list[RecentFrame]) -> list[RecentFrame]:
@@ -282,9 +220,3 @@ def _use_unchanged(recent: RecentFrame) -> bool:
     assert isinstance(recent.scanned, RfFrame)
     recent.lines, recent.usable = recent.scanned, True
     return True
-
-
-def _pair_of(pre: RecentFrame, post: RecentFrame) -> FramePair:
-    assert pre.lines is not None
-    assert post.lines is not None
-    return FramePair(pre.lines, post.lines, post.acquisition - pre.acquisition)

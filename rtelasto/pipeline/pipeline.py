@@ -21,14 +21,13 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.pair_policy import PairPolicy
-from rtelasto.pipeline.pairing import Look, Pairing
+from rtelasto.pipeline.pairing import Pairing
+from rtelasto.pipeline.partner_search import Look
 from rtelasto.pipeline.persistence import Persistence
+from rtelasto.pipeline.press_track import UNTIMED_PERIOD_S
 from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.telemetry.counters import Counters
-
-# Assumed frame period where frames have no stamps.
-_UNTIMED_PERIOD_S = 0.05
 
 
 class Estimator(Protocol):
@@ -236,7 +235,7 @@ def _times_s(pair: FramePair) -> tuple[float, float]:
     pre, post = pair.pre, pair.post
     if post.acquired_ns > pre.acquired_ns:
         return 1e-9 * pre.acquired_ns, 1e-9 * post.acquired_ns
-    return _UNTIMED_PERIOD_S * pre.frame_id, _UNTIMED_PERIOD_S * post.frame_id
+    return UNTIMED_PERIOD_S * pre.frame_id, UNTIMED_PERIOD_S * post.frame_id
 
 
 def image_fault(samples: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair, RfFrame
 from rtelasto.live.stream_check.finding import Finding
 from rtelasto.pipeline.pair_policy import PairPolicy
-from rtelasto.pipeline.pairing import TRACKED_CORRELATION, Look
+from rtelasto.pipeline.partner_search import TRACKED_CORRELATION, Look
 from rtelasto.pipeline.pipeline import image_fault
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.sources.spectrum import estimate_center_freq_hz
