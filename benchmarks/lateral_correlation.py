@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from benchmarks.gate_images import Estimate
+from rtelasto.cpu.classical.least_squares import lateral_slope
 from rtelasto.frames.rf import Float32Image, FramePair
 
 _WINDOW = (7, 96)  # lines × samples
 _LAGS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-_SLOPE_LINES = 25
 
 
 class LateralCorrelation:
     """Correlates pre and warped post at five half-line lags, with a parabola through the logarithm."""
 
     def __call__(self, pair: FramePair, estimate: Estimate) -> tuple[Float32Image, Float32Image]:
-        """Return lateral displacement in m and strain (slope over 25 lines), on the grid of the estimate."""
+        """Return lateral displacement in m and its least-squares slope, on the grid of the estimate."""
         stretched, grid = estimate.stretched, estimate.grid
         n_lines, n_samples = stretched.pre.shape
         stride = round(grid.axial_step_m / stretched.grid.axial_step_m)
@@ -39,7 +39,8 @@ class LateralCorrelation:
         x = grid.lateral_m[:, None]
         slope = stretched.elongation.lateral_slope
         v = stretched.elongation.lateral_displacement_m(x) + (1.0 + slope) * lines
-        return v.astype(np.float32), _slopes(v, grid.line_pitch_m).astype(np.float32)
+        v = v.astype(np.float32)
+        return v, lateral_slope(v, grid.line_pitch_m)
 
     @staticmethod
     def _correlation(
@@ -60,12 +61,3 @@ def _between(post: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
     if lag == low:
         return lower
     return 0.5 * (lower + post[np.clip(np.arange(n) + low + 1, 0, n - 1)])
-
-
-def _slopes(v: NDArray[np.float64], pitch_m: float) -> NDArray[np.float64]:
-    """Return the least-squares slope across 25 lines."""
-    reach = _SLOPE_LINES // 2
-    k = np.arange(-reach, reach + 1)
-    padded = np.pad(v, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
-    total = sum(float(i) * padded[reach + i : reach + i + v.shape[0]] for i in k)
-    return np.asarray(total) / (float((k * k).sum()) * pitch_m)

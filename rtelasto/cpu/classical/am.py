@@ -105,10 +105,11 @@ class AmEngine:
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Residual displacement and strain of a pair, row k of the output at sample k·axial_stride."""
-        displacement, _ = self.track(pair)
+        displacement, lateral = self.track(pair)
         return residual_motion(
             pair,
             displacement,
+            lateral,
             axial_stride=self.axial_stride,
             strain_window=self.strain_window,
             kalman=self.kalman,

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from rtelasto.cpu.classical.kalman import kalman_smooth
-from rtelasto.cpu.classical.least_squares import least_squares_strain, window_points
+from rtelasto.cpu.classical.least_squares import (
+    lateral_slope,
+    least_squares_strain,
+    window_points,
+)
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Float32Image, Grid
 from rtelasto.frames.strain import ResidualMotion, StretchedPair
@@ -25,13 +29,14 @@ def output_grid(grid: Grid, axial_stride: int) -> Grid:
 def residual_motion(
     pair: StretchedPair,
     displacement: Float32Image,
+    lateral: Float32Image | None = None,
     *,
     axial_stride: int,
     strain_window: int,
     kalman: bool,
     weights: Float32Image | None = None,
 ) -> ResidualMotion:
-    """Return the displacement in metres and its least-squares strain.
+    """Return the displacements in metres and their least-squares strains.
 
     Parameters
     ----------
@@ -40,6 +45,8 @@ def residual_motion(
     displacement
         Residual axial motion of ``pair`` in samples, float32 (n_lines, n_depths), every
         ``axial_stride``-th sample of its grid.
+    lateral
+        Residual lateral motion in lines, of the same shape; None if it is not known.
     axial_stride
         Samples of the grid of ``pair`` per row.
     strain_window
@@ -57,8 +64,15 @@ def residual_motion(
     )
     if kalman:
         strain = kalman_smooth(strain)
-    metres = displacement * np.float32(pair.grid.axial_step_m)
-    return ResidualMotion(metres, strain, output_grid(pair.grid, axial_stride))
+    pitch_m = pair.grid.line_pitch_m
+    lateral_m = None if lateral is None else lateral * np.float32(pitch_m)
+    return ResidualMotion(
+        displacement * np.float32(pair.grid.axial_step_m),
+        strain,
+        output_grid(pair.grid, axial_stride),
+        lateral_displacement_m=lateral_m,
+        lateral_strain=None if lateral_m is None else lateral_slope(lateral_m, pitch_m),
+    )
 
 
 def require_whole_number(name: str, value: int, least: int) -> None:

@@ -1,4 +1,4 @@
-"""Axial strain as the slope of a straight line fitted to the displacement in a sliding window."""
+"""Strain as the slope of a straight line fitted to the displacement in a sliding window."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rtelasto.host.compiled import kernel
 # Where the weighted variance of the depths is less than this fraction of that of the whole window, a slope
 # would be mostly noise and is reduced in proportion.
 LEAST_VARIANCE = 0.02
+# Lines in the fit of the lateral strain: echoes are lines wide, and the noise is many times the axial.
+LATERAL_LINES = 25
 
 
 @kernel()
@@ -87,3 +89,23 @@ def least_squares_strain(
     strain = np.empty(displacement.shape, np.float32)
     _slopes(displacement, weights, window // 2, step, strain)
     return strain
+
+
+def lateral_slope(displacement: Float32Image, pitch: float) -> Float32Image:
+    """Return the lateral strain ∂v/∂x: the least-squares slope over 25 lines, at the sides over fewer.
+
+    Parameters
+    ----------
+    displacement
+        v, float32 (n_lines, n_depths), finite.
+    pitch
+        Distance of neighbouring lines, in the unit of ``displacement``.
+
+    Returns
+    -------
+    strain : float32 (n_lines, n_depths)
+        Dimensionless; 0 where there is a single line.
+    """
+    across = np.ascontiguousarray(displacement.T)
+    slope = least_squares_strain(across, window=LATERAL_LINES, step=pitch)
+    return np.ascontiguousarray(slope.T)

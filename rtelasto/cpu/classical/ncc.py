@@ -163,18 +163,22 @@ class NccEngine:
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Residual displacement and strain of a pair, row k of the output at sample k·axial_stride."""
-        displacement, weights = self.track(pair)
+        displacement, weights, lateral = self.track(pair)
         return residual_motion(
             pair,
             displacement,
+            lateral,
             axial_stride=self.axial_stride,
             strain_window=self.strain_window,
             kalman=self.kalman,
             weights=weights,
         )
 
-    def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image]:
-        """Residual displacement in samples, and its weight in the strain fit, on the output grid."""
+    def track(self, pair: StretchedPair) -> tuple[Float32Image, Float32Image, Float32Image | None]:
+        """Residual displacement in samples, its weight in the strain fit, and lateral motion in lines.
+
+        All on the output grid. Lateral motion comes from the coarse grid, smooth; None without coarse passes.
+        """
         pre, post = pair.pre, pair.post
         half_wavelength = max(2, round(pair.samples_per_wavelength / 2))
         coverage = echo_coverage(
@@ -183,14 +187,16 @@ class NccEngine:
         if self.coarse_passes == 0:
             correlation = self._correlate(pre, post, self.search_samples, self.axial_stride, 0)[0]
             displacement, height = self._peaks(correlation, self.axial_stride, half_wavelength)
-            return displacement, fit_weights(height, trust(height, coverage))
+            return displacement, fit_weights(height, trust(height, coverage)), None
         u, v = self._coarse_motion(pre, post, coverage[:, ::COARSE_ROWS], half_wavelength)
         warped = warp_by_residual(post, u, v, stride=COARSE_ROWS * self.axial_stride)
         correlation = self._correlate(pre, warped, half_wavelength, self.axial_stride, 0)[0]
         rest, height = peak_displacement(correlation)
         trusted = trust(height, coverage)
-        displacement = _between_rows(u, COARSE_ROWS, rest.shape[1]) + rest * trusted
-        return displacement, fit_weights(height, trusted)
+        n_depths = rest.shape[1]
+        displacement = _between_rows(u, COARSE_ROWS, n_depths) + rest * trusted
+        lateral = _between_rows(v, COARSE_ROWS, n_depths)
+        return displacement, fit_weights(height, trusted), lateral
 
     def _coarse_motion(
         self, pre: Float32Image, post: Float32Image, coverage: Float32Image, half_wavelength: int
