@@ -13,10 +13,11 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.image import imread  # noqa: E402
 
 from rtelasto.sinks import picture  # noqa: E402
+from rtelasto.sinks.picture import Drawing  # noqa: E402
+from rtelasto.sinks.strain_layers import Shown, layer_of  # noqa: E402
 
 FORMAT = RfFormat(
     n_lines=32,
@@ -43,9 +44,8 @@ def strain_frame(sign: float = -1.0) -> StrainFrame:
     return StrainFrame(strain, strain, correlation, GRID, frame_ids=(3, 5), engine="ncc")
 
 
-def drawn(frame: StrainFrame, *, mask_below: float = 0.7):
-    figure = Figure()
-    picture._draw(figure, frame, rf_frame(), title=None, mask_below=mask_below)
+def drawn(frame: StrainFrame, *, mask_below: float = 0.7, show: Shown = "strain"):
+    figure = Drawing(frame, rf_frame(), layer_of(frame, show, mask_below)).figure
     left, right = figure.axes[:2]
     return figure, left, right
 
@@ -124,6 +124,46 @@ def test_saved_picture_shows_strain_in_colour_and_bmode_in_grey(tmp_path):
     assert colour[:, :middle].mean() < 0.01
     assert grey[:, :middle].mean() > 0.2
     assert grey[:, middle:].mean() > 0.1
+
+
+def lateral_frame() -> StrainFrame:
+    """Tissue that widens by 0.5 % around the middle line, unknown in one pixel."""
+    x_m = np.broadcast_to(GRID.lateral_m[:, None], GRID.shape)
+    moved = (0.005 * x_m).astype(np.float32)
+    moved[5, 5] = np.nan
+    widened = np.full(GRID.shape, 0.005, np.float32)
+    return strain_frame().replace(lateral_displacement_m=moved, lateral_strain=widened)
+
+
+@pytest.mark.parametrize(
+    ("show", "largest", "ends"),
+    [
+        ("lateral-displacement", 0.005 * 15.5 * 0.5, ["to the right", "to the left"]),
+        ("lateral-strain", 0.5, ["longer", "shorter"]),
+    ],
+)
+def test_lateral_motion_is_drawn_on_both_sides_of_white(show, largest, ends):
+    frame = lateral_frame()
+    figure, _, right = drawn(frame, show=show)
+    image = right.images[-1]
+    shown = image.get_array()
+    assert shown.max() == pytest.approx(largest, rel=1e-5)
+    assert shown.mask[34:].all()
+    assert shown.mask[5, 5] == (show == "lateral-displacement")
+    low, high = image.get_clim()
+    assert low == pytest.approx(-high)
+    assert min(image.cmap(image.norm(0.0))[:3]) > 0.9
+    bar = next(axes for axes in figure.axes + right.child_axes if bar_words(axes))
+    assert bar_words(bar) == ends
+    assert show.replace("-", " ") in right.get_title()
+
+
+def test_what_the_engine_does_not_give_cannot_be_drawn(tmp_path):
+    with pytest.raises(RtelastoError, match="show: engine ncc gives no lateral strain"):
+        picture.save_picture(tmp_path / "a.png", strain_frame(), rf_frame(), show="lateral-strain")
+    with pytest.raises(RtelastoError, match=r"show must be one of strain, .*, got 'shear'"):
+        layer_of(strain_frame(), "shear", 0.7)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_format_goes_by_the_suffix(tmp_path):

@@ -12,6 +12,7 @@ from rtelasto.cli.terminal import frame_bar, notes, print_table
 from rtelasto.host.names import printable_name
 from rtelasto.offline.process import process_recording
 from rtelasto.settings import EstimateSettings
+from rtelasto.sinks.strain_layers import Shown
 
 
 def process(
@@ -20,6 +21,7 @@ def process(
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     png: Path | None = None,
     mp4: Path | None = None,
+    show: Shown = "strain",
     force: bool = False,
     settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
@@ -36,6 +38,8 @@ def process(
         Also draw the pair with the largest strain as a picture.
     mp4
         Also draw all pairs as a video.
+    show
+        What picture and video show, where the engine gives it.
     force
         Replace an existing file even if rtelasto did not write it; never a file of the recording.
     """
@@ -44,7 +48,7 @@ def process(
         notes.print(f"{printable_name(file.name)}: {describe(opened)}")
         with frame_bar(printable_name(settings.engine), opened.n_frames) as on_frame:
             summary = process_recording(
-                opened, out, settings, png=png, mp4=mp4, force=force, on_frame=on_frame
+                opened, out, settings, png=png, mp4=mp4, show=show, force=force, on_frame=on_frame
             )
     rows: dict[str, object] = {
         "strain frames": summary.pairs,

@@ -18,6 +18,7 @@ from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sinks.shown_strain import REST_STRAIN
+from rtelasto.sinks.strain_layers import DEFAULT_MASK, Layer, Shown, layer_of
 from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sources.recording import Recording
 from rtelasto.sources.strain_file import StrainFile
@@ -84,22 +85,24 @@ def process_recording(
     *,
     png: Path | None = None,
     mp4: Path | None = None,
+    show: Shown = "strain",
     force: bool = False,
     on_frame: Callable[[], None] | None = None,
 ) -> OfflineSummary:
     """Write the strain of every pair of a recording to ``out``.
 
-    If requested, also draw the pair with the largest strain as a picture and all pairs as a video. Frames
-    that are missing according to the frame ids are counted as ``gaps``, as in a live run; no pair spans
-    them.
+    If requested, also draw the pair with the largest strain as a picture and all pairs as a video, or what
+    ``show`` names in place of the strain (`rtelasto.sinks.picture.save_picture`). Frames that are missing
+    according to the frame ids are counted as ``gaps``, as in a live run; no pair spans them.
 
     Raises
     ------
     MissingExtraError
         If a picture or video is requested and a package that draws it is not installed.
     RtelastoError
-        If no pair can be made, or a file cannot be written or, without ``force``, must not be replaced
-        (`rtelasto.sinks.output_check.check_outputs`); ``out`` is then left unchanged.
+        If no pair can be made, the engine does not give what is to be shown, or a file cannot be written or,
+        without ``force``, must not be replaced (`rtelasto.sinks.output_check.check_outputs`); ``out`` is
+        then left unchanged.
     """
     check_outputs(
         ("--out", out, STRAIN),
@@ -131,6 +134,7 @@ def process_recording(
     strains: list[float] = []
     times = Latencies()
     best: StrainFrame | None = None
+    layer: Layer | None = None
     with StrainWriter(out, recording.format, provenance=provenance) as writer:
         for index, frame in enumerate(recording):
             started = time.perf_counter_ns()
@@ -141,11 +145,13 @@ def process_recording(
                 writer.write(strain)
                 qualities.append(strain.quality)
                 strains.append(strain.applied_strain)
-                if best is None or _pressed(strain) > _pressed(best):
+                if layer is None:
+                    layer = layer_of(strain, show, DEFAULT_MASK)
+                if best is None or layer.strength(strain) > layer.strength(best):
                     best = strain
             if on_frame is not None:
                 on_frame()
-        if best is None:
+        if best is None or layer is None:
             causes = ", ".join(f"{name} {count}" for name, count in counters.snapshot().items())
             raise RtelastoError(
                 f"{recording.path}: none of its {recording.n_frames} frames made a pair ({causes})"
@@ -156,14 +162,15 @@ def process_recording(
         save_picture(
             png,
             best,
-            recording.frame_with_id(best.frame_ids[0]),
+            recording.frame_with_id(layer.at_frame(best)),
             title=printable_name(f"{recording.path.name} · {best.engine}"),
+            show=show,
         )
     if mp4 is not None:
         from rtelasto.sinks.video import save_video
 
         with StrainFile(out) as strain_file:
-            save_video(mp4, strain_file, recording.frame_with_id)
+            save_video(mp4, strain_file, recording.frame_with_id, show=show)
     counts = counters.snapshot()
     counts.pop("strain.out", None)
     return OfflineSummary(
@@ -178,8 +185,3 @@ def process_recording(
 def _median(values: list[float]) -> float:
     numbers = [value for value in values if math.isfinite(value)]
     return float(np.median(numbers)) if numbers else math.nan
-
-
-def _pressed(strain: StrainFrame) -> float:
-    """Return how far a pair was pressed, to find the one with the largest strain."""
-    return abs(strain.applied_strain) if math.isfinite(strain.applied_strain) else -1.0

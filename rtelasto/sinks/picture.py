@@ -13,16 +13,14 @@ from rtelasto.frames.rf import Grid, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.notice import NOT_A_MEDICAL_DEVICE
 from rtelasto.sinks.output_check import PICTURE, check_suffix, load_matplotlib, save_figure
-from rtelasto.sinks.shown_strain import motion_word, shown_percent
+from rtelasto.sinks.shown_strain import motion_word
+from rtelasto.sinks.strain_layers import DEFAULT_MASK, Layer, Limits, Shown, layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DYNAMIC_RANGE_DB = 60.0
-RELATIVE_LIMITS = (0.25, 4.0)
-# Relative strain is shown if its standard deviation is at most this share of it.
-MOST_UNCERTAIN = 0.5
 _IMAGE_HEIGHT_INCH, _IMAGE_WIDTH_INCH = 5.0, 7.0
 _PIXELS_PER_INCH = 150
 
@@ -33,7 +31,8 @@ def save_picture(
     rf: RfFrame,
     *,
     title: str | None = None,
-    mask_below: float = 0.7,
+    mask_below: float = DEFAULT_MASK,
+    show: Shown = "strain",
 ) -> None:
     """Draw the B-mode of the pre-compression frame beside its strain and save the picture.
 
@@ -57,17 +56,20 @@ def save_picture(
         A line above the picture; by default the origin of the strain.
     mask_below
         Correlation below which strain is not shown, 0 to show all.
+    show
+        Draw in place of the strain another image that the frame has: ``lateral-displacement`` in mm or
+        ``lateral-strain`` in %, in colours of either sign.
 
     Raises
     ------
     MissingExtraError
         If matplotlib is not installed.
     RtelastoError
-        If the picture cannot be written or its suffix is of another kind.
+        If the picture cannot be written, its suffix is of another kind, or the frame has no such image.
     """
     path = Path(path)
     check_suffix(path, PICTURE)
-    drawing = Drawing(frame, rf, mask_below=mask_below, title=title)
+    drawing = Drawing(frame, rf, layer_of(frame, show, mask_below), title=title)
     save_figure(drawing.figure, path, per_inch=_PIXELS_PER_INCH)
 
 
@@ -77,13 +79,13 @@ class Drawing:
     Parameters
     ----------
     frame, rf
-        The strain and its pre-compression frame.
-    mask_below
-        Correlation below which strain is not shown.
+        The strain, and the RF frame at whose points it lies.
+    layer
+        What is coloured; by default the strain, where its correlation is at least 0.7.
     title
         A line above the picture; by default the origin of the strain.
-    limits_percent
-        Limits of the colours; by default the 3rd to 97th percentile of the strain shown, from 0 on.
+    limits
+        Limits of the colours; by default those of the layer for this frame.
 
     Raises
     ------
@@ -97,10 +99,10 @@ class Drawing:
         self,
         frame: StrainFrame,
         rf: RfFrame,
+        layer: Layer | None = None,
         *,
-        mask_below: float = 0.7,
         title: str | None = None,
-        limits_percent: tuple[float, float] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         load_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -108,15 +110,8 @@ class Drawing:
 
         self.figure = Figure(layout="constrained")
         self._canvas = FigureCanvasAgg(self.figure)
-        self._mask_below = mask_below
-        _draw(
-            self.figure,
-            frame,
-            rf,
-            title=title,
-            mask_below=mask_below,
-            limits_percent=limits_percent,
-        )
+        self._layer = layer or layer_of(frame, "strain", DEFAULT_MASK)
+        _draw(self.figure, frame, rf, self._layer, title=title, limits=limits)
 
     def update(self, frame: StrainFrame, rf: RfFrame) -> None:
         """Show another frame; keep axes, colours and limits."""
@@ -124,10 +119,9 @@ class Drawing:
         bmode = _bmode_db(rf).T
         left.images[0].set_data(bmode)
         right.images[0].set_data(bmode)
-        shown = _shown(frame, self._mask_below)
-        right.images[-1].set_data(shown.T)
-        if frame.relative_strain is None:
-            right.set_title(_title(frame, shown))
+        values = self._layer.values(frame)
+        right.images[-1].set_data(values.T)
+        right.set_title(self._layer.title(frame, values))
 
     def caption(self, frame: StrainFrame) -> None:
         """Describe a frame in the line above the picture."""
@@ -151,10 +145,10 @@ def _draw(
     figure: Figure,
     frame: StrainFrame,
     rf: RfFrame,
+    layer: Layer,
     *,
     title: str | None,
-    mask_below: float,
-    limits_percent: tuple[float, float] | None = None,
+    limits: Limits | None = None,
 ) -> None:
     extent = _extent_mm(rf.format.grid)
     width_mm, height_mm = extent[1] - extent[0], extent[2] - extent[3]
@@ -174,7 +168,7 @@ def _draw(
     left.set_title("B-mode")
     left.set_ylabel("depth in mm")
     right.imshow(bmode.T, interpolation="bilinear", **shade)
-    _draw_strain(figure, right, _beside(right, panel_inch), frame, mask_below, limits_percent)
+    _draw_layer(figure, right, _beside(right, panel_inch), frame, layer, limits)
     for axes in (left, right):
         axes.set_xlabel("lateral position in mm")
         axes.set_aspect("equal")
@@ -189,98 +183,29 @@ def _beside(axes: Axes, panel_inch: float) -> Axes:
     return axes.inset_axes((1.0 + 0.15 / panel_inch, 0.08, 0.18 / panel_inch, 0.84))
 
 
-def _draw_strain(
+def _draw_layer(
     figure: Figure,
     axes: Axes,
     bar_axes: Axes,
     frame: StrainFrame,
-    mask_below: float,
-    limits_percent: tuple[float, float] | None,
+    layer: Layer,
+    limits: Limits | None,
 ) -> None:
-    percent = _shown(frame, mask_below)
-    if frame.relative_strain is not None:
-        _draw_relative(figure, axes, bar_axes, frame, percent)
-        return
-    axes.set_title(_title(frame, percent))
-    low, high = limits_percent or colour_limits(percent.compressed())
+    values = layer.values(frame)
+    axes.set_title(layer.title(frame, values))
     image = axes.imshow(
-        percent.T,
-        cmap="viridis",
-        vmin=low,
-        vmax=high,
+        values.T,
+        cmap=layer.colours,
+        norm=layer.norm(limits or layer.limits(values.compressed())),
         extent=_extent_mm(frame.grid),
         interpolation="nearest",
     )
-    figure.colorbar(image, cax=bar_axes, label="axial strain in %, as pressed", extend="both")
-    for text, height, edge in (("soft", 1.06, "bottom"), ("hard", -0.06, "top")):
+    bar = figure.colorbar(image, cax=bar_axes, label=layer.label, extend="both")
+    if layer.ticks:
+        bar.set_ticks(layer.ticks, labels=[f"{tick:g}" for tick in layer.ticks])
+        bar.minorticks_off()
+    for text, height, edge in zip(layer.ends, (1.06, -0.06), ("bottom", "top"), strict=True):
         bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
-
-
-def _draw_relative(
-    figure: Figure,
-    axes: Axes,
-    bar_axes: Axes,
-    frame: StrainFrame,
-    relative: np.ma.MaskedArray[Any, Any],
-) -> None:
-    from matplotlib.colors import LogNorm
-
-    axes.set_title("relative strain" + (" (none is certain)" if not relative.count() else ""))
-    image = axes.imshow(
-        relative.T,
-        cmap="viridis",
-        norm=LogNorm(*RELATIVE_LIMITS, clip=True),
-        extent=_extent_mm(frame.grid),
-        interpolation="nearest",
-    )
-    bar = figure.colorbar(
-        image, cax=bar_axes, label="strain over that of average tissue", extend="both"
-    )
-    ticks = (0.25, 0.5, 1.0, 2.0, 4.0)
-    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    bar.minorticks_off()
-    for text, height, edge in (("soft", 1.06, "bottom"), ("hard", -0.06, "top")):
-        bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
-
-
-def _shown(frame: StrainFrame, mask_below: float) -> np.ma.MaskedArray[Any, Any]:
-    """Return what is coloured: the relative strain if the frame has one, else the strain in %."""
-    if frame.relative_strain is None:
-        return shown_percent(frame, mask_below)
-    return certain_relative_strain(frame)
-
-
-def certain_relative_strain(frame: StrainFrame) -> np.ma.MaskedArray[Any, Any]:
-    """Return relative strain, masked where it is unknown or its standard deviation is over half of it."""
-    relative = np.asarray(frame.relative_strain)
-    std = (
-        np.zeros_like(relative) if frame.relative_strain_std is None else frame.relative_strain_std
-    )
-    with np.errstate(invalid="ignore"):
-        certain = std <= MOST_UNCERTAIN * np.maximum(np.abs(relative), RELATIVE_LIMITS[0])
-    return np.ma.masked_array(relative, ~np.isfinite(relative) | ~certain)
-
-
-def _title(frame: StrainFrame, percent: np.ma.MaskedArray[Any, Any]) -> str:
-    if percent.count():
-        return "axial strain"
-    word = motion_word(frame)
-    return (
-        f"axial strain (none: tissue {word})"
-        if word == "at rest"
-        else "axial strain (none is reliable)"
-    )
-
-
-def colour_limits(percent: NDArray[np.floating]) -> tuple[float, float]:
-    """Return the limits of the colours, 3rd to 97th percentile from 0 on, never empty.
-
-    Hard tissue strains little: strain of the opposite sign is noise.
-    """
-    if percent.size == 0:
-        return 0.0, 1.0
-    low, high = (max(0.0, float(limit)) for limit in np.percentile(percent, (3.0, 97.0)))
-    return low, max(high, low + 1e-3)
 
 
 def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:

@@ -14,15 +14,13 @@ from rtelasto.frames.rf import RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.output_check import VIDEO, WRITTEN_BY, check_suffix
 from rtelasto.sinks.output_file import OutputFile
-from rtelasto.sinks.picture import Drawing, colour_limits
-from rtelasto.sinks.shown_strain import shown_percent
+from rtelasto.sinks.picture import Drawing
+from rtelasto.sinks.strain_layers import DEFAULT_MASK, Layer, Shown, layer_of
 
 _PIXELS_PER_INCH = 110
 # For recordings without times; and the rates that players support.
 _FPS_UNKNOWN, _FPS_LIMITS = 10.0, (1.0, 60.0)
 _QUALITY = 7
-# Every _STRIDE-th pixel of a frame is enough for the percentiles of all frames.
-_STRIDE = 17
 
 
 class StrainSequence(Protocol):
@@ -39,12 +37,14 @@ def save_video(
     strain: StrainSequence,
     rf_of: Callable[[int], RfFrame],
     *,
-    mask_below: float = 0.7,
+    mask_below: float = DEFAULT_MASK,
+    show: Shown = "strain",
     on_frame: Callable[[], None] | None = None,
 ) -> None:
     """Draw every strain frame into an MP4 (H.264), at the rate at which they were acquired.
 
-    ``rf_of`` returns the RF frame with a frame id, as `Recording.frame` does.
+    ``rf_of`` returns the RF frame with a frame id, as `Recording.frame` does. ``show`` is that of
+    `rtelasto.sinks.picture.save_picture`.
 
     If the frames have relative strain, it is shown as in `rtelasto.sinks.picture.save_picture`: press and
     release look alike, and at rest the last picture stays. Without it, the colours cover one range, the
@@ -64,15 +64,17 @@ def save_video(
         import imageio_ffmpeg
     except ImportError:
         raise MissingExtraError("a video", "video") from None
-    limits = _common_range(strain, mask_below)
     output = OutputFile(path)
     writer: Any = None
     try:
         drawing: Drawing | None = None
+        layer: Layer | None = None
         for frame in strain:
-            rf = rf_of(frame.frame_ids[0])
+            if layer is None:
+                layer = layer_of(frame, show, mask_below)
+            rf = rf_of(layer.at_frame(frame))
             if drawing is None:
-                drawing = Drawing(frame, rf, mask_below=mask_below, limits_percent=limits)
+                drawing = Drawing(frame, rf, layer, limits=layer.common_limits(strain))
             else:
                 drawing.update(frame, rf)
             drawing.caption(frame)
@@ -108,14 +110,6 @@ def save_video(
         output.discard()
         raise
     output.commit()
-
-
-def _common_range(strain: StrainSequence, mask_below: float) -> tuple[float, float]:
-    """Return limits in %, over all frames."""
-    samples = [
-        shown_percent(frame, mask_below).reshape(-1)[::_STRIDE].compressed() for frame in strain
-    ]
-    return colour_limits(np.concatenate(samples) if samples else np.zeros(0))
 
 
 def _fps(strain: StrainSequence) -> float:
