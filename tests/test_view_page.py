@@ -400,20 +400,28 @@ def test_the_range_follows_with_hysteresis(blank: Any):
       const values = (low, high) =>
         Float32Array.from({ length: 5000 }, (_, i) => low + (high - low) * (i / 4999));
       const range = new ColourRange(PERCENT);
+      let now = 0;
       const after = (v, times = 1) => {
-        for (let i = 0; i < times; i++) range.update(v);
+        for (let i = 0; i < times; i++) range.update(v, (now += 50));
         return [range.low, range.high];
       };
       const first = after(values(0, 1));
+      const early = after(values(0.5, 2), 10);
       const small = after(values(0, 1.15), 50);
-      const large = after(values(0.5, 2), 80);
+      const large = after(values(0.5, 2), 25);
+      const soon = after(values(0, 1), 10);
+      const later = after(values(0, 1), 20);
       range.fix(0.2, 0.6);
-      return JSON.stringify({ first, small, large, fixed: after(values(1, 3), 9) });
+      return JSON.stringify({ first, early, small, large, soon, later, fixed: after(values(1, 3), 9) });
     }""")
     )
     assert found["first"] == pytest.approx([0.03, 0.97], abs=0.01)
     assert found["small"] == found["first"]
     assert found["large"] == pytest.approx([0.545, 1.955], abs=0.12)
+    # Not more than once a second.
+    assert found["early"] == found["first"]
+    assert found["soon"] == found["large"]
+    assert found["later"] == pytest.approx(found["first"], abs=0.12)
     assert found["fixed"] == [0.2, 0.6]
 
 

@@ -40,22 +40,27 @@ COLOUR_AT = """async ({ xMm, zMm, grid }) => {
   for (let i = 0; i < data.length; i += 4) for (let c = 0; c < 3; c++) mean[c] += data[i + c] / 144;
   return mean;
 }"""
-# Every change of an element's text or attribute, with its time, in `window.changes`.
+# Every change of an element's text, attribute or entry ("value"), with its time, in `window.changes`.
 WATCH = """(wanted) => {
   window.changes = [];
   for (const [id, attribute] of wanted) {
     const element = id === "body" ? document.body : document.getElementById(id);
-    const read = () => (attribute ? element.getAttribute(attribute) : element.textContent);
+    const isEntry = attribute === "value";
+    const read = () =>
+      isEntry ? element.value : attribute ? element.getAttribute(attribute) : element.textContent;
     let last = read();
-    const options = attribute
-      ? { attributeFilter: [attribute] }
-      : { childList: true, characterData: true, subtree: true };
-    new MutationObserver(() => {
+    const look = () => {
       if (read() === last) return;
       last = read();
       const what = attribute ? `${id} ${attribute}` : id;
       window.changes.push({ what, value: last, ms: performance.now() });
-    }).observe(element, options);
+    };
+    const options = attribute
+      ? { attributeFilter: [attribute] }
+      : { childList: true, characterData: true, subtree: true };
+    // Nobody is told of entries.
+    if (isEntry) setInterval(look, 20);
+    else new MutationObserver(look).observe(element, options);
   }
 }"""
 

@@ -1,13 +1,15 @@
 // The range of the colours: fixed, or following the image without flicker.
 
+import { Every } from "./steady.js";
+
 const LOW_PERCENTILE = 0.03;
 const HIGH_PERCENTILE = 0.97;
-// The range starts to move when its error exceeds the first value, and moves until the error is below the
-// second (both as a share of its span), so that it stays fixed during a steady press.
-const START_MOVING = 0.25;
-const STOP_MOVING = 0.05;
-// Share of the remaining distance that it moves with each frame.
-const STEP = 0.4;
+// The range changes when its error exceeds this share of its span, so that it stays fixed during a steady
+// press, and at most once in this time.
+const MOST_ERROR = 0.25;
+const PERIOD_MS = 1000;
+// It follows the mean of the images, to which each adds this share.
+const SHARE = 0.4;
 const STRIDE = 11;
 const LEAST_SAMPLE = 20;
 
@@ -46,8 +48,9 @@ export class ColourRange {
     this.auto = auto;
     this.low = scale.toColour(low);
     this.high = scale.toColour(high);
-    this.moving = true;
-    this.fresh = true;
+    /** Of the images of late; null before the first. */
+    this.mean = null;
+    this.due = new Every(PERIOD_MS);
   }
 
   get limits() {
@@ -82,7 +85,8 @@ export class ColourRange {
   /** Follow the image again. */
   follow() {
     this.auto = true;
-    this.moving = true;
+    this.mean = null;
+    this.due.hurry();
   }
 
   /** Reset to the range of a new page. */
@@ -91,24 +95,16 @@ export class ColourRange {
   }
 
   /** Follow the values of a frame that is not at rest. */
-  update(values) {
+  update(values, nowMs = performance.now()) {
     if (!this.auto) return;
     const wanted = robustLimits(values, this.scale);
     if (wanted === null) return;
-    if (this.fresh) {
-      this.low = wanted.low;
-      this.high = wanted.high;
-      this.fresh = false;
-      this.moving = false;
-      return;
-    }
-    const span = this.high - this.low;
-    const off = Math.max(Math.abs(wanted.low - this.low), Math.abs(wanted.high - this.high)) / span;
-    if (off > START_MOVING) this.moving = true;
-    if (off < STOP_MOVING) this.moving = false;
-    if (this.moving) {
-      this.low += STEP * (wanted.low - this.low);
-      this.high += STEP * (wanted.high - this.high);
-    }
+    const isFirst = this.mean === null;
+    this.mean ??= wanted;
+    const mix = (end) => this.mean[end] + SHARE * (wanted[end] - this.mean[end]);
+    this.mean = { low: mix("low"), high: mix("high") };
+    const { low, high } = this.mean;
+    const error = Math.max(Math.abs(low - this.low), Math.abs(high - this.high)) / (this.high - this.low);
+    if ((isFirst || error > MOST_ERROR) && this.due.due(nowMs)) Object.assign(this, this.mean);
   }
 }
