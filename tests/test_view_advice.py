@@ -1,4 +1,4 @@
-"""What the page tells the hand: advice in words, the frames and the presses that are good, and figures to trust."""
+"""What the page tells the hand: advice in words, which frames and presses are good, and figures to trust."""
 
 from __future__ import annotations
 
