@@ -341,9 +341,13 @@ def test_every_kernel_compiles_for(architecture: str) -> None:
     """To machine code, by NVRTC, as on a machine with such a GPU."""
     core = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     options = core.ProgramOptions(std="c++17", arch=architecture)
-    cubin = core.Program(kernel_source(), "c++", options).compile("cubin").code
+    try:
+        program = core.Program(kernel_source(), "c++", options)
+    except Exception as error:  # cuda-pathfinder raises its own types
+        pytest.skip(f"NVRTC is not installed ({type(error).__name__})")
+    cubin = program.compile("cubin").code
     folder = Path(__file__).parents[1] / "rtelasto" / "gpu" / "cuda"
     names = (folder / "kernels.cu").read_text().split("KERNEL(")[1:]
-    assert len(names) == 21
+    assert len(names) == 19
     for name in names:
         assert name.split(",")[0].encode() in cubin

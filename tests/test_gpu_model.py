@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Callable
 
 from benchmarks.gpu_check.frames import PUBLISHED
-from benchmarks.gpu_check.model import CARDS, nodes
+from benchmarks.gpu_check.model import CARDS, ORDINARY, STRONG, nodes
 from rtelasto.gpu.layout import Layout
+from rtelasto.gpu.protocols import Launch
 from rtelasto.gpu.quality import enqueue_quality
 from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
 
 LAYOUT = Layout(PUBLISHED, 6.4, 4, False)
 
 
-def launched(enqueue: object) -> int:
-    names: Counter[str] = Counter()
+def launched(enqueue: Callable[[Launch, Layout], None]) -> list[int]:
+    """The blocks of every launch."""
+    blocks: list[int] = []
 
     def launch(name: str, grid: tuple[int, ...], step: int = 0, *, threads: int) -> None:
-        names[name] += 1
+        blocks.append(math.prod(grid))
 
-    enqueue(launch, LAYOUT)  # type: ignore[operator]
-    return names.total()
+    enqueue(launch, LAYOUT)
+    return blocks
 
 
 def test_the_model_counts_every_launch() -> None:
@@ -29,22 +33,27 @@ def test_the_model_counts_every_launch() -> None:
         counted[node.stage] += node.launches
     assert dict(counted) == {
         "upload": 1,
-        "ingest": launched(enqueue_ingest),
-        "elongation": launched(enqueue_elongation),
-        "resampling": launched(enqueue_resampling),
-        "quality": launched(enqueue_quality),
+        "ingest": len(launched(enqueue_ingest)),
+        "elongation": len(launched(enqueue_elongation)),
+        "resampling": len(launched(enqueue_resampling)),
+        "quality": len(launched(enqueue_quality)),
         "download": 1,
     }
 
 
-def test_a_pair_has_fewer_than_sixty_graph_nodes_before_the_network() -> None:
+def test_a_pair_has_fewer_than_forty_graph_nodes_before_the_network() -> None:
     before = (enqueue_ingest, enqueue_elongation, enqueue_resampling)
-    assert 1 + sum(launched(enqueue) for enqueue in before) < 60
+    assert 1 + sum(len(launched(enqueue)) for enqueue in before) < 40
 
 
-def test_more_rounds_take_longer() -> None:
+def test_launches_that_find_nothing_to_do_start_few_blocks() -> None:
+    """Those of the search for the motion, most of which an ordinary pair does not need."""
+    assert max(launched(enqueue_elongation)) <= 2 * LAYOUT.integers["n_blocks"]
+
+
+def test_a_stronger_press_takes_longer() -> None:
     for card in CARDS:
-        few, many = (
-            sum(node.time_s(card) for node in nodes(LAYOUT, rounds=rounds)) for rounds in (4, 10)
+        ordinary, strong = (
+            sum(node.time_s(card) for node in nodes(LAYOUT, press)) for press in (ORDINARY, STRONG)
         )
-        assert few < many
+        assert ordinary < strong

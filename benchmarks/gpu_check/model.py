@@ -3,18 +3,20 @@
 python -m benchmarks.gpu_check.model
 
 A launch takes `NODE_S` and the time of its work: the larger of its bytes at the rate of the memory and its
-operations at the arithmetic rate of their type. A launch of a single block computes on one multiprocessor;
-the steps that it takes one after the other are counted in clock cycles instead.
+operations at the arithmetic rate of their type. What a single block does computes on one multiprocessor; the
+steps that its threads take one after the other are counted in clock cycles instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.gpu_check.frames import PUBLISHED
 from rtelasto.bench.floor import graph_work
 from rtelasto.bench.rates import Rates
-from rtelasto.cpu.stretching import block_motion, global_motion, refine
+from rtelasto.cpu.stretching import block_motion, refine
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.stretch import STEPS
 from rtelasto.pipeline.devices import network_files
@@ -23,9 +25,26 @@ from rtelasto.pipeline.devices import network_files
 NODE_S = 2e-6
 # Of the shipped network by PyTorch: its operations less those that only look at a tensor differently.
 TORCH_LAUNCHES = 330
-_THREADS = 512
-# Of one comparison with its load from the cache, in the weighted median of `advance`.
-_CYCLES_PER_COMPARISON = 8
+# Of one step of a thread, an operation with its operand from the cache, and of a loop besides its steps: a
+# barrier, and the wait for the first operand.
+_CYCLES_PER_STEP = 8
+_CYCLES_PER_LOOP = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What refinement takes for a pair: launches that are not idle, and rounds of the robust fits in them.
+
+    As the CPU back-end takes them for pairs of `benchmarks.gpu_check.frames` at the published size.
+    """
+
+    strain: float
+    launches: int
+    fit_rounds: int
+
+
+ORDINARY = Press(0.005, 6, 25)
+STRONG = Press(0.03, 8, 42)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,10 @@ CARDS = (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Launches of one kernel in an ordinary pair: how many, and what one of them does."""
+    """Launches of one kernel for a pair: how many, and what one of them does.
+
+    ``alone_cycles`` are those of its last block, after all others are done.
+    """
 
     stage: str
     name: str
@@ -57,6 +79,7 @@ class Node:
     operations: float = 0.0
     cycles: float = 0.0
     bus_bytes: float = 0.0
+    alone_cycles: float = 0.0
 
     def time_s(self, card: Card) -> float:
         """Return the time of all launches."""
@@ -66,19 +89,39 @@ class Node:
             self.cycles / card.clock_hz,
             self.bus_bytes / card.bus_bytes_s,
         )
-        return self.launches * (NODE_S + work_s)
+        return self.launches * (NODE_S + work_s + self.alone_cycles / card.clock_hz)
 
 
-def nodes(layout: Layout, *, rounds: int = 10) -> list[Node]:
-    """Return the nodes of an ordinary pair, which needs no wide search, without the network.
+def _cycles(threads: int, *loops: tuple[int, int]) -> float:
+    """Return the cycles of loops of one block, given as items and the steps of an item."""
+    rounds = ((-(-items // threads), steps) for items, steps in loops)
+    return sum(_CYCLES_PER_LOOP + n * steps * _CYCLES_PER_STEP for n, steps in rounds)
 
-    Parameters
-    ----------
-    layout
-        Of the recording.
-    rounds
-        Rounds of refinement that are not idle.
-    """
+
+def _median_loops(n: int, sets: int, n_bytes: int) -> list[tuple[int, int]]:
+    """The loops of `weighted_medians`: for each byte counts, sums of 256 bins in four steps, and the bin."""
+    bins = 256 * sets
+    return n_bytes * [(sets * n, 3), (bins, 2), *(4 * [(bins, 4)]), (bins, 2), (sets, 4)]
+
+
+def _fit_round_cycles(n_blocks: int, threads: int = 256) -> float:
+    """Return the cycles of a round of `robust_fit`, which makes the axial and the lateral fit."""
+    points_of_a_part, solve = 14 * -(-n_blocks // 128), 60
+    return _cycles(
+        threads,
+        (256, points_of_a_part),
+        (224, 16),
+        (28, 8),
+        (2, solve),
+        (2 * n_blocks, 4),
+        *_median_loops(n_blocks, 2, 3),
+        (2, 2),
+        (2 * n_blocks, 3),
+    )
+
+
+def nodes(layout: Layout, press: Press = ORDINARY) -> list[Node]:
+    """Return the nodes of a pair that needs no wide search, without the network."""
     sizes = layout.integers
     n_lines, n_blocks = sizes["n_lines"], sizes["n_blocks"]
     frame = 4.0 * n_lines * sizes["n_samples"]
@@ -87,26 +130,25 @@ def nodes(layout: Layout, *, rounds: int = 10) -> list[Node]:
     rows = 4.0 * n_lines * sizes["n_rows"]
     block = refine.BLOCK_LINES * refine.BLOCK_POINTS
     products = 8.0 * n_blocks * block * block_motion.N_LAGS
-    comparisons = global_motion.FIT_ROUNDS * -(-2 * n_blocks // _THREADS) * n_blocks
-    active = 1 + 2 * rounds
-    # Both kernels of every step, for the candidates of the wide search too, and the search itself.
-    every = 2 * (2 * STEPS - 1) + 6
+    fits = press.fit_rounds / press.launches * _fit_round_cycles(n_blocks)
+    # Every step for the pair and for the candidates of the wide search, and the search itself.
+    every = 2 * STEPS + 6
+    medians = _cycles(512, *_median_loops(n_lines * sizes["n_rows"], 1, 4))
     return [
         Node("upload", "copy", 1, bus_bytes=layout.frame_bytes),
         Node("ingest", "echoes", 1, n_bytes=1.5 * frame, operations=40 * frame / 4),
         Node("ingest", "demodulate", 1, frame + baseband, baseband * sizes["n_taps"] / 2),
-        Node("ingest", "block_energy, frame_statistics", 2, n_bytes=baseband),
-        Node("elongation", "measure", rounds + 1, 2 * baseband, products),
-        Node("elongation", "advance", rounds, cycles=comparisons * _CYCLES_PER_COMPARISON),
-        Node("elongation", "start, judge, conclude", 3, cycles=4000),
-        Node("elongation", "idle", every - active),
+        Node("ingest", "block_energy", 1, n_bytes=baseband),
+        Node("ingest", "frame_statistics", 1, cycles=_cycles(512, *_median_loops(n_blocks, 1, 4))),
+        Node("elongation", "refine", press.launches, 2 * baseband, products, alone_cycles=fits),
+        Node("elongation", "start, conclude", 2, cycles=2000),
+        Node("elongation", "idle", every - press.launches),
         Node("resampling", "resample", 1, 2 * frame + 2 * image, 2 * 24 * image),
         Node("resampling", "scale", 1, 4 * image),
         Node("quality", "compose", 1, 5 * rows),
         Node("quality", "agreement", 1, 2 * image + 4 * rows, 40 * image),
         Node("quality", "correlation", 1, 4 * rows),
-        # Of a radix select over all rows, by one block: a pass for every byte.
-        Node("quality", "medians", 1, cycles=4 * 4 * rows / 4 / _THREADS * _CYCLES_PER_COMPARISON),
+        Node("quality", "medians", 1, cycles=medians),
         Node("download", "copy", 1, bus_bytes=3 * rows),
     ]
 
@@ -123,16 +165,21 @@ def main() -> None:
     layout = Layout(PUBLISHED, 6.4, 4, False)
     print(f"| stage | node | launches | {' | '.join(f'{card.name}, µs' for card in CARDS)} |")
     print("| --- | --- | --- |" + " --- |" * len(CARDS))
-    made = nodes(layout)
-    for node in made:
-        times = " | ".join(f"{1e6 * node.time_s(card):.0f}" for card in CARDS)
-        print(f"| {node.stage} | {node.name} | {node.launches} | {times} |")
+    for node in nodes(layout):
+        print(f"| {node.stage} | {node.name} | {node.launches} | {_times(node.time_s)} |")
     for name, launches in (("PyTorch, captured", TORCH_LAUNCHES), ("layers, without launches", 0)):
-        network = " | ".join(f"{1e6 * network_s(card, launches):.0f}" for card in CARDS)
-        print(f"| engine | {name} | {launches} | {network} |")
-    sums = (sum(node.time_s(card) for node in made) for card in CARDS)
-    launches = sum(node.launches for node in made)
-    print(f"| all but the engine | | {launches} |", " | ".join(f"{1e6 * s:.0f}" for s in sums), "|")
+        times = _times(partial(network_s, launches=launches))
+        print(f"| engine | {name} | {launches} | {times} |")
+    for press in (ORDINARY, STRONG):
+        made = nodes(layout, press)
+        launches = sum(node.launches for node in made)
+        times = _times(lambda card, made=made: sum(node.time_s(card) for node in made))
+        print(f"| all but the engine | {press.strain:.1%} strain | {launches} | {times} |")
+
+
+def _times(time_s: Callable[[Card], float]) -> str:
+    """Return the time on every card, in µs, as cells of a table."""
+    return " | ".join(f"{1e6 * time_s(card):.0f}" for card in CARDS)
 
 
 if __name__ == "__main__":

@@ -144,8 +144,8 @@ def kernel_times() -> list[Bound]:
     ]
 
 
-# These change the state from which they start: launched again, they would find other work or none.
-_STATEFUL = ("start", "advance", "judge", "propose", "conclude")
+# Changes the state from which it starts: launched again, it would find other work or none.
+_STATEFUL = ("refine",)
 
 
 def _timed(lane: Lane, times: dict[str, list[float]]) -> Any:

@@ -19,8 +19,8 @@ from rtelasto.cpu.stretching.baseband import (
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.gpu.source import CHUNK, SPAN
 
-# Fits compare every block with every other: beyond this they would take most of the time of a frame.
-MAX_BLOCKS = 4096
+# One thread block fits the motion to all correlation blocks: beyond this it would take most of the time.
+MAX_BLOCKS = 16384
 # Samples of a recording per sample of the engine's grid: beyond this, filters are too long for a block.
 MAX_RATIO = 64.0
 

@@ -50,7 +50,6 @@ _POINTERS = {
     "fit_weight": "float",
     "fit_robust": "float",
     "fit_residual": "float",
-    "fit_heavy": "float",
     "widely": "long long",
     "envelope": "float",
     "texture": "float",
@@ -132,12 +131,13 @@ WORK = np.dtype(
 HEADER = np.dtype([("pre_slot", np.int64), ("post_slot", np.int64)])
 STATISTICS = np.dtype([("scale", np.float32), ("floor", np.float32)])
 BLOCK_MOTION = np.dtype(
-    [("correlation", np.float64), ("change", np.float64, 2), ("weight", np.float32, 2)]
+    [("correlation", np.float64), ("change", np.float32, 2), ("weight", np.float32, 2)]
 )
 CANDIDATE = np.dtype(
     [
         ("motion", np.float64, 6),
         ("phase", np.int64),
+        ("arrived", np.int64),
         ("round", np.int64),
         ("settled", np.int64),
         ("has_echo", np.int64),
@@ -164,6 +164,7 @@ _RECORDS = {
 _C_TYPES = {"float32": "float", "float64": "double", "int64": "long long"}
 _SOURCES = (
     "block.cuh",
+    "median.cuh",
     "samples.cuh",
     "echoes.cuh",
     "baseband.cuh",

@@ -1,8 +1,8 @@
 """The stretch stage on the device: global elongation and resampling, without transfers to or from the host.
 
 The CPU back-end decides after every round of refinement whether to continue. Here the maximum number of
-rounds is enqueued. The state of the refinement is on the device, and rounds that are not needed return at
-once, in about a microsecond each in a CUDA graph.
+rounds is enqueued, one launch each: the last block to measure fits the motion. The state of the refinement
+is on the device, and rounds that are not needed return at once, in about two microseconds each.
 """
 
 from __future__ import annotations
@@ -35,32 +35,25 @@ def enqueue_elongation(launch: Launch, layout: Layout) -> None:
     sizes = layout.integers
     launch("start", (1,), threads=32)
     _enqueue_refinement(launch, layout, first=0, candidates=1)
-    launch("judge", (1,), threads=256)
     if sizes["n_hypotheses"]:
         _enqueue_wide_search(launch, layout)
         _enqueue_refinement(launch, layout, first=1, candidates=N_HYPOTHESES)
-    launch("conclude", (1,), threads=256)
+    launch("conclude", (1,), threads=32)
 
 
 def _enqueue_refinement(launch: Launch, layout: Layout, *, first: int, candidates: int) -> None:
     blocks = (layout.integers["n_axial"], layout.integers["n_lateral"], candidates)
-    for step in range(STEPS):
-        launch("measure", blocks, first, threads=192)
-        if step < STEPS - 1:
-            launch("advance", (candidates,), first, threads=512)
+    for _ in range(STEPS):
+        launch("refine", blocks, first, threads=256)
 
 
 def _enqueue_wide_search(launch: Launch, layout: Layout) -> None:
     sizes = layout.integers
     texture = (_parts(sizes["n_texture"], CHUNK), sizes["n_lines"], 2)
-    lateral_lags, axial_lags = 2 * sizes["lateral_lags"] + 1, 2 * sizes["axial_lags"] + 1
-    threads = min(256, 32 * _parts(axial_lags, 32))
     launch("envelope", texture, threads=256)
     launch("texture", texture, threads=256)
-    blocks = (sizes["wide_axial"], sizes["wide_lateral"], lateral_lags)
-    launch("volumes", blocks, threads=threads)
-    tops = 2 * sizes["tops"] + 1
-    launch("votes", (tops, lateral_lags, sizes["wide_lateral"]), threads=threads)
+    launch("volumes", (sizes["wide_axial"], sizes["wide_lateral"]), threads=512)
+    launch("votes", (2 * sizes["tops"] + 1, sizes["wide_lateral"]), threads=512)
     launch("tilts", (sizes["n_tilts"],), threads=256)
     launch("propose", (N_HYPOTHESES,), threads=512)
 

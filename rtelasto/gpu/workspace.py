@@ -95,7 +95,6 @@ class Workspace:
             "fit_weight": xp.zeros(fit, np.float32),
             "fit_robust": xp.zeros(fit, np.float32),
             "fit_residual": xp.zeros(fit, np.float32),
-            "fit_heavy": xp.zeros(fit, np.float32),
             "widely": xp.zeros(1, np.int64),
             "envelope": xp.zeros((2, n_lines, n_texture), np.float32),
             "texture": xp.zeros((2, n_lines, n_texture), np.float32),

@@ -59,7 +59,7 @@ HD void block_energy_block(Block b, const Work& w, int, EnergyScratch& s) {
 
 struct StatisticsScratch {
     double partial[SUM_PARTS];
-    float middle[2];
+    MiddleScratch energy;
 };
 
 // Scale to mean power 1 and the energy below which a block holds no echo. Grid: 1.
@@ -67,20 +67,12 @@ HD void frame_statistics_block(Block, const Work& w, int, StatisticsScratch& s) 
     const int n = (int)w.n_blocks;
     FrameStatistics* frame = w.ring_statistics + w.header->post_slot;
     sum_of((int)w.n_power, s.partial, [&](int i) { return w.power[i]; });
-    // The median of n energies: those with (n - 1)/2 and n/2 others before them.
-    each(n, [&](int i) {
-        const float own = w.energy[i];
-        int before = 0;
-        for (int j = 0; j < n; ++j)
-            before += w.energy[j] < own || (w.energy[j] == own && j < i);
-        if (before == (n - 1) / 2) s.middle[0] = own;
-        if (before == n / 2) s.middle[1] = own;
-    });
+    const double energy = middle_of(n, s.energy, [&](int k) { return w.energy[k]; });
     each(1, [&](int) {
         const double power = s.partial[0], size = (double)w.n_lines * (double)w.n_points;
         const bool silent = !(power > 0.0 && power <= 1e300);
         const double scale = silent ? 0.0 : sqrt(size / power);
-        const double median = 0.5 * ((double)s.middle[0] + s.middle[1]) * scale * scale;
+        const double median = energy * scale * scale;
         frame->scale = (float)scale;
         frame->floor = (float)(silent ? 1e-12 : fmax(SILENT_FRACTION * median, 1e-12));
     });

@@ -32,13 +32,29 @@ HD void each(int n, Item item) {
 #endif
 }
 
-// Counts in a histogram that the items of one loop share.
-HD void count(unsigned* bin) {
+// Adds to a count that the items of one loop share.
+HD void count(unsigned* bin, unsigned number) {
 #ifdef __CUDA_ARCH__
-    atomicAdd(bin, 1u);
+    atomicAdd(bin, number);
 #else
-    ++*bin;
+    *bin += number;
 #endif
+}
+
+// Whether this block is the last of `blocks` of a launch to come here, with `arrived` in global memory, 0
+// before the launch and after it. What the other blocks wrote before they came is then there to read.
+HD bool is_last(int blocks, unsigned* arrived, int* last) {
+    each(1, [&](int) {
+#ifdef __CUDA_ARCH__
+        __threadfence();
+        *last = atomicAdd(arrived, 1u) == blocks - 1u;
+        __threadfence();
+#else
+        *last = ++*arrived == (unsigned)blocks;
+#endif
+        if (*last) *arrived = 0;
+    });
+    return *last;
 }
 
 HD int least(int a, int b) { return a < b ? a : b; }
@@ -57,6 +73,16 @@ HD void turn(float turns, float* sine, float* cosine) {
     *cosine = cosf(6.28318530717958648f * turns);
 #endif
 }
+
+HD float inverse_root(float value) {
+#ifdef __CUDA_ARCH__
+    return rsqrtf(value);
+#else
+    return 1.0f / sqrtf(value);
+#endif
+}
+
+#define NOT_A_NUMBER 0xffffffffu  // after every number in their order
 
 // A float's order among floats as an unsigned integer.
 HD unsigned order_of(float value) {

@@ -36,7 +36,7 @@ HD float lag_correlation(const float* sum, float own, float floor_) {
 
 // The correction of the motion from the sums of one block; rho holds `lag_correlation` of every lag.
 HD BlockMotion block_motion(const Work& w, const float* sum, const float* rho, float floor_) {
-    BlockMotion result = {-1.0, {0.0, 0.0}, {0.0, 0.0}};
+    BlockMotion result = {-1.0, {0.0f, 0.0f}, {0.0f, 0.0f}};
     if (!(sum[3 * N_LAGS] > floor_)) return result;
     int best = AXIAL_LAGS;
     for (int lag = 0; lag <= 2 * AXIAL_LAGS; ++lag)
@@ -45,10 +45,10 @@ HD BlockMotion block_motion(const Work& w, const float* sum, const float* rho, f
     if (!(sum[3 * AXIAL_LAGS + 2] > floor_)) return result;
     const int inner = within(best, 1, 2 * AXIAL_LAGS - 1);
     const float peak = gaussian_peak(rho[inner - 1], rho[inner], rho[inner + 1]);
-    const double coarse = (double)(inner - AXIAL_LAGS + peak) * (double)w.decimation;
-    const double cycle = 1.0 / w.cycles_per_sample;
-    const double fine = -(double)atan2f(sum[3 * best + 1], sum[3 * best]) / TWO_PI * cycle;
-    result.change[0] = fine + cycle * rint((coarse - fine) / cycle);
+    const float coarse = ((float)(inner - AXIAL_LAGS) + peak) * (float)w.decimation;
+    const float cycles = (float)w.cycles_per_sample;
+    const float fine = atan2f(sum[3 * best + 1], sum[3 * best]) / (float)-TWO_PI;
+    result.change[0] = (fine + rintf(coarse * cycles - fine)) / cycles;
     result.change[1] =
         gaussian_peak(rho[2 * AXIAL_LAGS + 1], rho[AXIAL_LAGS], rho[2 * AXIAL_LAGS + 2]);
     result.weight[0] = information(rho[best]);
@@ -56,13 +56,11 @@ HD BlockMotion block_motion(const Work& w, const float* sum, const float* rho, f
     return result;
 }
 
-// Grid: (axial blocks, lateral blocks, candidates from `step` on).
-HD void measure_block(Block b, const Work& w, int step, MeasureScratch& s) {
-    const int candidate = step + b.z;
-    const Candidate* state = w.candidates + candidate;
-    if (state->phase == DONE) return;
-    const int begin = (int)w.block_points[b.x], n = (int)w.block_points[b.x + 1] - begin;
-    const int top = (int)w.block_lines[b.y], lines = (int)w.block_lines[b.y + 1] - top;
+// Measures one block under the motion of a candidate.
+HD void measure(const Work& w, int axial, int lateral, int candidate, MeasureScratch& s) {
+    const double* motion = w.candidates[candidate].motion;
+    const int begin = (int)w.block_points[axial], n = (int)w.block_points[axial + 1] - begin;
+    const int top = (int)w.block_lines[lateral], lines = (int)w.block_lines[lateral + 1] - top;
     const long long pre_slot = w.header->pre_slot, post_slot = w.header->post_slot;
     const float* pre = ring_baseband(w, pre_slot);
     const float* post = ring_baseband(w, post_slot);
@@ -71,7 +69,7 @@ HD void measure_block(Block b, const Work& w, int step, MeasureScratch& s) {
     const long long plane = w.n_lines * w.n_points;
     const int tile = n + 2 * PAD;
     each(lines + 2, [&](int row) {
-        s.line[row] = warped_line(w, state->motion, top + row - 1);
+        s.line[row] = warped_line(w, motion, top + row - 1);
     });
     each((lines + 2) * tile, [&](int i) {
         const int row = i / tile, column = i % tile;
@@ -112,7 +110,7 @@ HD void measure_block(Block b, const Work& w, int step, MeasureScratch& s) {
         s.rho[lag] = lag_correlation(s.sum + 3 * lag, s.sum[3 * N_LAGS], floor_);
     });
     each(1, [&](int) {
-        w.blocks[candidate * w.n_blocks + b.y * w.n_axial + b.x] =
+        w.blocks[candidate * w.n_blocks + lateral * w.n_axial + axial] =
             block_motion(w, s.sum, s.rho, floor_);
     });
 }

@@ -14,7 +14,8 @@ struct WarpedLine {
     bool outside, sideways;
     long long line[4];   // offsets of the four lines around the position, in points
     float weight[4];
-    double start, slope;  // displacement at point n, in samples: start + slope n
+    double start, slope;  // displacement at point n, in points: start + slope n
+    double cycles;        // of the carrier in a point
 };
 
 HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
@@ -29,15 +30,16 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     // A very large motion would overflow the integers below; it leads outside anyway.
     const double inside = line.outside ? 0.0 : position;
     const int base = (int)floor(inside);
-    const double f = inside - base;
-    line.weight[0] = (float)(0.5 * (-f * f * f + 2.0 * f * f - f));
-    line.weight[1] = (float)(0.5 * (3.0 * f * f * f - 5.0 * f * f + 2.0));
-    line.weight[2] = (float)(0.5 * (-3.0 * f * f * f + 4.0 * f * f + f));
-    line.weight[3] = (float)(0.5 * (f * f * f - f * f));
+    const float f = (float)(inside - base);
+    line.weight[0] = 0.5f * (-f * f * f + 2.0f * f * f - f);
+    line.weight[1] = 0.5f * (3.0f * f * f * f - 5.0f * f * f + 2.0f);
+    line.weight[2] = 0.5f * (-3.0f * f * f * f + 4.0f * f * f + f);
+    line.weight[3] = 0.5f * (f * f * f - f * f);
     for (int k = 0; k < 4; ++k) line.line[k] = within(base - 1 + k, 0, last) * w.n_points;
-    const double gradient = (axial[2] + axial[3] * x) / w.half_depth;
-    line.slope = gradient * w.decimation;
-    line.start = axial[0] + axial[1] * x + gradient * (w.first_sample - w.middle);
+    line.slope = (axial[2] + axial[3] * x) / w.half_depth;
+    const double start = axial[0] + axial[1] * x + line.slope * (w.first_sample - w.middle);
+    line.start = start / w.decimation;
+    line.cycles = w.cycles_per_sample * w.decimation;
     return line;
 }
 
@@ -54,7 +56,7 @@ HD void warped_point(const Work& w, const WarpedLine& line, const float* real, c
     *p = *q = 0.0f;
     if (line.outside || n < 0 || n >= w.n_points) return;
     const double displacement = line.start + line.slope * n;
-    const double moved = n + displacement / w.decimation;
+    const double moved = n + displacement;
     if (!(moved >= 0.0 && moved < w.n_points - 1.0)) return;
     const int base = (int)moved;
     const float t = (float)(moved - base);
@@ -64,7 +66,7 @@ HD void warped_point(const Work& w, const WarpedLine& line, const float* real, c
         c[k] = scale * across_lines(w, line, imag, base - 1 + k);
     }
     const float a = cubic(s[0], s[1], s[2], s[3], t), b = cubic(c[0], c[1], c[2], c[3], t);
-    const double turns = w.cycles_per_sample * displacement;
+    const double turns = line.cycles * displacement;
     float sine, cosine;
     turn((float)(turns - floor(turns)), &sine, &cosine);
     *p = a * cosine - b * sine;

@@ -19,9 +19,12 @@ HD void compose_block(Block b, const Work& w, int, NoScratch&) {
     });
 }
 
+// Neighbouring rows read samples that are a few apart: with a gap after every 32, from different banks.
 struct AgreementScratch {
-    float cross[SPAN], pre[SPAN], post[SPAN];
+    float cross[SPAN + SPAN / 32], pre[SPAN + SPAN / 32], post[SPAN + SPAN / 32];
 };
+
+HD int with_gaps(int i) { return i + i / 32; }
 
 // The residual at sample j of a line, in samples: linear between rows, constant beyond the last.
 HD float residual_at(const Work& w, const float* residual, int j) {
@@ -61,9 +64,10 @@ HD void agreement_block(Block b, const Work& w, int, AgreementScratch& s) {
         float value;
         const bool inside = read_moved(post, n, low + i, residual_at(w, residual, low + i), &value);
         const float a = inside ? pre[low + i] : 0.0f;
-        s.cross[i] = a * value;
-        s.pre[i] = a * a;
-        s.post[i] = value * value;
+        const int at = with_gaps(i);
+        s.cross[at] = a * value;
+        s.pre[at] = a * a;
+        s.post[at] = value * value;
     });
     each(rows, [&](int i) {
         const int centre = (first_row + i) * stride;
@@ -72,9 +76,10 @@ HD void agreement_block(Block b, const Work& w, int, AgreementScratch& s) {
         if (position >= 0.0 && position <= n - 1.0 && centre <= n - 1) {
             energy_pre = 0.0f;
             for (int j = most(centre - half, 0); j < least(centre + half + 1, n); ++j) {
-                cross += s.cross[j - low];
-                energy_pre += s.pre[j - low];
-                energy_post += s.post[j - low];
+                const int at = with_gaps(j - low);
+                cross += s.cross[at];
+                energy_pre += s.pre[at];
+                energy_post += s.post[at];
             }
         }
         sums[3 * i] = cross;
@@ -109,90 +114,12 @@ HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
     });
 }
 
-struct MedianScratch {
-    unsigned bins[256], sums[2][256];
-    unsigned missing;
-    unsigned prefix, rank;
-    unsigned bin, before;
-    unsigned up_to;
-    unsigned above[SUM_PARTS];
-};
-
-// Pixels per item, so that their reads overlap.
-constexpr int MEDIAN_PIXELS = 8;
-
-// Median over the pixels that are not NaN: of the correlation in block 0, of the strain in block 1, by radix
-// selection. NaN if there are none. Grid: 2.
-HD void medians_block(Block b, const Work& w, int, MedianScratch& s) {
+// The median of the correlation in block 0, of the strain in block 1. Grid: 2.
+HD void medians_block(Block b, const Work& w, int, MiddleScratch& s) {
     const float* image = b.x == 0 ? w.correlation : w.strain;
-    const int n = (int)(w.n_lines * w.n_rows), items = (n + MEDIAN_PIXELS - 1) / MEDIAN_PIXELS;
-    // NaN sorts after everything else.
-    const auto value = [&](int i) {
-        const float pixel = image[i];
-        return pixel == pixel ? order_of(pixel) : 0xffffffffu;
-    };
-    each(1, [&](int) { s.missing = 0; });
-    each(items, [&](int item) {
-        for (int k = 0; k < MEDIAN_PIXELS; ++k) {
-            const int i = item + k * items;
-            if (i < n && value(i) == 0xffffffffu) count(&s.missing);
-        }
-    });
-    const unsigned missing = s.missing, n_numbers = (unsigned)n - missing;
+    const double median =
+        middle_of((int)(w.n_lines * w.n_rows), s, [&](int k) { return image[k]; });
     each(1, [&](int) {
-        s.prefix = 0;
-        s.rank = n_numbers > 0 ? (n_numbers - 1) / 2 : 0;
-    });
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        each(256, [&](int bin) { s.bins[bin] = 0; });
-        each(items, [&](int item) {
-            for (int k = 0; k < MEDIAN_PIXELS; ++k) {
-                const int i = item + k * items;
-                if (i >= n) continue;
-                const unsigned order = value(i);
-                const bool alike = shift == 24 || order >> (shift + 8) == s.prefix >> (shift + 8);
-                if (alike) count(&s.bins[order >> shift & 255u]);
-            }
-        });
-        // Numbers up to every bin, and from them the bin of the number of that rank.
-        each(256, [&](int bin) { s.sums[0][bin] = s.bins[bin]; });
-        int from = 0;
-        for (int step = 1; step < 256; step *= 2, from = 1 - from)
-            each(256, [&](int bin) {
-                const unsigned* sums = s.sums[from];
-                s.sums[1 - from][bin] = sums[bin] + (bin >= step ? sums[bin - step] : 0u);
-            });
-        each(256, [&](int bin) {
-            const unsigned before = bin > 0 ? s.sums[from][bin - 1] : 0u;
-            if (s.rank < before || s.rank >= s.sums[from][bin]) return;
-            s.bin = bin;
-            s.before = before;
-        });
-        each(1, [&](int) {
-            s.rank -= s.before;
-            s.prefix |= s.bin << shift;
-            s.up_to = s.bins[s.bin] - s.rank - 1;  // equal ones after the one of that rank
-        });
-    }
-    // The next higher value, if an even count needs it and no equal value is left.
-    each(SUM_PARTS, [&](int part) {
-        unsigned next = 0xffffffffu;
-        for (int i = part; i < n; i += SUM_PARTS) {
-            const unsigned order = value(i);
-            if (order > s.prefix && order < next) next = order;
-        }
-        s.above[part] = next;
-    });
-    each(1, [&](int) {
-        const float lower = from_order(s.prefix);
-        float upper = lower;
-        if (n_numbers % 2 == 0 && s.up_to == 0) {
-            unsigned next = s.above[0];
-            for (int part = 1; part < SUM_PARTS; ++part)
-                if (s.above[part] < next) next = s.above[part];
-            upper = from_order(next);
-        }
-        const double median = n_numbers > 0 ? 0.5 * ((double)lower + (double)upper) : nan("");
         if (b.x == 0) w.summary->quality = median;
         else w.summary->applied_strain = median;
     });

@@ -1,10 +1,27 @@
 // Refinement of a motion: a state machine that takes one step after every measurement of the blocks
-// (rtelasto/cpu/stretching/refine.py). For a candidate that is done, both kernels of a step return at once.
+// (rtelasto/cpu/stretching/refine.py). The block that is the last to measure takes it, so that a step is one
+// launch; for a candidate that is done it returns at once.
 
-struct RefineScratch {
+struct NoScratch {};
+
+struct AdvanceScratch {
     FitScratch fit;
     int phase, finished;
     unsigned trusted;
+};
+
+struct ScoreScratch {
+    double partial[SUM_PARTS];
+    double echoes, squares;
+};
+
+struct RefineScratch {
+    union {  // in turn
+        MeasureScratch measure;
+        AdvanceScratch advance;
+        ScoreScratch score;
+    };
+    int phase, last;
 };
 
 HD FitPoints fit_points(const Work& w, int candidate) {
@@ -18,7 +35,6 @@ HD FitPoints fit_points(const Work& w, int candidate) {
         points.weight[fit] = w.fit_weight + at;
         points.robust[fit] = w.fit_robust + at;
         points.residual[fit] = w.fit_residual + at;
-        points.heavy[fit] = w.fit_heavy + at;
     }
     return points;
 }
@@ -36,8 +52,7 @@ HD void move(Candidate* state, const float solution[2][4]) {
 }
 
 // Candidate 0 starts from rest, the others wait for the wide search. Grid: 1.
-struct StartScratch {};
-HD void start_block(Block, const Work& w, int, StartScratch&) {
+HD void start_block(Block, const Work& w, int, NoScratch&) {
     each(N_CANDIDATES, [&](int k) {
         Candidate state = {};
         state.phase = k == 0 ? TIGHT : DONE;
@@ -45,9 +60,8 @@ HD void start_block(Block, const Work& w, int, StartScratch&) {
     });
 }
 
-// Takes one step after the last measurement. Grid: (candidates from `step` on).
-HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
-    const int candidate = step + b.x;
+// Takes the step after a measurement.
+HD void advance(const Work& w, int candidate, AdvanceScratch& s) {
     Candidate* state = w.candidates + candidate;
     const FitPoints points = fit_points(w, candidate);
     const BlockMotion* blocks = w.blocks + candidate * w.n_blocks;
@@ -56,14 +70,13 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
         s.phase = (int)state->phase;
         s.trusted = 0;
     });
-    if (s.phase == DONE) return;
     if (s.phase == FINAL) {
         each(1, [&](int) { state->phase = DONE; });
         return;
     }
     each(points.n, [&](int k) {
         for (int fit = 0; fit < 2; ++fit) {
-            points.value[fit][k] = (float)blocks[k].change[fit];
+            points.value[fit][k] = blocks[k].change[fit];
             points.weight[fit][k] = blocks[k].weight[fit];
         }
     });
@@ -90,7 +103,7 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
         const float worth = blocks[k].weight[0];
         const bool trusted = worth > (float)TRUSTED_INFORMATION;
         points.weight[0][k] = trusted ? fminf(worth, 1.0f) : 0.0f;
-        if (trusted) count(&s.trusted);
+        if (trusted) count(&s.trusted, 1);
     });
     if (s.trusted == 0) {
         each(1, [&](int) { state->phase = DONE; });
@@ -105,11 +118,6 @@ HD void advance_block(Block b, const Work& w, int step, RefineScratch& s) {
         if (is_below(s.fit.solution, LEVEL_SAMPLES, LEVEL_LINES)) state->phase = DONE;
     });
 }
-
-struct ScoreScratch {
-    double partial[SUM_PARTS];
-    double echoes, squares;
-};
 
 // Mean square correlation over the blocks with an echo, and the fraction above a threshold.
 HD void score(const Work& w, int candidate, ScoreScratch& s) {
@@ -132,13 +140,21 @@ HD void score(const Work& w, int candidate, ScoreScratch& s) {
     });
 }
 
-// Whether refinement from rest is accepted, or the wide search is needed. Grid: 1.
-HD void judge_block(Block, const Work& w, int, ScoreScratch& s) {
-    score(w, 0, s);
+// Measures the blocks and takes the step; a candidate that is then done is scored, and the first one shows
+// whether the wide search is needed. Grid: (axial blocks, lateral blocks, candidates from `step` on).
+HD void refine_block(Block b, const Work& w, int step, RefineScratch& s) {
+    const int candidate = step + b.z;
+    Candidate* state = w.candidates + candidate;
+    if (state->phase == DONE) return;
+    measure(w, b.x, b.y, candidate, s.measure);
+    if (!is_last((int)w.n_blocks, (unsigned*)&state->arrived, &s.last)) return;
+    advance(w, candidate, s.advance);
+    each(1, [&](int) { s.phase = (int)state->phase; });
+    if (s.phase != DONE) return;
+    score(w, candidate, s.score);
     each(1, [&](int) {
-        const Candidate& rest = w.candidates[0];
-        const bool accepted = rest.settled && rest.explained >= ACCEPTED_FRACTION;
-        *w.widely = rest.has_echo && !accepted;
+        const bool accepted = state->settled && state->explained >= ACCEPTED_FRACTION;
+        if (candidate == 0) *w.widely = state->has_echo && !accepted;
     });
 }
 
@@ -179,12 +195,7 @@ HD bool plausible(const Work& w, const double* elongation) {
 }
 
 // The elongation of the pair: that of the candidate that correlates best, or none. Grid: 1.
-HD void conclude_block(Block, const Work& w, int, ScoreScratch& s) {
-    if (*w.widely)
-        for (int k = 1; k < N_CANDIDATES; ++k) {
-            if (k > w.n_hypotheses) break;
-            score(w, k, s);
-        }
+HD void conclude_block(Block, const Work& w, int, NoScratch&) {
     each(1, [&](int) {
         int best = 0;
         if (*w.widely)

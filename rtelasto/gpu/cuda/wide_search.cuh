@@ -1,6 +1,6 @@
 // Search for large motion: votes of block correlations for a motion linear in depth and line
 // (rtelasto/cpu/stretching/texture.py, rtelasto/cpu/stretching/wide_search.py). All kernels return at once if
-// refinement from rest was accepted.
+// refinement from rest was accepted; they have few blocks, because even these take time to start.
 
 HD float* envelope_of(const Work& w, int frame) {
     return w.envelope + (long long)frame * w.n_lines * w.n_texture;
@@ -9,8 +9,6 @@ HD float* envelope_of(const Work& w, int frame) {
 HD float* texture_of(const Work& w, int frame) {
     return w.texture + (long long)frame * w.n_lines * w.n_texture;
 }
-
-struct NoScratch {};
 
 // Compressed envelope of both frames at half the baseband rate. Grid: (chunks, lines, 2).
 HD void envelope_block(Block b, const Work& w, int, NoScratch&) {
@@ -67,22 +65,23 @@ HD float* volume_of(const Work& w, int lateral, int axial, int lag) {
     return w.volumes + (block * n_lateral_lags(w) + lag) * n_axial_lags(w);
 }
 
-// Mean product of the textures of a block at all lags. Grid: (axial blocks, lateral blocks, lags).
+// Mean product of the textures of a block at all lags. Grid: (axial blocks, lateral blocks).
 HD void volumes_block(Block b, const Work& w, int, NoScratch&) {
     if (!*w.widely) return;
     const int begin = (int)w.wide_points[b.x], end = (int)w.wide_points[b.x + 1];
     const int top = (int)w.wide_lines[b.y], bottom = (int)w.wide_lines[b.y + 1];
-    const int n = (int)w.n_texture, shift = b.z - (int)w.lateral_lags;
+    const int n = (int)w.n_texture, axial_lags = n_axial_lags(w);
     const float* pre = texture_of(w, 0);
     const float* post = texture_of(w, 1);
-    float* out = volume_of(w, b.y, b.x, b.z);
-    each(n_axial_lags(w), [&](int lag) {
-        const int ahead = lag - (int)w.axial_lags;
+    each(n_lateral_lags(w) * axial_lags, [&](int i) {
+        const int lag = i % axial_lags, ahead = lag - (int)w.axial_lags;
+        const int shift = i / axial_lags - (int)w.lateral_lags;
         float total = 0.0f;
         for (int line = most(top, -shift); line < least(bottom, (int)w.n_lines - shift); ++line)
             for (int k = most(begin, -ahead); k < least(end, n - ahead); ++k)
                 total += pre[(long long)line * n + k] * post[(long long)(line + shift) * n + k + ahead];
-        out[lag] = total / (float)((bottom - top) * (end - begin));
+        volume_of(w, b.y, b.x, i / axial_lags)[lag] =
+            total / (float)((bottom - top) * (end - begin));
     });
 }
 
@@ -102,18 +101,19 @@ HD float* votes_of(const Work& w, int lateral, int lag, int top) {
 }
 
 // Sum of the volumes down straight lines from lag `top` at the top to lag `bottom` at the bottom.
-// Grid: (tops, lateral lags, lateral blocks).
+// Grid: (tops, lateral blocks).
 HD void votes_block(Block b, const Work& w, int, NoScratch&) {
     if (!*w.widely) return;
-    float* out = votes_of(w, b.z, b.y, b.x);
-    each(n_axial_lags(w), [&](int bottom) {
+    const int axial_lags = n_axial_lags(w);
+    each(n_lateral_lags(w) * axial_lags, [&](int i) {
+        const int lag = i / axial_lags, bottom = i % axial_lags;
         float total = 0.0f;
         for (int block = 0; block < w.wide_axial; ++block) {
             const double depth = 0.5 * (w.wide_z[block] + 1.0);
             const double start = (b.x - (int)w.tops + (int)w.axial_lags) * (1.0 - depth) + 0.5;
-            total += spread(volume_of(w, b.z, block, b.y), (int)(start + depth * bottom), n_axial_lags(w));
+            total += spread(volume_of(w, b.y, block, lag), (int)(start + depth * bottom), axial_lags);
         }
-        out[bottom] = total;
+        votes_of(w, b.y, lag, b.x)[bottom] = total;
     });
 }
 
@@ -276,7 +276,7 @@ HD void propose_block(Block b, const Work& w, int, ProposeScratch& s) {
             points.value[0][k] = (float)(axial_peak - axial);
             points.value[1][k] = (float)(lateral_peak - lateral);
             points.weight[0][k] = points.weight[1][k] = value * value;
-            if (value * value > 0.0f) count(&s.weighty);
+            if (value * value > 0.0f) count(&s.weighty, 1);
         });
         if (s.weighty == 0) break;
         const double floors[2] = {PEAK_LAGS, PEAK_LAGS};
