@@ -171,13 +171,13 @@ def test_frames_without_an_image_are_counted_and_dropped(frames: list[RfFrame]) 
 
 def test_an_overrun_pipeline_drops_the_oldest_and_counts_exactly(frames: list[RfFrame]) -> None:
     live = Live(every=False)
-    for index in range(60):
+    for index in range(600):  # far more than wait in the ring, in far less time than they take
         live.sender.send(frames[index % 3].samples, FORMAT)
     live.wait_for("strain.out", 1)
     counters = live.finish().counters
     assert counters["strain.out"] > 0
     assert unaccounted(counters) == 0
-    assert counters["overflow"] + counters.get("gaps", 0) > 0
+    assert counters.get("overflow", 0) + counters.get("gaps", 0) > 0
 
 
 def test_it_stops_after_so_many_frames(frames: list[RfFrame]) -> None:

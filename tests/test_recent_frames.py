@@ -50,7 +50,7 @@ def frame(
 
 def ids(recent: RecentFrames) -> list[int]:
     """Of all frames in the ring; takes the newest."""
-    newest = recent.take_newest()
+    newest = recent.take()
     assert newest is not None
     return [*(old.frame_id for old in reversed(recent.before(newest))), newest.frame_id]
 
@@ -116,14 +116,14 @@ def test_a_pipeline_that_is_free_is_given_the_newest_frame_and_may_pair_it_with_
     pairing = Pairing(PairPolicy(lag=3))
     for i in range(6):
         pairing.recent.add(frame(i))
-    newest = pairing.recent.take_newest()
+    newest = pairing.recent.take()
     assert newest is not None
     assert newest.frame_id == 5
     newest.lines = newest.scanned
     pair = pairing.pair(newest)
     assert pair is not None
     assert (pair.pre.frame_id, pair.post.frame_id, pair.lag) == (2, 5, 3)
-    assert pairing.recent.take_newest() is None
+    assert pairing.recent.take() is None
     pairing.recent.close()
     # 2 served as a partner, 0 and 1 fell out of the ring, 3 and 4 were never used.
     assert pairing.counters.snapshot() == {"overflow": 4, "partner_only": 1}
@@ -142,7 +142,7 @@ def test_a_waiting_pipeline_is_woken_by_a_frame() -> None:
     taken: list[int] = []
 
     def take() -> None:
-        newest = recent.take_newest(60.0)
+        newest = recent.take(60.0)
         assert newest is not None
         taken.append(newest.frame_id)
 
@@ -197,7 +197,7 @@ def test_every_frame_is_counted_once(arrivals: list[tuple[str, str, bool]], pair
             )
         counters.add("received")
         pipeline.recent.add(new)
-        if is_free and (newest := pipeline.recent.take_newest()) and pipeline.start_newest(newest):
+        if is_free and (newest := pipeline.recent.take()) and pipeline.start_newest(newest):
             pipeline.collect()
     pipeline.recent.close()
     assert unaccounted(counters.snapshot()) == 0, counters.snapshot()
@@ -232,7 +232,7 @@ def test_iq_becomes_rf_lines_only_for_frames_that_are_used_and_once() -> None:
             IqFrame(samples, IQ_FORMAT, FrameStamp(i, i * PERIOD_NS, stream="a", received_ns=1))
         )
         if i in (3, 5, 8):
-            newest = pipeline.recent.take_newest()
+            newest = pipeline.recent.take()
             assert newest is not None
             assert pipeline.start_newest(newest)
             assert pipeline.collect() is not None
@@ -294,7 +294,7 @@ def chosen(
         pairing.recent.add(added if converted is None else IqFrame(IQ, IQ_FORMAT, added.stamp))
         if now_s < free_s:
             continue
-        newest = pairing.recent.take_newest()
+        newest = pairing.recent.take()
         assert newest is not None
         assert usable(newest)
         pair = pairing.pair(newest)

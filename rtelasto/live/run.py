@@ -25,6 +25,8 @@ from rtelasto.transport.strain_publisher import StrainPublisher
 STATUS_PERIOD_NS = 1_000_000_000
 # The latency in a status is that of so many newest frames.
 _STATUS_FRAMES = 1000
+# Messages: those of 64 ms at 1,000 frames/s, while the receiving thread is kept from running.
+_RECEIVE_HWM = 64
 # How soon a request to stop is noticed while no frames come.
 _LOOK_S = 0.1
 
@@ -96,6 +98,7 @@ class LiveRun(Closing):
                 settings.rf,
                 policy="every" if settings.every else "latest",
                 deliver=None if settings.every else self._pipeline.recent.add,
+                receive_hwm=_RECEIVE_HWM,
                 counters=self.counters,
                 keys=settings.keys,
                 position=position,
@@ -159,9 +162,9 @@ class LiveRun(Closing):
             frame = self._receiver.get(timeout_s)
             if frame is not None:
                 recent.add(frame)
-            return recent.take_newest()
+            return recent.take()
         self._receiver.check()
-        newest = recent.take_newest(timeout_s)
+        newest = recent.take(timeout_s)
         if newest is None:
             recent.release_unused()
         return newest

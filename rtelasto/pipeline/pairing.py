@@ -86,7 +86,7 @@ class Pairing:
     def push(self, frame: ScannerFrame) -> FramePair | None:
         """Add a frame to the ring and pair it."""
         self.recent.add(frame)
-        newest = self.recent.take_newest()
+        newest = self.recent.take()
         return self.pair(newest) if newest is not None and self._usable(newest) else None
 
     def pair(self, newest: RecentFrame) -> FramePair | None:

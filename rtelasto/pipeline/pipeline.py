@@ -153,7 +153,7 @@ class Pipeline:
             self.recent.pass_over_copy()
             return False
         self.recent.add(scanned)
-        newest = self.recent.take_newest()
+        newest = self.recent.take()
         return newest is not None and self.start_newest(newest)
 
     def start_newest(self, newest: RecentFrame) -> bool:

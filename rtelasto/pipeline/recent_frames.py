@@ -1,6 +1,8 @@
 """The frames of the last moments, including those that the pipeline had no time to process.
 
-The receiving thread adds frames; the pipeline takes the newest and finds its partner among the others.
+The receiving thread adds frames; the pipeline takes one after another and finds its partner among those
+before it. A frame waits for at most `MAX_WAIT_S`: at 1,000 frames/s several frames wait while the pipeline's
+thread is kept from running for some milliseconds, and none is lost; at 100 frames/s the newest is taken.
 Every frame is counted once: by the outcome of the pair of which it is the newer frame, as ``partner_only`` if
 it only served other frames as a partner, as ``overflow`` if it was never used.
 """
@@ -22,6 +24,9 @@ from rtelasto.frames.rf import RfFrame
 from rtelasto.telemetry.counters import Counters
 
 MAX_BYTES = 256 * 1024 * 1024
+# A frame that has waited for longer is passed over if there is a newer one. Where the pipeline is slower than
+# the scanner, this is also what waiting may add to the latency.
+MAX_WAIT_S = 0.01
 # After this long without a frame, those that were passed over are of no more use.
 IDLE_S = 1.0
 
@@ -31,7 +36,7 @@ class _Fate(Enum):
 
     WAITING = auto()
     PASSED_OVER = auto()
-    """A newer frame was taken before it; it may still become a partner."""
+    """A newer frame was taken instead; it may still become a partner."""
     COUNTED = auto()
     """Taken, and counted by the outcome of its pair, or counted in another way."""
 
@@ -90,6 +95,8 @@ class RecentFrames:
     stamps that go back empty the ring, counted as ``pair.reset.stream``, ``.format`` and ``.back``. The frame
     before the newest stays however old or large it is. All methods may be called from any thread.
 
+    The bounds by acquisitions and by time count from the frame that is taken next.
+
     Parameters
     ----------
     max_lag
@@ -131,7 +138,8 @@ class RecentFrames:
                     self._release(self._frames.popleft())
             self._format = frame.format
             self._frames.append(RecentFrame(frame, self._copies))
-            while len(self._frames) > 2 and self._is_beyond(self._frames[0], self._frames[-1]):
+            following = self._next()
+            while len(self._frames) > 2 and self._is_beyond(self._frames[0], following):
                 self._release(self._frames.popleft())
             self._changed.notify_all()
 
@@ -151,29 +159,31 @@ class RecentFrames:
             self._copies += 1
             self.counters.add("repeated")
 
-    def take_newest(self, timeout_s: float = 0.0) -> RecentFrame | None:
-        """Return the newest frame, once; None if no new one arrived within ``timeout_s``.
+    def take(self, timeout_s: float = 0.0) -> RecentFrame | None:
+        """Return the next frame, once; None if no new one arrived within ``timeout_s``.
 
-        Older frames that were waiting are passed over.
+        It is the first of those that arrived within the last `MAX_WAIT_S`, or the newest if that is older.
+        The waiting frames before it are passed over.
         """
         with self._changed:
             if not self._changed.wait_for(self._has_new, timeout_s):
                 return None
-            for recent in reversed(self._frames):
-                if recent.fate is not _Fate.WAITING:
+            following = self._next()
+            for recent in self._frames:
+                if recent is following:
                     break
-                recent.fate = _Fate.PASSED_OVER
-            newest = self._frames[-1]
-            newest.fate = _Fate.COUNTED
-            return newest
+                if recent.fate is _Fate.WAITING:
+                    recent.fate = _Fate.PASSED_OVER
+            following.fate = _Fate.COUNTED
+            return following
 
-    def before(self, newest: RecentFrame) -> list[RecentFrame]:
+    def before(self, taken: RecentFrame) -> list[RecentFrame]:
         """Return the frames before a frame of this ring, the nearest first."""
         with self._changed:
             frames = list(self._frames)
-        if newest not in frames:  # a new stream has begun since, or the frame has left the ring
+        if taken not in frames:  # a new stream has begun since, or the frame has left the ring
             return []
-        return frames[: frames.index(newest)][::-1]
+        return frames[: frames.index(taken)][::-1]
 
     def count_partner(self, partner: RecentFrame) -> None:
         """Count a frame that is used as a partner."""
@@ -227,10 +237,20 @@ class RecentFrames:
     def _has_new(self) -> bool:
         return bool(self._frames) and self._frames[-1].fate is _Fate.WAITING
 
-    def _is_beyond(self, oldest: RecentFrame, newest: RecentFrame) -> bool:
-        if newest.acquisition - oldest.acquisition > self._max_lag:
+    def _next(self) -> RecentFrame:
+        """Return the frame to take next; the newest must be waiting."""
+        earliest_ns = time.monotonic_ns() - round(1e9 * MAX_WAIT_S)
+        following = self._frames[-1]
+        for recent in reversed(self._frames):
+            if recent.fate is not _Fate.WAITING or recent.scanned.received_ns < earliest_ns:
+                break
+            following = recent
+        return following
+
+    def _is_beyond(self, oldest: RecentFrame, following: RecentFrame) -> bool:
+        if following.acquisition - oldest.acquisition > self._max_lag:
             return True
-        age_ns = newest.acquired_ns - oldest.acquired_ns
+        age_ns = following.acquired_ns - oldest.acquired_ns
         if self._max_lag_ns is not None and age_ns > self._max_lag_ns:
             return True
         return self._size() > self._max_bytes
