@@ -51,24 +51,35 @@ def press(n: int = 12, strain: float = -0.002) -> tuple[np.ndarray, ...]:
     )
 
 
+def send(
+    sender: RfSender,
+    frames: Sequence[np.ndarray],
+    scanner_format: ScannerFormat | Sequence[ScannerFormat] = FORMAT,
+    *,
+    frame_id: Callable[[int], int] = int,
+    acquired_ns: Callable[[int], int] = lambda k: monotonic_ns(),
+) -> None:
+    """Send frames as soon as there is a subscriber."""
+    formats = (
+        scanner_format if isinstance(scanner_format, Sequence) else [scanner_format] * len(frames)
+    )
+    assert sender.wait_for_subscriber(PATIENCE_S)
+    for k, (samples, one) in enumerate(zip(frames, formats, strict=True)):
+        sender.send(samples, one, frame_id=frame_id(k), acquired_ns=acquired_ns(k))
+
+
 def looked_at(
     frames: Sequence[np.ndarray],
     scanner_format: ScannerFormat | Sequence[ScannerFormat] = FORMAT,
     *,
     clock: str = "monotonic",
-    frame_id: Callable[[int], int] = int,
-    acquired_ns: Callable[[int], int] = lambda k: monotonic_ns(),
+    **stamps: Callable[[int], int],
 ) -> StreamReport:
     """Send frames over a loopback socket and return what the check says."""
-    formats = (
-        scanner_format if isinstance(scanner_format, Sequence) else [scanner_format] * len(frames)
-    )
     with RfSender(LOOPBACK, clock=clock, send_hwm=1000) as sender:
         check = StreamCheck(sender.endpoint)
         with Receiver(sender.endpoint, counters=check.counters, deliver=check.add) as receiver:
-            assert sender.wait_for_subscriber(PATIENCE_S)
-            for k, (samples, one) in enumerate(zip(frames, formats, strict=True)):
-                sender.send(samples, one, frame_id=frame_id(k), acquired_ns=acquired_ns(k))
+            send(sender, frames, scanner_format, **stamps)
             assert receiver.counters.wait_for("received", len(frames), PATIENCE_S)
     return check.report()
 
@@ -329,3 +340,71 @@ def test_doctor_prints_what_is_wrong_and_what_to_do() -> None:
     done = processes.finish("doctor", "--rf", endpoint, "--seconds", "0.5")
     assert f"no sender: no program answers at {endpoint}" in done.stdout
     assert "start the sender" in done.stdout
+
+
+def _noise() -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.normal(scale=1000.0, size=(32, 640)).astype(np.int16) for _ in range(6)]
+
+
+# Cause → how its stream is sent, and a part of what `doctor` prints about it besides the name.
+BROKEN: dict[str, tuple[Callable[[RfSender], None], str]] = {
+    "format changes": (
+        lambda to: send(to, press(), [FORMAT] * 3 + [replace(FORMAT, start_depth_m=0.01)] * 9),
+        "start_depth_m",
+    ),
+    "uneven rate": (
+        lambda to: send(
+            to, press(), acquired_ns=lambda k: round(1e9 * (1 + 0.02 * k + 0.015 * (k % 4 == 0)))
+        ),
+        "times as late as usual",
+    ),
+    "skipped frames": (lambda to: send(to, press(), frame_id=lambda k: 2 * k), "11 frame ids"),
+    "clock steps back": (
+        lambda to: send(to, press(), acquired_ns=lambda k: 1_000_000 * (100 + k - 8 * (k > 6))),
+        "went back 1 times",
+    ),
+    "saturation": (
+        lambda to: send(to, [np.clip(samples, -2048, 2047) for samples in press()]),
+        "lower the receive gain",
+    ),
+    "DC offset": (
+        lambda to: send(to, [samples + np.int16(2000) for samples in press()]),
+        "subtract",
+    ),
+    "decorrelation": (lambda to: send(to, _noise()), "stay in the plane"),
+    "little strain": (lambda to: send(to, press(12, -0.0002)), "--target-strain 0.00"),
+    "much strain": (lambda to: send(to, press(6, -0.02)), "--pair consecutive"),
+}
+
+
+def doctor(rf: str, break_it: Callable[[], None]) -> str:
+    """What `rtelasto doctor --rf` prints, run beside a stream."""
+    with processes.running("doctor", "--rf", rf, "--seconds", "4") as process:
+        break_it()
+        printed, errors = process.communicate(timeout=processes.DEADLINE_S)
+    assert process.returncode == 0, errors
+    return printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROKEN)
+def test_doctor_names_the_cause_of_a_broken_stream(name: str) -> None:
+    send_broken, hint = BROKEN[name]
+    with RfSender(LOOPBACK, send_hwm=1000) as sender:
+        printed = doctor(sender.endpoint, lambda: send_broken(sender))
+    assert f"\n{name}: " in printed
+    assert hint in printed
+
+
+@pytest.mark.slow
+def test_doctor_names_malformed_messages_and_what_is_wrong_with_them() -> None:
+    parts = encode_rf(RfFrame(press()[0], FORMAT), stream="a", seq=0)
+    with closing(PublishingSocket(LOOPBACK, send_hwm=100, linger_ms=1000)) as sender:
+
+        def send_cut() -> None:
+            assert sender.subscribed(TOPIC_RF, PATIENCE_S)
+            sender.send([*parts[:2], bytes(10)])
+
+        printed = doctor(sender.endpoint, send_cut)
+    assert "malformed messages: 1 message dropped as malformed.size" in printed
