@@ -1,6 +1,7 @@
 # make demo: set up and run the main job end to end.   make test: set up and pass the quick tests.
 # make test-rest: the tests that make test leaves out.   make test-all: both.
 # make docs: the site, in build/site.   make docs-links: are the pages of others that it links to there?
+# make dist: what a release consists of, in dist/, checked.
 # A checkout that cannot be written: make demo VENV=/elsewhere/venv OUT=/elsewhere/demo
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ endif
 # what is installed is run, not what lies here (-P).
 SOURCE := $(shell test -w . || echo $(VENV)/source)
 INSTALL := $(BIN)/python -m pip install $(if $(SOURCE),$(SOURCE),--editable .)
-.PHONY: demo test test-rest test-all lint docs docs-links clean
+.PHONY: demo test test-rest test-all lint docs docs-links dist clean
 # All of it anew, so that no warning hides in what was built before.
 SPHINX := $(BIN)/python -m sphinx -c docs -d build/doctrees -E -W --keep-going -q
 # Described in pyproject.toml.
@@ -44,6 +45,11 @@ docs: $(VENV)/docs.stamp
 docs-links: $(VENV)/docs.stamp
 	$(SPHINX) -b linkcheck . build/links
 
+dist: $(VENV)/release.stamp
+	rm -rf dist
+	$(BIN)/python -P -m build --no-isolation --outdir dist
+	$(BIN)/python -P -m twine check --strict dist/*
+
 $(VENV)/created.stamp:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -59,6 +65,10 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
 
 $(VENV)/docs.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp $(SOURCE)
 	$(INSTALL)'[docs]'
+	touch $@
+
+$(VENV)/release.stamp: setup.cfg pyproject.toml | $(VENV)/created.stamp
+	$(INSTALL)'[release]'
 	touch $@
 
 $(VENV)/source: | $(VENV)/created.stamp
