@@ -32,11 +32,14 @@ def settings() -> None:
 
     All options are commented out, so the file changes nothing until you edit it.
     """
+    console.print(settings_text(), soft_wrap=True, end="")
+
+
+def settings_text() -> str:
+    """Return the text of the file, in ASCII: what is redirected into a file has the terminal's encoding."""
     from rtelasto.cli.app import app
 
-    text = "\n".join([_HEAD, *_tables(app)])
-    # In ASCII, because what is redirected into a file has the terminal's encoding.
-    console.print(text.encode("ascii", ERRORS).decode(), soft_wrap=True, end="")
+    return "\n".join([_HEAD, *_tables(app)]).encode("ascii", ERRORS).decode()
 
 
 def _tables(app: App, above: str = "") -> Iterator[str]:
@@ -72,6 +75,8 @@ def _has_flag(argument: Argument) -> bool:
 def _lines(option: Argument) -> Iterator[str]:
     """Yield the help of an option and, commented out, its line."""
     help_text = " ".join((option.parameter.help or "").replace("``", "`").split())
+    if get_origin(option.hint) is Literal:
+        help_text += f" One of {', '.join(get_args(option.hint))}."
     yield from textwrap.wrap(help_text, _WIDTH, initial_indent="# ", subsequent_indent="# ")
     key = option.name.removeprefix("--").replace("-", "_")
     default = option.field_info.default
