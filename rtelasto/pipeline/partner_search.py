@@ -20,10 +20,8 @@ from rtelasto.pipeline.recent_frames import RecentFrame
 
 TRACKED_CORRELATION = 0.4
 """Block correlation below which a candidate is too far away: unrelated frames reach 0.2."""
-# Most candidates to look at before the engine runs, and of these most that are not RF lines yet: converting
-# channel data or IQ takes about as long as the engine.
-_MAX_LOOKS = 6
-_MAX_CONVERSIONS = 3
+# Most candidates to look at before the engine runs.
+_MAX_LOOKS = 4
 # Look at another candidate only if it may come nearer to the target by this fraction of it.
 _LEAST_GAIN = 0.15
 # A candidate that may reach the target within its doubt is preferred to one that is predicted nearer to it,
@@ -124,8 +122,6 @@ def search_partner(
             left &= track.times_s >= 0.5 * track.times_s[k]
         if looks.count >= _MAX_LOOKS:
             break
-        if looks.count >= _MAX_CONVERSIONS:
-            left &= [frame.converted for frame in frames]
     return best
 
 

@@ -33,8 +33,8 @@ LARGEST_SHIFT_M = 5e-3
 LARGEST_SHIFT_LINES = 12.0
 # A wide motion must score this much higher than rest, or rest is kept.
 MIN_GAIN = 0.02
-# As many as a pairing policy considers for one frame, at least.
-_KEPT_FITS = 8
+# As many as a pairing policy considers for one frame.
+_KEPT_FITS = 5
 
 
 @dataclass(frozen=True, slots=True)
