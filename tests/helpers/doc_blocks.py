@@ -3,8 +3,8 @@
     python tests/helpers/doc_blocks.py PAGE.md FOLDER
 
 runs what is in ```` ```python ```` and ```` ```sh ```` fences of a page in their order, in FOLDER: Python in
-one namespace, shell lines one by one. A live command (``rtelasto run``) is waited for until it says that it is
-ready, goes on beside the lines below it, and is stopped with Ctrl-C at the end of its block, or before the
+one namespace, shell lines one by one. A live command (``rtelasto run``) is waited for until it says that it
+is ready, goes on beside the lines below it, and is stopped with Ctrl-C at the end of its block, or before the
 next one of its name.
 
 A block that cannot run here has the reason before it, in a comment that is a paragraph of its own::
