@@ -14,6 +14,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.pipeline.accumulation import Accumulation, check_reference
 from rtelasto.pipeline.averaged_pairs import check_persistence_s
 from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pair_policy import PairPolicy
@@ -55,7 +56,8 @@ def estimate(
     -------
     StrainFrame
         ``axial_strain``, ``axial_displacement_m`` and ``correlation`` of shape (n_lines, n_depths), on
-        ``grid`` (``grid.depth_m``, ``grid.lateral_m``).
+        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); of ``ncc`` and ``am`` also
+        ``lateral_displacement_m`` and ``lateral_strain``.
 
     Raises
     ------
@@ -83,6 +85,8 @@ def stream(
     device: str = "auto",
     target_strain: float = 0.007,
     max_lag_s: float = 0.5,
+    accumulate: bool = False,
+    reference: int | None = None,
     counters: Counters | None = None,
 ) -> Iterator[StrainFrame]:
     """Strain of a sequence of RF frames, as in a live run: best pairs, averaged over time.
@@ -108,6 +112,10 @@ def stream(
         As for `estimate`. Each call opens an engine of its own.
     target_strain, max_lag_s
         For adaptive pairs: the applied strain to aim for, and how far back to look, s.
+    accumulate
+        Also accumulate motion from a reference frame on (docs/accumulation.md); takes about twice the time.
+    reference
+        ``frame_id`` of the reference, for arrays their index; by default the older frame of the first pair.
     counters
         Counts frames that make no strain frame, by cause.
 
@@ -125,9 +133,15 @@ def stream(
     if not 0.1 <= frame_rate_hz <= 10_000.0:
         raise RtelastoError(f"frame_rate_hz must lie in 0.1…10000 Hz, got {frame_rate_hz:g}")
     check_persistence_s(persistence_s)
+    check_reference(reference, accumulate)
     policy = PairPolicy.parse(pair, target_strain=target_strain, max_lag_s=max_lag_s)
     estimator = open_estimator(engine, device=device, history=policy.history)
-    pipeline = Pipeline(estimator, policy, counters, persistence_s=persistence_s)
+    accumulation = None
+    if accumulate:
+        accumulation = Accumulation(estimator, history=policy.history, reference=reference)
+    pipeline = Pipeline(
+        estimator, policy, counters, persistence_s=persistence_s, accumulation=accumulation
+    )
     return _strain_of(frames, rf_format, 1e9 / frame_rate_hz, pipeline)
 
 

@@ -22,6 +22,8 @@ def process(
     png: Path | None = None,
     mp4: Path | None = None,
     show: Shown = "strain",
+    accumulate: bool = False,
+    reference: int | None = None,
     force: bool = False,
     settings: Annotated[EstimateSettings, Parameter(name="*")] | None = None,
     recording: Annotated[RecordingFlags, Parameter(name="*")] | None = None,
@@ -39,7 +41,12 @@ def process(
     mp4
         Also draw all pairs as a video.
     show
-        What picture and video show, where the engine gives it.
+        What picture and video show, where the engine gives it; accumulated motion needs --accumulate.
+    accumulate
+        Also accumulate motion from a reference frame on, carried along with the tissue; takes about twice
+        the time.
+    reference
+        Id of the reference frame; by default the first.
     force
         Replace an existing file even if rtelasto did not write it; never a file of the recording.
     """
@@ -48,7 +55,16 @@ def process(
         notes.print(f"{printable_name(file.name)}: {describe(opened)}")
         with frame_bar(printable_name(settings.engine), opened.n_frames) as on_frame:
             summary = process_recording(
-                opened, out, settings, png=png, mp4=mp4, show=show, force=force, on_frame=on_frame
+                opened,
+                out,
+                settings,
+                png=png,
+                mp4=mp4,
+                show=show,
+                accumulate=accumulate,
+                reference=reference,
+                force=force,
+                on_frame=on_frame,
             )
     rows: dict[str, object] = {
         "strain frames": summary.pairs,

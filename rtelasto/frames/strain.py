@@ -180,6 +180,11 @@ class StrainFrame:
     standard deviation of it, at the same pixels and points as the other images, and ``persistence`` says
     what the average rests on. ``elongation`` is the global part of the motion, where the frame was made in
     this process.
+
+    With accumulation, ``accumulated_axial_displacement_m``, ``accumulated_axial_strain`` and, where the
+    engine gives lateral motion, ``accumulated_lateral_displacement_m`` and ``accumulated_lateral_strain`` are
+    the motion from the reference frame, whose ``frame_id`` is ``accumulated_from``, to the post-compression
+    frame, at points of the reference frame; NaN where it is not known.
     """
 
     axial_strain: Float32Image
@@ -206,6 +211,11 @@ class StrainFrame:
     relative_strain_std: Float32Image | None = None
     persistence: PersistenceState | None = None
     elongation: Elongation | None = None
+    accumulated_axial_displacement_m: Float32Image | None = None
+    accumulated_axial_strain: Float32Image | None = None
+    accumulated_lateral_displacement_m: Float32Image | None = None
+    accumulated_lateral_strain: Float32Image | None = None
+    accumulated_from: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("stage_ns", "drops"):

@@ -53,7 +53,31 @@ FURTHER_MAPS = {
     "axial_strain_std": StrainMap(
         "strain_percentage_std", "%", "One standard deviation of the axial strain", PERCENT
     ),
+    "accumulated_axial_displacement_m": StrainMap(
+        "accumulated_axial_displacement",
+        "m",
+        "Axial displacement from the reference frame, at its points; NaN where not known",
+    ),
+    "accumulated_axial_strain": StrainMap(
+        "accumulated_strain_percentage_map",
+        "%",
+        "Axial strain from the reference frame, at its points",
+        PERCENT,
+    ),
+    "accumulated_lateral_displacement_m": StrainMap(
+        "accumulated_lateral_displacement",
+        "m",
+        "Lateral displacement from the reference frame, at its points",
+    ),
+    "accumulated_lateral_strain": StrainMap(
+        "accumulated_lateral_strain_percentage_map",
+        "%",
+        "Lateral strain from the reference frame, at its points",
+        PERCENT,
+    ),
 }
+ACCUMULATED_FROM = "accumulated_from"
+"""The values with the id of the reference frame, where there is accumulated motion."""
 # Fields of `PersistenceState`, where there is a relative strain: type, unit, description.
 PERSISTENCE_SERIES: dict[str, tuple[type[np.generic], str, str]] = {
     "seconds": (np.float32, "s", "From the oldest pair in the average to the newest that entered"),

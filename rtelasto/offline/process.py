@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
+from rtelasto.pipeline.accumulation import Accumulation, check_reference
 from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
@@ -86,6 +87,8 @@ def process_recording(
     png: Path | None = None,
     mp4: Path | None = None,
     show: Shown = "strain",
+    accumulate: bool = False,
+    reference: int | None = None,
     force: bool = False,
     on_frame: Callable[[], None] | None = None,
 ) -> OfflineSummary:
@@ -94,6 +97,9 @@ def process_recording(
     If requested, also draw the pair with the largest strain as a picture and all pairs as a video, or what
     ``show`` names in place of the strain (`rtelasto.sinks.picture.save_picture`). Frames that are missing
     according to the frame ids are counted as ``gaps``, as in a live run; no pair spans them.
+
+    With ``accumulate`` strain frames also carry the motion accumulated from the frame with the id
+    ``reference``, by default the first (`rtelasto.pipeline.accumulation`).
 
     Raises
     ------
@@ -117,14 +123,21 @@ def process_recording(
         raise RtelastoError(
             f"{recording.path}: {recording.n_frames} frame makes no pair, at least 2 are needed"
         )
+    check_reference(reference, accumulate)
+    if reference is not None and reference not in recording.frame_ids:
+        raise RtelastoError(f"{recording.path}: there is no reference frame {reference}")
     estimator = settings.open_estimator()
     estimator.warm_up()
+    accumulation = None
+    if accumulate:
+        accumulation = Accumulation(estimator, history=policy.history, reference=reference)
     pipeline = Pipeline(
         estimator,
         policy,
         counters,
         drop_copies=True,
         persistence_s=settings.persistence_s,
+        accumulation=accumulation,
     )
     pipeline.warm_up()
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.

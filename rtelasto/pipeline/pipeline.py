@@ -20,6 +20,7 @@ from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFi
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
+from rtelasto.pipeline.accumulation import Accumulation
 from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pairing import Pairing
 from rtelasto.pipeline.partner_search import Look
@@ -85,7 +86,9 @@ class Pipeline:
     it does on the wire.
 
     With ``bmode``, strain frames carry the B-mode of their pre-compression frame; with ``persistence_s``
-    the pattern of strain averaged over time (`rtelasto.pipeline.persistence`).
+    the pattern of strain averaged over time (`rtelasto.pipeline.persistence`). With ``accumulation`` they
+    carry the motion from a reference frame on; it estimates a second pair of each frame, so that
+    :meth:`process` must be called, not its two halves.
 
     :meth:`process` takes a frame and returns its strain frame. If the estimator overlaps its work with
     the host's, :meth:`start` and :meth:`collect` do the same in two halves, with up to ``room`` pairs
@@ -108,11 +111,13 @@ class Pipeline:
         bmode: bool = False,
         drop_copies: bool = False,
         persistence_s: float = 0.0,
+        accumulation: Accumulation | None = None,
     ) -> None:
         self.estimator = estimator
         # Checked once: isinstance of a protocol takes 13 µs on Python 3.11.
         self._overlapping = estimator if isinstance(estimator, OverlappingEstimator) else None
         self._persistence = Persistence(persistence_s) if persistence_s else None
+        self._accumulation = accumulation
         self.bmode = bmode
         self.drop_copies = drop_copies
         self.counters = counters if counters is not None else Counters()
@@ -214,6 +219,10 @@ class Pipeline:
             pre_s, post_s = _times_s(pair)
             strain = self._persistence(strain, pre_s=pre_s, post_s=post_s, scene=started.scene)
             stage_ns["persistence"] = time.perf_counter_ns() - before_ns
+        if self._accumulation is not None:
+            before_ns = time.perf_counter_ns()
+            strain = self._accumulation(strain, pair)
+            stage_ns["accumulation"] = time.perf_counter_ns() - before_ns
         if self.bmode:
             before_ns = time.perf_counter_ns()
             bmode = bmode_on_grid(pair.pre, strain.grid)

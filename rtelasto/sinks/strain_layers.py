@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 Masked = np.ma.MaskedArray[Any, Any]
 Limits = tuple[float, float]
-Shown = Literal["strain", "lateral-displacement", "lateral-strain"]
+Shown = Literal[
+    "strain",
+    "lateral-displacement",
+    "lateral-strain",
+    "accumulated-axial-displacement",
+    "accumulated-axial-strain",
+    "accumulated-lateral-displacement",
+    "accumulated-lateral-strain",
+]
 
 # Correlation below which strain is not shown.
 DEFAULT_MASK = 0.7
@@ -192,6 +200,28 @@ class SignedImage(Layer):
         return -max(most, 1e-3), max(most, 1e-3)
 
 
+class AccumulatedImage(SignedImage):
+    """Accumulated motion, over the B-mode of its reference frame.
+
+    Raises
+    ------
+    RtelastoError
+        If nothing was accumulated, or the engine does not give it.
+    """
+
+    def __init__(self, shown: str, frame: StrainFrame) -> None:
+        if frame.accumulated_axial_strain is None:
+            raise RtelastoError(f"show: {shown} needs accumulate")
+        super().__init__(shown, frame, 0.0)
+
+    def at_frame(self, frame: StrainFrame) -> int:
+        return super().at_frame(frame) if frame.accumulated_from is None else frame.accumulated_from
+
+    def strength(self, frame: StrainFrame) -> float:
+        values = self.values(frame).compressed()
+        return float(np.median(np.abs(values))) if values.size else -1.0
+
+
 def layer_of(frame: StrainFrame, shown: Shown, mask_below: float) -> Layer:
     """Return the layer that shows ``shown`` of frames like this one.
 
@@ -202,6 +232,8 @@ def layer_of(frame: StrainFrame, shown: Shown, mask_below: float) -> Layer:
     """
     if shown not in get_args(Shown):
         raise RtelastoError(f"show must be one of {', '.join(get_args(Shown))}, got {shown!r}")
+    if shown.startswith("accumulated"):
+        return AccumulatedImage(shown, frame)
     if shown != "strain":
         return SignedImage(shown, frame, mask_below)
     return PairStrain(mask_below) if frame.relative_strain is None else RelativeStrain()

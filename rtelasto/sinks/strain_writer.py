@@ -10,7 +10,12 @@ import numpy as np
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import PersistenceState, StrainFrame
-from rtelasto.frames.strain_maps import FURTHER_MAPS, PERSISTENCE_SERIES, STRAIN_MAPS
+from rtelasto.frames.strain_maps import (
+    ACCUMULATED_FROM,
+    FURTHER_MAPS,
+    PERSISTENCE_SERIES,
+    STRAIN_MAPS,
+)
 from rtelasto.sinks.zea_file import GZIP, Packing, Provenance, ZeaFile, snake_case
 
 
@@ -18,7 +23,7 @@ class StrainWriter(ZeaFile):
     """Writes strain frames one by one: strain in %, displacement in m, correlation, quality.
 
     All frames must lie on one grid. What the first has besides (relative strain, lateral motion, standard
-    deviation) is written too, NaN for frames without it.
+    deviation, accumulated motion) is written too, NaN for frames without it.
 
     Parameters
     ----------
@@ -83,6 +88,9 @@ class StrainWriter(ZeaFile):
                 state = frame.persistence or PersistenceState(0.0, 0, 0, math.nan)
                 for name in PERSISTENCE_SERIES:
                     self._append(f"persistence/{name}", getattr(state, name))
+            if self._accumulates:
+                reference = frame.accumulated_from
+                self._append(ACCUMULATED_FROM, -1 if reference is None else reference)
             self._append("frame_ids", frame.frame_ids)
             self._append("acquired_ns", frame.acquired_ns)
             self._append("age_ns", -1 if frame.age_ns is None else frame.age_ns)
@@ -110,6 +118,14 @@ class StrainWriter(ZeaFile):
         if self._has_persistence:
             for name, (dtype, unit, text) in PERSISTENCE_SERIES.items():
                 self._series(f"persistence/{name}", (), dtype, unit, text)
+        if self._accumulates:
+            self._series(
+                ACCUMULATED_FROM, (), np.int64, "#", "Reference frame, -1 where there is none"
+            )
+
+    @property
+    def _accumulates(self) -> bool:
+        return "accumulated_axial_strain" in self._maps
 
     @property
     def _has_persistence(self) -> bool:

@@ -14,7 +14,12 @@ from rtelasto.closing import Closing
 from rtelasto.errors import MissingExtraError, RtelastoError
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
 from rtelasto.frames.strain import PersistenceState, StrainFrame
-from rtelasto.frames.strain_maps import FURTHER_MAPS, PERSISTENCE_SERIES, STRAIN_MAPS
+from rtelasto.frames.strain_maps import (
+    ACCUMULATED_FROM,
+    FURTHER_MAPS,
+    PERSISTENCE_SERIES,
+    STRAIN_MAPS,
+)
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_STRAIN_FRAMES, MAX_STRAIN_PIXELS, one_line
@@ -79,6 +84,9 @@ class StrainFile(Closing):
                 for name, (dtype, _, _) in PERSISTENCE_SERIES.items()
                 if self.has_relative_strain
             }
+            self._accumulated_from: NDArray[np.int64] | None = None
+            if "accumulated_axial_strain" in self._maps:
+                self._accumulated_from = _series(custom[ACCUMULATED_FROM], np.int64)
             self.engine = str(scalar(custom["engine"]))
             self.grid = _grid(self._file[f"{_DATA}/strain_percentage_map/coordinates"])
             self._check_shapes()
@@ -111,7 +119,13 @@ class StrainFile(Closing):
             quality=float(self.quality[i]),
             applied_strain=float(self.applied_strain[i]),
             persistence=self._state(i),
+            accumulated_from=self._reference(i),
         )
+
+    def _reference(self, i: int) -> int | None:
+        if self._accumulated_from is None or self._accumulated_from[i] < 0:
+            return None
+        return int(self._accumulated_from[i])
 
     def _state(self, i: int) -> PersistenceState | None:
         if not self.has_relative_strain:
@@ -140,9 +154,12 @@ class StrainFile(Closing):
             expected = (self.n_frames, 2) if name == "frame_ids" else (self.n_frames,)
             if getattr(self, name).shape != expected:
                 raise RtelastoError(f"{name} has shape {getattr(self, name).shape}")
-        for name, values in self._persistence.items():
+        series = {f"persistence/{name}": values for name, values in self._persistence.items()}
+        if self._accumulated_from is not None:
+            series[ACCUMULATED_FROM] = self._accumulated_from
+        for name, values in series.items():
             if values.shape != (self.n_frames,):
-                raise RtelastoError(f"persistence/{name} has shape {values.shape}")
+                raise RtelastoError(f"{name} has shape {values.shape}")
 
     def close(self) -> None:
         """Close the file. Frames that were read remain valid."""
