@@ -161,7 +161,14 @@ def test_scrolling_back_shows_a_frame_as_it_was_seen_live(scene: Scene):
     picture = "document.getElementById('images').toDataURL()"
     scene.press([-0.004] * 3)
     live = scene.page.evaluate(picture)
+    softest = scene.page.input_value("#range-high")
     scene.press([0.012] * 12)
+    # The range follows the press.
+    scene.page.wait_for_function(
+        "(before) => document.getElementById('range-high').value !== before",
+        arg=softest,
+        timeout=WAIT_MS,
+    )
     assert scene.page.evaluate(picture) != live
     scene.key("Space")
     for _ in range(12):
