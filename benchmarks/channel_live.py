@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,25 +50,65 @@ def measure(arguments: argparse.Namespace, bridge: Path) -> None:
             stderr=subprocess.STDOUT,
         )
         with subprocess.Popen([*command, *arguments.run], stderr=subprocess.DEVNULL) as pipeline:
+            looks: list[Look] = []
             arrivals: list[tuple[int, StrainMessage]] = []
             deadline = time.monotonic() + _START_S
             while time.monotonic() < deadline:
                 message = receiver.get(0.05)
                 if message is not None:
+                    if not arrivals:
+                        processes = {
+                            "Octave": family(scanner.pid),
+                            "rtelasto run": family(pipeline.pid),
+                            "subscriber": [psutil.Process()],
+                        }
                     arrivals.append((time.monotonic_ns(), message))
                     deadline = time.monotonic() + _QUIET_S
+                    if scanner.poll() is None:
+                        looks.append(Look.at(arrivals[-1][0], processes))
                 if pipeline.poll() is not None or (
                     not arrivals and scanner.poll() not in (0, None)
                 ):
                     break
             said = scanner.communicate()[0].strip()
-            run = psutil.Process(pipeline.pid)
-            used_s = sum(sum(p.cpu_times()[:2]) for p in (run, *run.children(recursive=True)))
             pipeline.terminate()
             pipeline.wait()
     report(arrivals, said)
-    used_ms = 1e3 * used_s / len(arrivals)
-    print(f"processor time of rtelasto run: {used_ms:.0f} ms a strain frame, start included")
+    report_use([look for look in looks if look.at_ns - looks[0].at_ns >= 1e9 * WARM_UP_S])
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Processor time used until the arrival of a strain frame, s, by the name of the processes."""
+
+    at_ns: int
+    used_s: dict[str, float]
+
+    @classmethod
+    def at(cls, at_ns: int, processes: dict[str, list[psutil.Process]]) -> Look:
+        used_s = {
+            name: sum(sum(process.cpu_times()[:2]) for process in members)
+            for name, members in processes.items()
+        }
+        return cls(at_ns, used_s)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and those that it has started."""
+    first = psutil.Process(pid)
+    return [first, *first.children(recursive=True)]
+
+
+def report_use(looks: list[Look]) -> None:
+    """Print the processor time between the first and the last look, one at every strain frame."""
+    if len(looks) < 2:
+        return
+    first, last = looks[0], looks[-1]
+    for name, used_s in last.used_s.items():
+        spent_s = used_s - first.used_s[name]
+        cores = 1e9 * spent_s / (last.at_ns - first.at_ns)
+        each_ms = 1e3 * spent_s / (len(looks) - 1)
+        print(f"{name}: {cores:.2f} cores, {each_ms:.0f} ms a strain frame")
 
 
 def report(arrivals: list[tuple[int, StrainMessage]], said: str) -> None:
