@@ -15,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "conda-recipe" / "recipe.yaml"
+# Of Keep a Changelog 1.1.0.
+CHANGES = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 # What conda-forge calls otherwise.
 CONDA_NAMES = {"msgpack": "msgpack-python"}
 
@@ -83,3 +85,13 @@ def test_the_conda_recipe_is_one_and_needs_what_setup_cfg_says(
     python = "python" + metadata["options"]["python_requires"]
     stated = {line.replace(" ", "") for line in rendered["requirements"]["run"]}
     assert stated == wanted | {python}
+
+
+def test_the_changelog_keeps_to_its_form(metadata: configparser.ConfigParser) -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    versions = [line for line in lines if line.startswith("## ")]
+    assert versions[0] == "## [Unreleased]"
+    version = re.escape(metadata["metadata"]["version"])
+    assert re.fullmatch(rf"## \[{version}\] - (\d{{4}}-\d\d-\d\d|not released)", versions[1])
+    kinds = {line for line in lines if line.startswith("### ")}
+    assert kinds <= {f"### {kind}" for kind in CHANGES}
