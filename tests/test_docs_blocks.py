@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def test_every_command_on_a_page_has_the_flags_that_it_is_given(page: Path) -> N
         if block.language == "python":
             continue
         for line in block.commands:
-            words = shlex.split(line.partition(" > ")[0], comments=True)
+            words = shlex.split(re.split(r" (?:>|\|\||&&) ", line)[0], comments=True)
             if words[0] == "rtelasto":
                 app.meta.parse_args(words[1:], exit_on_error=False, print_error=False)
                 if not words[1].startswith("-"):
@@ -75,8 +76,13 @@ def own_network() -> list[str]:
     ids=named,
 )
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path) -> None:
+    if missing := doc_blocks.missing(page):
+        pytest.skip(f"not on this machine: {', '.join(missing)}")
     done = subprocess.run(
         [*own_network(), sys.executable, str(RUNNER), str(page), str(tmp_path)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    if page.parent.name == "tutorials":
+        not_made = [name for name in doc_blocks.pictures(page) if not (tmp_path / name).is_file()]
+        assert not_made == []

@@ -70,6 +70,7 @@ def test_every_page_of_docs_can_be_reached_from_the_readme() -> None:
                 to_read.append(path)
     # A decision record is found in its folder.
     pages = {ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")}
+    pages |= {*(ROOT / "docs").glob("tutorials/*.md"), *(ROOT / "docs").glob("api/*.md")}
     assert {path.name for path in pages - reached} == set()
 
 

@@ -2,14 +2,20 @@
 
     python tests/helpers/doc_blocks.py PAGE.md FOLDER
 
-runs what is in ```` ```python ```` and ```` ```sh ```` fences of a page in their order, in FOLDER: Python in
-one namespace, shell lines one by one. A live command (``rtelasto run``) is waited for until it says that it
-is ready, goes on beside the lines below it, and is stopped with Ctrl-C at the end of its block, or before the
-next one of its name.
+runs the blocks of a page in Python and shell in their order, in FOLDER: Python in one namespace, shell
+line by line, with the folder of the checkout in ``CHECKOUT``. A live command (``rtelasto run``) is
+waited for until it says that it is ready, goes on beside the lines below it, and is stopped with Ctrl-C
+at the end of its block, or before the next one of its name.
 
 A block that cannot run here has the reason before it, in a comment that is a paragraph of its own::
 
     <!-- not run: needs a GPU -->
+
+A page as a whole may need programs or Python packages that not every machine has::
+
+    <!-- needs: octave-cli, torch -->
+
+The pictures of a tutorial are those that its run leaves in FOLDER: copy them from there to refresh them.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +31,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 _BLOCK = re.compile(
@@ -32,6 +40,8 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 MARKER = "<!-- not run:"
+_NEEDS = re.compile(r"^<!-- needs: (.*) -->$", re.MULTILINE)
+_PICTURE = re.compile(r"^!\[[^\]]*\]\(([^)/]+)\)$", re.MULTILINE)
 RUN = ("python", "sh", "console")
 # They end when they are told to, and say so.
 _LIVE = ("run", "view", "record", "igtl")
@@ -73,6 +83,18 @@ def blocks(page: Path) -> list[Block]:
         for found in _BLOCK.finditer(text)
         if found["language"] in RUN
     ]
+
+
+def missing(page: Path) -> list[str]:
+    """Return what a page needs and this machine does not have, programs and Python packages."""
+    stated = _NEEDS.search(page.read_text(encoding="utf-8"))
+    needed = stated[1].split(", ") if stated else []
+    return [name for name in needed if shutil.which(name) is None and find_spec(name) is None]
+
+
+def pictures(page: Path) -> list[str]:
+    """Return the names of the pictures beside a page that it shows."""
+    return _PICTURE.findall(page.read_text(encoding="utf-8"))
 
 
 def live_command(line: str) -> str | None:
@@ -138,5 +160,6 @@ if __name__ == "__main__":
     path, folder = map(Path.absolute, map(Path, sys.argv[1:]))
     # What a page calls `rtelasto` and `python` are those of this interpreter.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    os.environ["CHECKOUT"] = str(Path(__file__).resolve().parents[2])
     os.chdir(folder)
     run_page(path, {"__name__": "__main__"})
