@@ -260,7 +260,9 @@ def test_accumulated_motion_is_drawn_over_the_reference_and_needs_accumulation()
     found = run(tissue, [(3, 4), (4, 5)])[-1]
     layer = layer_of(found, "accumulated-lateral-strain", 0.7)
     assert layer.at_frame(found) == 3
-    assert layer.values(found).count() == GRID.n_lines * GRID.n_depths
+    values = layer.values(found)
+    assert values.count() == GRID.n_lines * GRID.n_depths
+    assert layer.title(found, values) == "accumulated lateral strain, frames 3 → 5"
     with pytest.raises(RtelastoError, match="show: accumulated-axial-strain needs accumulate"):
         layer_of(tissue.strain(0, 1), "accumulated-axial-strain", 0.7)
     axial_only = run(Tissue(lateral=False), [(0, 1)])[0]

@@ -138,8 +138,8 @@ def lateral_frame() -> StrainFrame:
 @pytest.mark.parametrize(
     ("show", "largest", "ends"),
     [
-        ("lateral-displacement", 0.005 * 15.5 * 0.5, ["to the right", "to the left"]),
-        ("lateral-strain", 0.5, ["longer", "shorter"]),
+        ("lateral-displacement", 0.005 * 15.5 * 0.5, ["right", "left"]),
+        ("lateral-strain", 0.5, ["long", "short"]),
     ],
 )
 def test_lateral_motion_is_drawn_on_both_sides_of_white(show, largest, ends):

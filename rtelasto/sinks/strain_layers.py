@@ -180,9 +180,9 @@ class SignedImage(Layer):
         self.label = f"{self._words} in {'mm' if moved else '%'}"
         across = "lateral" in shown
         if moved:
-            self.ends = ("to the right", "to the left") if across else ("away", "to the probe")
+            self.ends = ("right", "left") if across else ("down", "up")
         else:
-            self.ends = ("longer", "shorter")
+            self.ends = ("long", "short")
         if getattr(frame, self._field) is None:
             raise RtelastoError(f"show: engine {frame.engine} gives no {self._words}")
 
@@ -213,6 +213,9 @@ class AccumulatedImage(SignedImage):
         if frame.accumulated_axial_strain is None:
             raise RtelastoError(f"show: {shown} needs accumulate")
         super().__init__(shown, frame, 0.0)
+
+    def title(self, frame: StrainFrame, values: Masked) -> str:
+        return f"{super().title(frame, values)}, frames {frame.accumulated_from} → {frame.frame_ids[1]}"
 
     def at_frame(self, frame: StrainFrame) -> int:
         return super().at_frame(frame) if frame.accumulated_from is None else frame.accumulated_from
