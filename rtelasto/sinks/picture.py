@@ -57,8 +57,9 @@ def save_picture(
     mask_below
         Correlation below which strain is not shown, 0 to show all.
     show
-        Draw in place of the strain another image that the frame has: ``lateral-displacement`` in mm or
-        ``lateral-strain`` in %, in colours of either sign.
+        Draw in place of the strain another image that the frame has, in mm or %, in colours of either sign:
+        ``lateral-displacement``, ``lateral-strain``, and of accumulated motion, with its reference frame as
+        ``rf``, ``accumulated-axial-displacement`` and the like (`rtelasto.sinks.strain_layers.Shown`).
 
     Raises
     ------
