@@ -34,12 +34,15 @@ include_patterns = [
     "benchmarks/**.md",
     "bridge/**.md",
     "engines/models/*.md",
+    "examples/**.md",
     "tests/vectors/README.md",
 ]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 # What stands at the root of the site: the way to docs/index.html.
 html_extra_path = ["site"]
 html_theme_options = {
