@@ -1,8 +1,8 @@
 """The frames of the last moments, including those that the pipeline had no time to process.
 
 The receiving thread adds frames; the pipeline takes one after another and finds its partner among those
-before it. A frame waits for at most `MAX_WAIT_S`: at 1,000 frames/s several frames wait while the pipeline's
-thread is kept from running for some milliseconds, and none is lost; at 100 frames/s the newest is taken.
+before it. A frame waits for at most `MAX_WAIT_S`: at 1,000 frames/s none is lost while the pipeline's thread
+is kept from running for some milliseconds; at 100 frames/s the newest is taken.
 Every frame is counted once: by the outcome of the pair of which it is the newer frame, as ``partner_only`` if
 it only served other frames as a partner, as ``overflow`` if it was never used.
 """

@@ -48,7 +48,7 @@ HD void weighted_medians(int n, MedianScratch<SETS, COPIES>& s, Place place, Wei
             }
             s.sums[0][i / BINS][i % BINS] = total;
         });
-        // Weight up to every bin, after each step that in four times as many bins.
+        // Weight up to every bin: each step adds up four sums, of 1, 4, 16 and then 64 bins.
         int from = 0;
         for (int step = 1; step < BINS; step *= 4, from = 1 - from)
             each(SETS * BINS, [&](int i) {
