@@ -55,6 +55,8 @@ html_theme_options = {
 # Headings have the anchors of a forge, and fences mean what they mean there.
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
+# The only diagram is as tall as a screen.
+mermaid_height = "60rem"
 
 napoleon_google_docstring = False
 napoleon_use_ivar = True
@@ -64,6 +66,8 @@ autodoc_typehints_description_target = "documented_params"
 autosummary_generate = False
 # `--flag` is not a dash.
 smartquotes = False
+# Where the live page is while `run` serves it.
+linkcheck_ignore = [r"http://127\.0\.0\.1"]
 
 # Names of this project lead somewhere; those of other projects would need a network.
 nitpicky = True
