@@ -14,6 +14,7 @@ import numpy as np
 import processes
 import pytest
 from speckle import speckle_pair
+from waiting import WAIT_S
 
 from rtelasto.frames.channel import ChannelFormat, PlaneWave
 from rtelasto.frames.iq import IqFormat, ScannerFormat
@@ -382,7 +383,7 @@ def doctor(rf: str, break_it: Callable[[], None]) -> str:
     """What `rtelasto doctor --rf` prints, run beside a stream."""
     with processes.running("doctor", "--rf", rf, "--seconds", "4") as process:
         break_it()
-        printed, errors = process.communicate(timeout=processes.DEADLINE_S)
+        printed, errors = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, errors
     return printed
 

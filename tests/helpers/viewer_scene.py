@@ -58,9 +58,16 @@ WATCH = """(wanted) => {
     const options = attribute
       ? { attributeFilter: [attribute] }
       : { childList: true, characterData: true, subtree: true };
-    // Nobody is told of entries.
-    if (isEntry) setInterval(look, 20);
-    else new MutationObserver(look).observe(element, options);
+    if (isEntry) {
+      // Observers are not told of entries.
+      const entry = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+      Object.defineProperty(element, "value", {
+        get: () => entry.get.call(element),
+        set: (value) => { entry.set.call(element, value); look(); },
+      });
+    } else {
+      new MutationObserver(look).observe(element, options);
+    }
   }
 }"""
 
