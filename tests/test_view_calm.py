@@ -130,10 +130,10 @@ def test_frames_once_a_second_are_not_live_all_the_time_and_do_not_strobe(scene:
 
 
 def test_going_on_after_a_freeze_does_not_flash_not_live(chromium: Any):
-    with open_scene(chromium, stale_ms=1500.0) as scene:
+    with open_scene(chromium, stale_ms=3000.0) as scene:
         scene.press(hand(3))
         scene.key("Space")
-        scene.at_rate(hand(20), 0.1)
+        scene.at_rate(hand(35), 0.1)
         scene.watch(*LIVENESS)
         scene.page.keyboard.press("Space")
         scene.at_rate(hand(5), 0.1)
