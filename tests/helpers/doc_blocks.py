@@ -34,6 +34,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from waiting import WAIT_S
+
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]*?) *-->\n\n?)?"
     r"^(?P<indent> *)```(?P<language>\w+)\n(?P<code>.*?)^(?P=indent)```$",
@@ -46,7 +48,6 @@ RUN = ("python", "sh", "console")
 # They end when they are told to, and say so.
 _LIVE = ("run", "view", "record", "igtl")
 _READY = "Ctrl-C stops"
-DEADLINE_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _started(line: str) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        said += process.communicate(timeout=DEADLINE_S)[1]
+        said += process.communicate(timeout=WAIT_S)[1]
         if process.returncode:
             raise SystemExit(f"{line!r} ended with {process.returncode}: {said}")
 
@@ -133,7 +134,7 @@ def _run_shell(block: Block) -> None:
         for line in block.commands:
             name = live_command(line)
             if name is None:
-                subprocess.run(["bash", "-c", line], check=True, timeout=DEADLINE_S)
+                subprocess.run(["bash", "-c", line], check=True, timeout=WAIT_S)
                 continue
             if name in live:
                 live[name].close()
