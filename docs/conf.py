@@ -34,7 +34,7 @@ include_patterns = [
     "benchmarks/**.md",
     "bridge/**.md",
     "engines/models/*.md",
-    "examples/**.md",
+    "examples/*.md",
     "tests/vectors/README.md",
 ]
 
