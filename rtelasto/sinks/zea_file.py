@@ -2,6 +2,9 @@
 
 zea stores images as (frame, depth, line) with the position of every pixel. What it has no place for
 is stored under ``custom/``, each dataset with a unit and a description.
+
+Every step is flushed, so that the same frames make the same file, byte for byte: else HDF5 places the chunks
+when Python happens to release the last reference to a dataset.
 """
 
 from __future__ import annotations
@@ -174,6 +177,7 @@ class ZeaFile:
         values = self._track[f"data/{name}/values"]
         values.resize(self.n_frames + 1, axis=0)
         values[self.n_frames] = image.T.reshape(values.shape[1:])
+        values.flush()
 
     def _series(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str, text: str) -> None:
         """Start a per-frame dataset under ``custom/``."""
@@ -192,6 +196,7 @@ class ZeaFile:
         dataset = self._custom[name]
         dataset.resize(self.n_frames + 1, axis=0)
         dataset[self.n_frames] = value
+        dataset.flush()
 
     def _put(self, name: str, value: str | int | float, unit: str = "–", text: str = "") -> None:
         """Write one value under ``custom/``."""
