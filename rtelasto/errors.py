@@ -37,6 +37,8 @@ class ExitCode(IntEnum):
     """
 
     DONE = 0
+    SOME_FAILED = 1
+    """Some recordings of an archive failed; each is listed with its reason."""
     BAD_INPUT = 2
     """A parameter, file or endpoint is wrong; one line on stderr says which."""
     INTERNAL = 70

@@ -89,9 +89,9 @@ def score_recording(
     # table shows dashes for it.
     own = [[f for column, f in results if column.own] for results in found]
     grid = own[0][0].grid
-    alike = [[f for f in of_pair if f.grid == grid] for of_pair in own]
+    on_grid = [[f for f in of_pair if f.grid == grid] for of_pair in own]
     recorded = recorded_pixels(frames[0], grid)
-    windows = uniform_windows(alike, recorded)
+    windows = uniform_windows(on_grid, recorded)
     scores: list[RecordingScore] = []
     before: dict[Column, StrainFrame] = {}
     for index, results in enumerate(found):
@@ -104,7 +104,7 @@ def score_recording(
                 "strain_snr_db": _median_snr_db(frame, windows),
                 "consistency": float("nan")
                 if previous is None
-                else _alike(previous.axial_strain[recorded], frame.axial_strain[recorded]),
+                else alike(previous.axial_strain[recorded], frame.axial_strain[recorded]),
             }
             before[column] = frame
             scores.append(RecordingScore(printable_name(path.name), index, column, values))
@@ -168,7 +168,8 @@ def _median_snr_db(frame: StrainFrame, windows: list[Mask]) -> float:
     return float(np.median([metrics.strain_snr_db(frame.axial_strain[w]) for w in windows]))
 
 
-def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return the correlation of two sets of pixels, NaN if one of them is uniform."""
     if a.size < 2 or a.std() == 0.0 or b.std() == 0.0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

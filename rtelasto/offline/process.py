@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
+from rtelasto.offline.content_key import content_key
 from rtelasto.pipeline.accumulation import Accumulation, check_reference
-from rtelasto.pipeline.pipeline import Pipeline
+from rtelasto.pipeline.pipeline import Estimator, Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sinks.shown_strain import REST_STRAIN
@@ -91,12 +92,14 @@ def process_recording(
     reference: int | None = None,
     force: bool = False,
     on_frame: Callable[[], None] | None = None,
+    estimator: Estimator | None = None,
 ) -> OfflineSummary:
     """Write the strain of every pair of a recording to ``out``.
 
     If requested, also draw the pair with the largest strain as a picture and all pairs as a video, or what
     ``show`` names in place of the strain (`rtelasto.sinks.picture.save_picture`). Frames that are missing
     according to the frame ids are counted as ``gaps``, as in a live run; no pair spans them.
+    ``estimator`` is one of the same settings that is open already.
 
     With ``accumulate`` strain frames also carry the motion accumulated from the frame with the id
     ``reference``, by default the first (`rtelasto.pipeline.accumulation`).
@@ -126,8 +129,9 @@ def process_recording(
     check_reference(reference, accumulate)
     if reference is not None and reference not in recording.frame_ids:
         raise RtelastoError(f"{recording.path}: there is no reference frame {reference}")
-    estimator = settings.open_estimator()
-    estimator.warm_up()
+    if estimator is None:
+        estimator = settings.open_estimator()
+        estimator.warm_up()
     accumulation = None
     if accumulate:
         accumulation = Accumulation(estimator, history=policy.history, reference=reference)
@@ -142,7 +146,14 @@ def process_recording(
     pipeline.warm_up()
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
-    provenance = {**recording.provenance, "engine": settings.engine, "pair": settings.pair}
+    provenance = {
+        **recording.provenance,
+        "engine": settings.engine,
+        "pair": settings.pair,
+        "made_from": content_key(
+            recording, settings, show=show, accumulate=accumulate, reference=reference
+        ),
+    }
     qualities: list[float] = []
     strains: list[float] = []
     times = Latencies()

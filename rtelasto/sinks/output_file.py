@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from pathlib import Path
 
 from rtelasto.errors import RtelastoError
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
 
 
 class OutputFile:
@@ -61,3 +64,16 @@ class OutputFile:
         """Remove the temporary file, so that nothing is left behind."""
         with contextlib.suppress(OSError):
             self.temporary.unlink(missing_ok=True)
+
+
+def discard_leftovers(*outputs: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote these outputs."""
+    names: dict[Path, set[str]] = {}
+    for path in outputs:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, ours in names.items():
+        for path in folder.glob(".*.tmp"):
+            name = _TEMPORARY.fullmatch(path.name)
+            if name is not None and name[1] in ours:
+                with contextlib.suppress(OSError):
+                    path.unlink()

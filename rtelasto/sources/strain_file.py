@@ -49,6 +49,10 @@ class StrainFile(Closing):
         float32 (n_frames,).
     has_relative_strain
         Whether persistence was on.
+    made_from
+        Key of what the strain was computed from (`rtelasto.offline.content_key`); empty if it was recorded.
+    drops
+        What was lost, by cause.
 
     Raises
     ------
@@ -88,6 +92,11 @@ class StrainFile(Closing):
             if "accumulated_axial_strain" in self._maps:
                 self._accumulated_from = _series(custom[ACCUMULATED_FROM], np.int64)
             self.engine = str(scalar(custom["engine"]))
+            made_from = custom.get("provenance/made_from")
+            self.made_from = "" if made_from is None else str(scalar(made_from))
+            self.drops = {
+                cause: int(scalar(count)) for cause, count in custom.get("drops", {}).items()
+            }
             self.grid = _grid(self._file[f"{_DATA}/strain_percentage_map/coordinates"])
             self._check_shapes()
         except Exception as error:  # damage in a file can raise almost any exception of the library

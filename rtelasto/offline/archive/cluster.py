@@ -1,0 +1,93 @@
+"""Starts workers on this machine, or joins those of a scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from rtelasto.errors import MissingExtraError, RtelastoError, first_line
+from rtelasto.host.signal_mask import kept_from_children
+from rtelasto.host.threads import available_cores
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+WORKER_MIB = 1024
+"""Memory that a worker of our own has at least; `benchmarks.archive` measures what it needs."""
+# Time to find the scheduler.
+_TIMEOUT_S = 20.0
+
+
+def local_workers(workers: int | None, memory_mib: int | None) -> tuple[int, int]:
+    """Return how many workers to start on this machine, and the memory of each in MiB.
+
+    The default is a worker on each core, as engines compute more pairs a second on one core each than on all
+    cores together (docs/archive.md), as long as each has `WORKER_MIB`.
+
+    Raises
+    ------
+    RtelastoError
+        If there is not enough memory for that many workers.
+    """
+    if workers is not None and workers < 1:
+        raise RtelastoError(f"--workers must be at least 1, got {workers}")
+    total_mib = int(memory_mib or psutil.virtual_memory().available // 2**20)
+    most = total_mib // WORKER_MIB
+    if most < (workers or 1):
+        raise RtelastoError(
+            f"--memory-mib: {total_mib} MiB are too little for {workers or 1} workers, "
+            f"each needs {WORKER_MIB} MiB"
+        )
+    n = workers or min(available_cores(), most)
+    return n, total_mib // n
+
+
+@contextmanager
+def connect(
+    scheduler: str | None, *, workers: int | None = None, memory_mib: int | None = None
+) -> Iterator[Client]:
+    """Yield a client of a scheduler, or of workers on this machine that end with the block.
+
+    Raises
+    ------
+    MissingExtraError
+        If Dask is not installed.
+    RtelastoError
+        If there is no scheduler at this address, or the workers cannot be started.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise MissingExtraError("processing several recordings", "archive") from None
+    if scheduler is not None:
+        try:
+            client = distributed.Client(scheduler, timeout=_TIMEOUT_S)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise RtelastoError(
+                f"--scheduler {scheduler}: no Dask scheduler there ({first_line(error)})"
+            ) from error
+        with client:
+            yield client
+        return
+    n, each_mib = local_workers(workers, memory_mib)
+    # Workers are ended by this process, which then removes what they had begun.
+    with kept_from_children():
+        cluster = distributed.LocalCluster(
+            n_workers=n,
+            threads_per_worker=1,
+            memory_limit=each_mib * 2**20,
+            dashboard_address="127.0.0.1:0",
+        )
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def describe(client: Client) -> str:
+    """Return the number of workers and where to watch them, in one line."""
+    info: dict[str, Any] = client.scheduler_info(n_workers=-1)
+    limits = [worker["memory_limit"] for worker in info["workers"].values()]
+    memory = f", {min(limits) / 2**30:.1f} GiB each" if limits and min(limits) else ""
+    return f"{len(limits)} workers{memory}; watch them on {client.dashboard_link}"
