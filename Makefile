@@ -25,7 +25,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/python -P -m rtelasto demo --out "$(OUT)"
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -m "not ($(NOT_QUICK))"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(NOT_QUICK))"
 
 test-rest: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m "$(NOT_QUICK)"

@@ -70,8 +70,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto keys ~/rtelasto-keys --server 10.0.0.5 scanner.key  — lets this machine connect to it",
     ),
     "process": (
-        "Estimate strain of a whole recording into a file.",
+        "Estimate strain of a recording into a file, or of many into a folder.",
         "rtelasto process press.h5 -o strain.h5",
+        "rtelasto process scans -o strain  — all recordings in a folder, on all cores",
         'rtelasto process forearm.mhd -o strain.h5 --engine ncc --pair "lag 2" --png strain.png',
         "rtelasto process press.h5 -o strain.h5 --mp4 strain.mp4",
     ),

@@ -93,7 +93,7 @@ def process_all(
         if flags.scheduler is None:
             discard_leftovers(*(path for task in tasks for path in task.outputs))
     write_summary(out, rows)
-    console.print(f"{counts(rows)}; summary in {printable_name(out / PAGE)}")
+    console.print(f"{counts(rows)}; summary in {printable_name(out / PAGE)}", soft_wrap=True)
     if any(row.state is State.FAILED for row in rows):
         sys.exit(ExitCode.SOME_FAILED)
 

@@ -19,7 +19,7 @@ from rtelasto.sinks.strain_layers import Shown
 
 
 def process(
-    *paths: Path,
+    *paths: Annotated[Path, Parameter(required=True)],
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     png: Path | None = None,
     mp4: Path | None = None,
@@ -56,8 +56,6 @@ def process(
     """
     settings = settings or EstimateSettings()
     recording = recording or RecordingFlags()
-    if not paths:
-        raise RtelastoError("process: name a recording, or files and folders of recordings")
     how: dict[str, Any] = {"show": show, "accumulate": accumulate, "reference": reference}
     if not names_several(paths, out):
         _process_one(paths[0], out, settings, recording, png=png, mp4=mp4, force=force, **how)

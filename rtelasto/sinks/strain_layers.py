@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -37,7 +38,7 @@ MOST_UNCERTAIN = 0.5
 _STRIDE = 17
 
 
-class Layer:
+class Layer(ABC):
     """An image that is coloured.
 
     Attributes
@@ -55,17 +56,17 @@ class Layer:
     colours: str
     ticks: tuple[float, ...] = ()
 
+    @abstractmethod
     def values(self, frame: StrainFrame) -> Masked:
         """Return what is coloured, (n_lines, n_depths), masked where the B-mode shows through."""
-        raise NotImplementedError
 
+    @abstractmethod
     def title(self, frame: StrainFrame, values: Masked) -> str:
         """Return the line above the image."""
-        raise NotImplementedError
 
+    @abstractmethod
     def limits(self, values: NDArray[np.floating]) -> Limits:
         """Return the limits of the colours for some values."""
-        raise NotImplementedError
 
     def norm(self, limits: Limits) -> Normalize:
         """Return the scale of the colours."""
