@@ -10,7 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import browser
 import host_cuda
 import hypothesis
 import pytest
@@ -68,6 +70,13 @@ def no_gpu() -> None:
     with suppress(RtelastoError):
         find_gpu()
         pytest.skip("there is a GPU")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The browser in which tests see the viewer's page."""
+    with browser.chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

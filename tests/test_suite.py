@@ -26,7 +26,7 @@ def test_a_later_line_in_the_log_prints_no_traceback(capsys: pytest.CaptureFixtu
 FOLDER = Path(__file__).parent
 # What a module of tests needs that `make test` must not: how it gets it, and the mark that it then has.
 MARKS = {
-    r"^import (browser|viewer_scene)|^from (browser|viewer_scene) import": "browser",
+    r"^import (browser|viewer_scene)|^from (browser|viewer_scene) import|chromium: Any": "browser",
     r"^import octave|^from octave import": "octave",
     r"^from benchmarks.faults": "faults",
     r"^from fuzz": "fuzz",

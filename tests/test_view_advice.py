@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import browser
 import numpy as np
 import pytest
 
@@ -38,12 +37,6 @@ SCORES = """async (presses) => {
     return frames.map((frame) => finder.add(frame)).at(-1).score;
   });
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

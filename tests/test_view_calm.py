@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import browser
 import pytest
 
 pytest.importorskip("uvicorn", reason="the view extra is not installed")
@@ -22,12 +21,6 @@ LIVENESS = (
     ("connection", "data-state"),
     ("not-live", "hidden"),
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def shared(chromium: Any) -> Iterator[Scene]:
     with open_scene(chromium) as opened:
         opened.press(hand(10))
@@ -86,10 +80,11 @@ def test_regions_and_a_fixed_range_survive_a_reload(chromium: Any):
         scene.key("b")
         scene.key("ArrowRight")
         scene.page.uncheck("#range-auto")
-        scene.page.fill("#range-low", "0.1")
-        scene.page.press("#range-low", "Enter")
+        # The upper end first: the lower one must lie below it.
         scene.page.fill("#range-high", "1.7")
         scene.page.press("#range-high", "Enter")
+        scene.page.fill("#range-low", "0.1")
+        scene.page.press("#range-low", "Enter")
         scene.page.evaluate("document.activeElement.blur()")
         scene.page.reload()
         assert scene.server.counters.wait_for("pages", 2, WAIT_S)

@@ -125,12 +125,6 @@ class Chain:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def chain(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     opened = Chain(tmp_path_factory.mktemp("chain"))
     yield opened

@@ -49,12 +49,6 @@ COLOURED = """() => {
 SEQ = "() => Number(document.getElementById('images').dataset.seq ?? -1)"
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

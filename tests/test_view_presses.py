@@ -23,12 +23,6 @@ INCLUSION_MM = (0.0, 16.0)
 BESIDE_MM = (9.0, 16.0)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
-
-
 @pytest.fixture
 def scene(chromium: Any) -> Iterator[Scene]:
     with open_scene(chromium) as opened:

@@ -50,12 +50,6 @@ CLIPPED = """() => [...document.querySelectorAll("button, h1, .state, .notice, o
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def scene(chromium: Any) -> Iterator[Scene]:
     with open_scene(chromium) as opened:
         opened.press(hand(12), average=averaged(2))
