@@ -14,7 +14,7 @@ endif
 # Installing leaves files in the source's folder: where that cannot be written, a copy is installed, and
 # what is installed is run, not what lies here (-P).
 SOURCE := $(shell test -w . || echo $(VENV)/source)
-INSTALL := $(BIN)/python -m pip install $(if $(SOURCE),$(SOURCE),--editable .)
+INSTALL := $(BIN)/python -m pip install --quiet $(if $(SOURCE),$(SOURCE),--editable .)
 .PHONY: demo test test-rest test-all lint docs docs-links dist clean
 # All of it anew, so that no warning hides in what was built before.
 SPHINX := $(BIN)/python -m sphinx -c docs -d build/doctrees -E -W --keep-going -q

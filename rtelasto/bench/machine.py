@@ -30,6 +30,7 @@ _EXTRAS = {
     "recorder (hdf5plugin)": ("hdf5plugin", "record"),
     "OpenIGTLink (pyigtl)": ("pyigtl", "igtl"),
     "metrics (prometheus-client)": ("prometheus-client", "metrics"),
+    "many recordings (distributed)": ("distributed", "archive"),
     "PyTorch, runs networks on GPUs and trains them": ("torch", "torch"),
 }
 

@@ -200,6 +200,7 @@ def _print_summary(
             "RF frames sent": frames,
             "strain frames out": len(messages),
             "frames without a partner": drops.get("pair.first", 0),
+            "frames that were only partners": drops.get("partner_only", 0),
             "dropped": ", ".join(f"{k} {v}" for k, v in lost.items()) or "none",
             "latency, send to publish": latencies.summary(),
             "median correlation": f"{np.median([m.frame.quality for m in messages]):.3f}",
