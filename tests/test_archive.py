@@ -88,6 +88,7 @@ def test_names_that_clash_are_refused_before_any_work(scans: Path, tmp_path: Pat
         (["a.npy"], "strain.txt", False),
         (["tuesday"], "strain.h5", False),
         (["a.npy"], "strain", True),
+        (["a.npy"], "monday", True),
         (["monday"], "strain", True),
         (["*.npy"], "strain.h5", True),
         (["a.npy", "monday/b.h5"], "strain.h5", True),

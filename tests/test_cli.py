@@ -139,8 +139,8 @@ def test_an_absurd_sampling_frequency_is_refused(recording: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_an_output_that_cannot_be_written(recording: Path, tmp_path: Path) -> None:
-    for out in (tmp_path, tmp_path / "missing" / "out.h5"):
-        assert str(out) in refused("process", str(recording), "-o", str(out), "--engine", "ncc")
+    out = tmp_path / "missing" / "out.h5"
+    assert str(out) in refused("process", str(recording), "-o", str(out), "--engine", "ncc")
     assert list(tmp_path.iterdir()) == []
 
 

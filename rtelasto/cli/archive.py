@@ -79,14 +79,15 @@ def process_all(
             connect(flags.scheduler, workers=flags.workers, memory_mib=flags.memory_mib) as client,
             _bar() as bar,
         ):
-            notes.print(f"{len(tasks)} recordings; {describe(client)}")
+            notes.print(f"{len(tasks)} recordings; {describe(client)}", soft_wrap=True)
             shown = bar.add_task("recordings", total=len(tasks))
             for row in process_archive(
                 tasks, settings, client, overrides=asdict(recording), how=how, force=force
             ):
                 rows.append(row)
                 if row.state is State.FAILED:
-                    notes.print(f"{printable_name(row.recording)}: {printable_name(row.reason)}")
+                    reason = printable_name(f"{row.recording}: {row.reason}")
+                    notes.print(reason, soft_wrap=True)
                 bar.update(shown, advance=1)
     finally:
         # Workers of a scheduler finish what they have begun; our own have just been ended.

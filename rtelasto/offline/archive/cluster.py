@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ def connect(
         import distributed
     except ImportError:
         raise MissingExtraError("processing several recordings", "archive") from None
+    # Otherwise every connection is a line of the log.
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     if scheduler is not None:
         try:
             client = distributed.Client(scheduler, timeout=_TIMEOUT_S)

@@ -79,7 +79,7 @@ def _row(future: Future, task: Task) -> Row:
     if error is None:
         return future.result()
     discard_leftovers(*task.outputs)
-    return failed(task, _reason(error))
+    return failed(task, _reason(error).removeprefix(f"{task.recording}: "))
 
 
 def _reason(error: BaseException) -> str:
