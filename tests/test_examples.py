@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 from xml.etree import ElementTree
@@ -245,8 +246,14 @@ def test_prometheus_answers_every_query_of_the_dashboard(live: Live, tmp_path: P
 def answer(port: int, query: str) -> list[object]:
     """What Prometheus has for a query now."""
     url = f"http://127.0.0.1:{port}/api/v1/query?" + urlencode({"query": query})
-    with urlopen(url) as page:
-        found = json.load(page)
+    try:
+        with urlopen(url) as page:
+            found = json.load(page)
+    except HTTPError as error:
+        # Prometheus listens before it is ready to answer.
+        if error.code != 503:
+            raise
+        return []
     assert found["status"] == "success"
     return list(found["data"]["result"])
 
