@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 WORKER_MIB = 1024
-"""Memory that a worker of our own has at least; `benchmarks.archive` measures what it needs."""
+"""Memory that a worker of our own has at least: a quarter may be the ring of recent frames."""
 # Time to find the scheduler.
 _TIMEOUT_S = 20.0
 
@@ -25,8 +25,7 @@ _TIMEOUT_S = 20.0
 def local_workers(workers: int | None, memory_mib: int | None) -> tuple[int, int]:
     """Return how many workers to start on this machine, and the memory of each in MiB.
 
-    The default is a worker on each core, as engines compute more pairs a second on one core each than on all
-    cores together (docs/archive.md), as long as each has `WORKER_MIB`.
+    The default is a worker on each core, so that none waits for another, as long as each has `WORKER_MIB`.
 
     Raises
     ------
