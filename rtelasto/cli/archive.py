@@ -79,7 +79,7 @@ def process_all(
             connect(flags.scheduler, workers=flags.workers, memory_mib=flags.memory_mib) as client,
             _bar() as bar,
         ):
-            notes.print(f"{len(tasks)} recordings; {describe(client)}", soft_wrap=True)
+            notes.print(f"recordings: {len(tasks)}; {describe(client)}", soft_wrap=True)
             shown = bar.add_task("recordings", total=len(tasks))
             for row in process_archive(
                 tasks, settings, client, overrides=asdict(recording), how=how, force=force

@@ -82,6 +82,8 @@ def connect(
             threads_per_worker=1,
             memory_limit=each_mib * 2**20,
             dashboard_address="127.0.0.1:0",
+            # A recording that fails is listed with its reason.
+            silence_logs=logging.CRITICAL,
         )
     with cluster, distributed.Client(cluster) as client:
         yield client
@@ -91,5 +93,5 @@ def describe(client: Client) -> str:
     """Return the number of workers and where to watch them, in one line."""
     info: dict[str, Any] = client.scheduler_info(n_workers=-1)
     limits = [worker["memory_limit"] for worker in info["workers"].values()]
-    memory = f", {min(limits) / 2**30:.1f} GiB each" if limits and min(limits) else ""
-    return f"{len(limits)} workers{memory}; watch them on {client.dashboard_link}"
+    memory = f" of {min(limits) / 2**30:.1f} GiB" if limits and min(limits) else ""
+    return f"workers: {len(limits)}{memory}, watch them on {client.dashboard_link}"
