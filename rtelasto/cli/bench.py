@@ -135,14 +135,6 @@ def print_stages(title: str, stages: Mapping[str, LatencySummary]) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write figures to a file, ``written_by`` first; raise RtelastoError if it cannot be written."""
-    output = OutputFile(path)
-    try:
+    with OutputFile(path) as temporary:
         text = json.dumps({"written_by": WRITTEN_BY, **content}, indent=1)
-        output.temporary.write_text(text + "\n", "utf-8")
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    except BaseException:
-        output.discard()
-        raise
-    output.commit()
+        temporary.write_text(text + "\n", "utf-8")

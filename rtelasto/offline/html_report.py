@@ -61,21 +61,13 @@ def write_report(
         an existing file (`rtelasto.sinks.output_check.check_outputs`).
     """
     check_outputs(("--out", out, PAGE), inputs=recording.files, force=force)
-    output = OutputFile(out)
-    try:
+    with OutputFile(out) as temporary:
         with tempfile.TemporaryDirectory() as folder:
             strain_path = Path(folder) / "strain.h5"
             summary = process_recording(recording, strain_path, settings, on_frame=on_frame)
             with StrainFile(strain_path) as strain:
                 page = _page(recording, strain, settings, summary)
-        output.temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    except BaseException:
-        output.discard()
-        raise
-    output.commit()
+        temporary.write_text(page, encoding="utf-8")
 
 
 def errors_against_truth(recording: Recording, strain: StrainFile) -> Errors | None:

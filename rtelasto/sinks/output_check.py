@@ -238,19 +238,11 @@ def save_figure(figure: Any, path: Path, *, per_inch: int) -> None:
     """
     check_suffix(path, PICTURE)
     kind = path.suffix.lower()[1:]
-    output = OutputFile(path)
-    try:
+    with OutputFile(path) as temporary:
         figure.savefig(
-            output.temporary,
+            temporary,
             format=kind,
             dpi=per_inch,
             facecolor="white",
             metadata={_MARK_IN[kind]: WRITTEN_BY},
         )
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    except BaseException:
-        output.discard()
-        raise
-    output.commit()

@@ -7,6 +7,7 @@ import os
 import re
 import uuid
 from pathlib import Path
+from types import TracebackType
 
 from rtelasto.errors import RtelastoError
 
@@ -16,12 +17,14 @@ _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
 class OutputFile:
     """A file that is written under a temporary name in the same folder and renamed at the end.
 
-    Creating one proves that the path can be written, before any work is done.
+    Creating one proves that the path can be written, before any work is done. As a context manager it yields
+    the temporary name; the file is renamed at the end of the block, or removed after an exception.
 
     Raises
     ------
     RtelastoError
-        If the path is a folder or a device, its folder does not exist, or it cannot be written.
+        If the path is a folder or a device, its folder does not exist, or it cannot be written, now or, in
+        the block, later.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,6 +43,22 @@ class OutputFile:
             with self.temporary.open("xb"):
                 pass
         except OSError as error:
+            raise self.failure(error) from error
+
+    def __enter__(self) -> Path:
+        return self.temporary
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.commit()
+            return
+        self.discard()
+        if isinstance(error, OSError):
             raise self.failure(error) from error
 
     def failure(self, error: OSError) -> RtelastoError:

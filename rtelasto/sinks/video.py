@@ -61,55 +61,60 @@ def save_video(
     """
     check_suffix(path, VIDEO)
     try:
-        import imageio_ffmpeg
+        import imageio_ffmpeg  # noqa: F401
     except ImportError:
         raise MissingExtraError("a video", "video") from None
-    output = OutputFile(path)
     writer: Any = None
-    try:
-        drawing: Drawing | None = None
-        layer: Layer | None = None
-        for frame in strain:
-            if layer is None:
-                layer = layer_of(frame, show, mask_below)
-            rf = rf_of(layer.at_frame(frame))
-            if drawing is None:
-                drawing = Drawing(frame, rf, layer, limits=layer.common_limits(strain))
-            else:
-                drawing.update(frame, rf)
-            drawing.caption(frame)
-            pixels = _even(drawing.pixels(_PIXELS_PER_INCH))
+    with OutputFile(path) as temporary:
+        try:
+            drawing: Drawing | None = None
+            layer: Layer | None = None
+            for frame in strain:
+                if layer is None:
+                    layer = layer_of(frame, show, mask_below)
+                rf = rf_of(layer.at_frame(frame))
+                if drawing is None:
+                    drawing = Drawing(frame, rf, layer, limits=layer.common_limits(strain))
+                else:
+                    drawing.update(frame, rf)
+                drawing.caption(frame)
+                pixels = _even(drawing.pixels(_PIXELS_PER_INCH))
+                if writer is None:
+                    writer = _open_writer(temporary, pixels.shape, _fps(strain))
+                writer.send(pixels)
+                if on_frame is not None:
+                    on_frame()
             if writer is None:
-                height, width, _ = pixels.shape
-                writer = imageio_ffmpeg.write_frames(
-                    str(output.temporary),
-                    (width, height),
-                    fps=_fps(strain),
-                    codec="libx264",
-                    quality=_QUALITY,
-                    macro_block_size=2,
-                    # The temporary name has no suffix that would select the format.
-                    output_params=[
-                        *("-f", "mp4", "-movflags", "+faststart"),
-                        *("-metadata", f"comment={WRITTEN_BY}"),
-                    ],
-                )
-                writer.send(None)
-            writer.send(pixels)
-            if on_frame is not None:
-                on_frame()
-        if writer is None:
-            raise RtelastoError(f"{strain.path}: there are no strain frames to show")
-        writer.close()
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    except BaseException:
-        if writer is not None:
+                raise RtelastoError(f"{strain.path}: there are no strain frames to show")
             writer.close()
-        output.discard()
-        raise
-    output.commit()
+        except OSError:
+            raise  # the writer has ended
+        except BaseException:
+            if writer is not None:
+                writer.close()
+            raise
+
+
+def _open_writer(path: Path, shape: tuple[int, ...], fps: float) -> Any:
+    """Start ffmpeg, which takes images of a shape (rows, columns, 3) with ``send``."""
+    import imageio_ffmpeg
+
+    height, width, _ = shape
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        quality=_QUALITY,
+        macro_block_size=2,
+        # The temporary name has no suffix that would select the format.
+        output_params=[
+            *("-f", "mp4", "-movflags", "+faststart"),
+            *("-metadata", f"comment={WRITTEN_BY}"),
+        ],
+    )
+    writer.send(None)
+    return writer
 
 
 def _fps(strain: StrainSequence) -> float:

@@ -32,25 +32,19 @@ def write_summary(folder: Path, rows: Sequence[Row]) -> None:
         If a file cannot be written.
     """
     rows = sorted(rows, key=lambda row: row.recording)
-    _write(folder / CSV, _csv(rows).encode())
-    _write(folder / PARQUET, _parquet(rows))
-    _write(folder / PAGE, _page(folder, rows).encode())
+    for name, data in (
+        (CSV, _csv(rows).encode()),
+        (PARQUET, _parquet(rows)),
+        (PAGE, _page(folder, rows).encode()),
+    ):
+        with OutputFile(folder / name) as temporary:
+            temporary.write_bytes(data)
 
 
 def counts(rows: Sequence[Row]) -> str:
     """Return how many recordings are in which state: "57 done, 3 failed"."""
     number = Counter(row.state for row in rows)
     return ", ".join(f"{number[state]} {state}" for state in State if number[state])
-
-
-def _write(path: Path, data: bytes) -> None:
-    output = OutputFile(path)
-    try:
-        output.temporary.write_bytes(data)
-    except OSError as error:
-        output.discard()
-        raise output.failure(error) from error
-    output.commit()
 
 
 def _csv(rows: Sequence[Row]) -> str:
