@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields
-from pathlib import Path
 
 from rtelasto.pipeline.engines import model_path
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import WRITTEN_BY
-from rtelasto.sources.recording import Recording
+from rtelasto.sources.recording import Recording, file_digest
 
 
 def content_key(recording: Recording, settings: EstimateSettings, **how: object) -> str:
@@ -39,13 +38,8 @@ def content_key(recording: Recording, settings: EstimateSettings, **how: object)
         digest.update(recording.timestamps_ns.tobytes())
     # Shows which dataset of the file was chosen, and the order of its axes.
     digest.update(recording.read(0).tobytes())
+    digest.update(recording.files_digest)
     engine = model_path(settings.engine)
-    for path in (*recording.files, *([engine] if engine is not None else [])):
-        if path.is_file():
-            digest.update(_file_digest(path))
+    if engine is not None and engine.is_file():
+        digest.update(file_digest(engine))
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

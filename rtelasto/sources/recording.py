@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +84,14 @@ class Recording(Closing):
         self._stack: FrameStack | None = stack
         self._close = close
         self._stat_at_open = _last_written(path)
+
+    @cached_property
+    def files_digest(self) -> bytes:
+        """SHA-256 of the whole content of its files, which are read once."""
+        digest = hashlib.sha256()
+        for path in sorted(filter(Path.is_file, self.files)):
+            digest.update(file_digest(path))
+        return digest.digest()
 
     def __len__(self) -> int:
         return self.n_frames
@@ -185,3 +195,9 @@ def _last_written(path: Path) -> tuple[int, int, int, int] | None:
     if stat.S_ISDIR(found.st_mode):
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def file_digest(path: Path) -> bytes:
+    """Return the SHA-256 of the whole content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
