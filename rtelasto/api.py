@@ -14,7 +14,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.pipeline.accumulation import Accumulation, check_reference
+from rtelasto.pipeline.accumulation import check_reference
 from rtelasto.pipeline.averaged_pairs import check_persistence_s
 from rtelasto.pipeline.devices import open_estimator
 from rtelasto.pipeline.pair_policy import PairPolicy
@@ -136,11 +136,13 @@ def stream(
     check_reference(reference, accumulate)
     policy = PairPolicy.parse(pair, target_strain=target_strain, max_lag_s=max_lag_s)
     estimator = open_estimator(engine, device=device, history=policy.history)
-    accumulation = None
-    if accumulate:
-        accumulation = Accumulation(estimator, history=policy.history, reference=reference)
     pipeline = Pipeline(
-        estimator, policy, counters, persistence_s=persistence_s, accumulation=accumulation
+        estimator,
+        policy,
+        counters,
+        persistence_s=persistence_s,
+        accumulate=accumulate,
+        reference=reference,
     )
     return _strain_of(frames, rf_format, 1e9 / frame_rate_hz, pipeline)
 

@@ -15,7 +15,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
 from rtelasto.offline.content_key import content_key
-from rtelasto.pipeline.accumulation import Accumulation, check_reference
+from rtelasto.pipeline.accumulation import check_reference
 from rtelasto.pipeline.pipeline import Estimator, Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
@@ -132,16 +132,14 @@ def process_recording(
     if estimator is None:
         estimator = settings.open_estimator()
         estimator.warm_up()
-    accumulation = None
-    if accumulate:
-        accumulation = Accumulation(estimator, history=policy.history, reference=reference)
     pipeline = Pipeline(
         estimator,
         policy,
         counters,
         drop_copies=True,
         persistence_s=settings.persistence_s,
-        accumulation=accumulation,
+        accumulate=accumulate,
+        reference=reference,
     )
     pipeline.warm_up()
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.

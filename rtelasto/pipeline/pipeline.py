@@ -86,9 +86,10 @@ class Pipeline:
     it does on the wire.
 
     With ``bmode``, strain frames carry the B-mode of their pre-compression frame; with ``persistence_s``
-    the pattern of strain averaged over time (`rtelasto.pipeline.persistence`). With ``accumulation`` they
-    carry the motion from a reference frame on; it estimates a second pair of each frame, so that
-    :meth:`process` must be called, not its two halves.
+    the pattern of strain averaged over time (`rtelasto.pipeline.persistence`). With ``accumulate`` they carry
+    the motion from the frame with the id ``reference`` on, by default the older frame of the first pair
+    (`rtelasto.pipeline.accumulation`); it estimates a second pair of each frame, so that :meth:`process` must
+    be called, not its two halves.
 
     :meth:`process` takes a frame and returns its strain frame. If the estimator overlaps its work with
     the host's, :meth:`start` and :meth:`collect` do the same in two halves, with up to ``room`` pairs
@@ -111,13 +112,18 @@ class Pipeline:
         bmode: bool = False,
         drop_copies: bool = False,
         persistence_s: float = 0.0,
-        accumulation: Accumulation | None = None,
+        accumulate: bool = False,
+        reference: int | None = None,
     ) -> None:
         self.estimator = estimator
         # Checked once: isinstance of a protocol takes 13 µs on Python 3.11.
         self._overlapping = estimator if isinstance(estimator, OverlappingEstimator) else None
         self._persistence = Persistence(persistence_s) if persistence_s else None
-        self._accumulation = accumulation
+        self._accumulation = None
+        if accumulate:
+            self._accumulation = Accumulation(
+                estimator, history=policy.history, reference=reference
+            )
         self.bmode = bmode
         self.drop_copies = drop_copies
         self.counters = counters if counters is not None else Counters()
