@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
@@ -47,12 +47,8 @@ class HandSummary:
         """Summarise the applied strain of each pair, NaN if unknown."""
         known = applied_strain[np.isfinite(applied_strain)]
         press, release = known[known <= -REST_STRAIN], known[known >= REST_STRAIN]
-
-        def middle(strains: NDArray[np.floating]) -> float:
-            return float(np.median(strains)) if strains.size else math.nan
-
         at_rest = int(known.size - press.size - release.size)
-        return cls(press.size, middle(press), release.size, middle(release), at_rest)
+        return cls(press.size, finite_median(press), release.size, finite_median(release), at_rest)
 
     def __str__(self) -> str:
         parts = [
@@ -197,13 +193,15 @@ def process_recording(
     counts.pop("strain.out", None)
     return OfflineSummary(
         len(qualities),
-        _median(qualities),
+        finite_median(qualities),
         HandSummary.of(np.array(strains)),
         times.summary(),
         counts,
     )
 
 
-def _median(values: list[float]) -> float:
-    numbers = [value for value in values if math.isfinite(value)]
-    return float(np.median(numbers)) if numbers else math.nan
+def finite_median(values: ArrayLike) -> float:
+    """Return the median of the values that are numbers, NaN if there are none."""
+    numbers = np.asarray(values)
+    numbers = numbers[np.isfinite(numbers)]
+    return float(np.median(numbers)) if numbers.size else math.nan

@@ -16,7 +16,7 @@ from rtelasto.sources.contents import Contents, Overrides, assemble
 from rtelasto.sources.file_kinds import clarius_kind, is_hdf5, is_mat4, is_mat5, is_metaimage
 from rtelasto.sources.limits import one_line
 from rtelasto.sources.recording import Recording
-from rtelasto.sources.segment_folder import SEGMENTS, read_segments
+from rtelasto.sources.segment_folder import is_segment_folder, read_segments
 
 Reader = Callable[[Path, Overrides], Contents]
 
@@ -113,7 +113,7 @@ def _warnings_only() -> Iterator[None]:
 def _reader(path: Path) -> Reader:
     """Return the reader for a file, imported only now, so that unused formats cost nothing."""
     if path.is_dir():
-        if not any(path.glob(SEGMENTS)):
+        if not is_segment_folder(path):
             raise RtelastoError("is a folder without rf-*.h5 in it: name the file of a recording")
         return read_segments
     if not path.exists():

@@ -73,6 +73,11 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
     )
 
 
+def is_segment_folder(path: Path) -> bool:
+    """Whether a path is a folder that the recorder wrote."""
+    return path.is_dir() and any(path.glob(SEGMENTS))
+
+
 def _concatenated(parts: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
     """Return all parts as one array; None if one is missing."""
     known = [part for part in parts if part is not None]

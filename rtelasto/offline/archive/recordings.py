@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtelasto.errors import RtelastoError
 from rtelasto.sinks.output_check import STRAIN
-from rtelasto.sources.segment_folder import SEGMENTS
+from rtelasto.sources.segment_folder import is_segment_folder
 
 RECORDING_SUFFIXES = (".h5", ".hdf5", ".mhd", ".mha", ".mat", ".npy", ".npz", ".uff")
 
@@ -40,7 +40,7 @@ def names_several(paths: Sequence[Path], out: Path) -> bool:
 
 def _is_one_recording(path: Path) -> bool:
     """Whether a path is not a folder, or one that the recorder wrote."""
-    return not path.is_dir() or any(path.glob(SEGMENTS))
+    return not path.is_dir() or is_segment_folder(path)
 
 
 def _is_pattern(path: Path) -> bool:

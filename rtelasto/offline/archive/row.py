@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtelasto.accuracy.recordings import alike
 from rtelasto.offline.archive.recordings import Task
-from rtelasto.offline.process import HandSummary
+from rtelasto.offline.process import HandSummary, finite_median
 from rtelasto.sources.strain_file import StrainFile
 
 # Reading the images takes much longer than all other figures.
@@ -81,11 +81,10 @@ def failed(task: Task, reason: str, worker: str = "") -> Row:
 def figures(strain: StrainFile) -> dict[str, float | int | str]:
     """Return the figures of a row that the strain file itself holds."""
     hand = HandSummary.of(strain.applied_strain)
-    known = strain.quality[np.isfinite(strain.quality)]
     losses = {cause: n for cause, n in strain.drops.items() if n and cause != "strain_out"}
     return {
         "pairs": strain.n_frames,
-        "median_correlation": float(np.median(known)) if known.size else math.nan,
+        "median_correlation": finite_median(strain.quality),
         "press_strain": hand.press_strain,
         "release_strain": hand.release_strain,
         "pattern_stability": _stability(strain),
@@ -101,8 +100,7 @@ def _stability(strain: StrainFile) -> float:
         before, after = (_pattern(strain, k) for k in (i - 1, i))
         both = np.isfinite(before) & np.isfinite(after)
         values.append(alike(before[both], after[both]))
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.median(known)) if known else math.nan
+    return finite_median(values)
 
 
 def _pattern(strain: StrainFile, i: int) -> NDArray[np.float32]:
