@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive import FORMAT, write_recordings
+from archive import write_recordings
+from speckle import SMALL_FORMAT
 
 from rtelasto.errors import RtelastoError
 from rtelasto.offline.archive.cluster import WORKER_MIB, local_workers
@@ -120,7 +121,7 @@ def test_the_key_follows_everything_that_changes_the_strain(tmp_path: Path) -> N
     with open_recording(first) as recording:
         frames = list(recording)
     frames[2].samples[10, 400] += 1.0
-    with RecordingWriter(tmp_path / "changed.h5", FORMAT) as writer:
+    with RecordingWriter(tmp_path / "changed.h5", SMALL_FORMAT) as writer:
         for frame in frames:
             writer.write(frame)
     with open_recording(tmp_path / "changed.h5") as recording:

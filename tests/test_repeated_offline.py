@@ -6,38 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from speckle import speckle_pair
+from speckle import SMALL_FORMAT, small_press
 
-from rtelasto.frames.rf import RfFormat
-from rtelasto.frames.strain import Elongation
 from rtelasto.offline.process import OfflineSummary, process_recording
 from rtelasto.settings import EstimateSettings
 from rtelasto.sources import open_recording
 from rtelasto.sources.strain_file import StrainFile
 
-FORMAT = RfFormat(
-    n_lines=32, n_samples=900, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
-)
-
 
 @pytest.fixture(scope="module")
 def distinct() -> list[np.ndarray]:
     """Four frames, pressed and let go in turn."""
-    pair = speckle_pair(
-        np.random.default_rng(3),
-        rf_format=FORMAT,
-        elongation=Elongation(0.0, 0.0, -0.005),
-        snr_db=30.0,
-        dtype="float32",
-    )
-    return [pair.pre.samples, pair.post.samples] * 2
+    return [*small_press()] * 2
 
 
 def processed(
     folder: Path, frames: list[np.ndarray], pair: str = "consecutive"
 ) -> tuple[OfflineSummary, StrainFile]:
     np.save(folder / "rf.npy", np.stack(frames))
-    values = {name: getattr(FORMAT, name) for name in ("sampling_freq_hz", "center_freq_hz")}
+    values = {name: getattr(SMALL_FORMAT, name) for name in ("sampling_freq_hz", "center_freq_hz")}
     with open_recording(
         folder / "rf.npy", line_pitch_m=0.3e-3, axes="frame,line,sample", **values
     ) as recording:

@@ -17,6 +17,10 @@ from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import Elongation
 from rtelasto.host.compiled import kernel
 
+SMALL_FORMAT = RfFormat(
+    n_lines=32, n_samples=900, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
+)
+
 # (lateral_m, depth_m) -> extra axial displacement in m, on top of the elongation
 LocalDisplacement = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
@@ -136,6 +140,18 @@ def speckle_pair(
             RfFrame(_digitise(image, full_scale_sigmas, dtype), rf_format, FrameStamp(frame_id))
         )
     return FramePair(*frames)
+
+
+def small_press() -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Samples of two frames of `SMALL_FORMAT`, before and after a uniform press by 0.5 %; SNR 30 dB."""
+    pair = speckle_pair(
+        np.random.default_rng(3),
+        rf_format=SMALL_FORMAT,
+        elongation=Elongation(0.0, 0.0, -0.005),
+        snr_db=30.0,
+        dtype="float32",
+    )
+    return pair.pre.samples, pair.post.samples
 
 
 def _digitise(image: NDArray[np.float32], sigmas: float, dtype: str) -> NDArray[np.generic]:
