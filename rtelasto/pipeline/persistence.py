@@ -9,15 +9,17 @@ scene, so that nothing is interpolated twice, however long it lasts.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from rtelasto.frames.rf import Grid
+from rtelasto.cpu.averaging.measurement import UNIT_VARIANCE, Measurement
+from rtelasto.cpu.pattern_average import PatternAverage, TissuePosition
+from rtelasto.frames.rf import Float32Image, Grid
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.pipeline.averaged_pairs import AveragedPairs, check_persistence_s
-from rtelasto.pipeline.measurement import UNIT_VARIANCE, Measurement, measure
-from rtelasto.pipeline.pattern_average import PatternAverage
-from rtelasto.pipeline.tissue_track import TissuePosition, TissueTrack
+from rtelasto.pipeline.tissue_track import TissueTrack
 
 # After a pause of this length without frames, the probe may be at another place.
 LONGEST_PAUSE_S = 2.0
@@ -36,6 +38,24 @@ _VARIANCE_MEMORY = 0.1
 _FURTHEST_M = 2e-3
 
 
+class Average(Protocol):
+    """What reads and writes whole images, on the CPU or a GPU: see `rtelasto.cpu.pattern_average`."""
+
+    def measure(self, strain: StrainFrame) -> Measurement: ...
+
+    def clear(self) -> None: ...
+
+    def try_pair(
+        self, pair: Measurement, at: TissuePosition, forget: float, variance: float
+    ) -> tuple[float, float]: ...
+
+    def accept(self) -> None: ...
+
+    def read(self, at: TissuePosition, variance: float) -> tuple[Float32Image, Float32Image]: ...
+
+    def move_to(self, at: TissuePosition) -> None: ...
+
+
 class Persistence:
     """Averages the frames of a run. Not thread-safe.
 
@@ -43,6 +63,8 @@ class Persistence:
     ----------
     persistence_s
         Time constant: a pair counts 1/e after this much time in which good pairs arrived.
+    new_average
+        Returns an empty average over frames of a grid.
 
     Raises
     ------
@@ -50,9 +72,12 @@ class Persistence:
         If it is not 0.05 to 60 s.
     """
 
-    def __init__(self, persistence_s: float) -> None:
+    def __init__(
+        self, persistence_s: float, new_average: Callable[[Grid], Average] = PatternAverage
+    ) -> None:
         check_persistence_s(persistence_s)
         self._persistence_s = persistence_s
+        self._new_average = new_average
         self._scene: tuple[object, ...] = ()
         self._newest_s = -math.inf
 
@@ -76,7 +101,7 @@ class Persistence:
             self._scene = found
             self._reset(strain.grid)
         self._newest_s = post_s
-        pair = measure(strain)
+        pair = self._average.measure(strain)
         before, after = self._track.follow(pair, pre_s, post_s)
         if pair.weight > 0.0 and pair.weight >= LEAST_WEIGHT * self._good_weight:
             self._enter(pair, before, strain.applied_strain, post_s)
@@ -89,8 +114,7 @@ class Persistence:
             relative_strain=pattern, relative_strain_std=std, persistence=self._pairs.state(post_s)
         )
 
-    @classmethod
-    def warm_up(cls) -> None:
+    def warm_up(self) -> None:
         """Compile, or load, the kernels that the first frame of a run would wait for."""
         grid = Grid(16, 64, 1e-4, 3e-4)
         # Shift the tissue by more than the limit, so that the kernel that moves the average runs as well.
@@ -104,13 +128,13 @@ class Persistence:
             applied_strain=-0.01,
             elongation=Elongation(lateral_offset_m=_FURTHEST_M),
         )
-        persistence = cls(1.0)
+        trial = Persistence(self._persistence_s, self._new_average)
         for k in range(3):
-            persistence(frame, pre_s=0.01 * k, post_s=0.01 * (k + 1))
+            trial(frame, pre_s=0.01 * k, post_s=0.01 * (k + 1))
 
     def _reset(self, grid: Grid) -> None:
         self._track = TissueTrack()
-        self._average = PatternAverage(grid)
+        self._average = self._new_average(grid)
         self._pairs = AveragedPairs()
         self._good_weight = 0.0
         self._variance = UNIT_VARIANCE

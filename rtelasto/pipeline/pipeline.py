@@ -142,7 +142,7 @@ class Pipeline:
     def warm_up(self) -> None:
         """Compile, or load, the kernels outside the estimator that the first pair would wait for."""
         if self._persistence is not None:
-            Persistence.warm_up()
+            self._persistence.warm_up()
 
     @property
     def pending(self) -> int:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
-from rtelasto.frames.rf import Float32Image
-from rtelasto.pipeline.measurement import Measurement
+from rtelasto.cpu.averaging.measurement import Measurement
+from rtelasto.cpu.pattern_average import TissuePosition
 
 _MOST_POSITIONS = 256
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TissuePosition:
-    """The tissue's position at a time, relative to the scene's start: axial at the nodes, and lateral."""
-
-    time_s: float
-    axial_m: Float32Image
-    lateral_m: float
-
-    @property
-    def furthest_m(self) -> float:
-        """The largest distance of any of the tissue from its position at the scene's start."""
-        return max(float(np.abs(self.axial_m).max()), abs(self.lateral_m))
 
 
 class TissueTrack:

@@ -1,4 +1,4 @@
-"""The kernels of `rtelasto.pipeline.persistence`, which move patterns into and out of the average.
+"""The kernels of `rtelasto.cpu.pattern_average`, which move patterns into and out of the average.
 
 ``sums`` holds, for each pixel of the average, Σ w·m, Σ w and Σ λ·w over the pairs in it, where w is the
 weight of the pattern m, already faded by λ for the time since. The motion of a pixel's tissue is
@@ -16,23 +16,23 @@ from rtelasto.host.compiled import kernel
 
 # Differences of a pixel from its average up to this fraction of the average, and of 1, are not outliers: part
 # of the difference between pairs is not noise.
-_TOLERANCE = np.float32(0.15)
-_LEAST_PATTERN = np.float32(0.3)
+TOLERANCE = np.float32(0.15)
+LEAST_PATTERN = np.float32(0.3)
 # In standard deviations, squared: beyond it, a pixel's weight falls with the fourth power of its distance.
-_OUTLIER_GATE2 = np.float32(9.0)
+OUTLIER_GATE2 = np.float32(9.0)
 # Share of a pixel's average that a contradicting pattern removes: one is invisible, ten replace the average.
-_CONTRADICTION_LOSS = np.float32(0.15)
+CONTRADICTION_LOSS = np.float32(0.15)
 # Neighbouring pairs share frames, so their noise is correlated; and every engine has an error of its own.
-_SHARED_NOISE = np.float32(2.0)
-_OWN_ERROR = np.float32(0.012)
+SHARED_NOISE = np.float32(2.0)
+OWN_ERROR = np.float32(0.012)
 # Half of a Gaussian's squares lie below 0.455 of its variance.
-_MEDIAN_OF_SQUARES = np.float32(0.455)
-_FEWEST_PIXELS = 16
-# A pattern is compared with the average at every _LINE_STEP-th line and every _ROW_STEP-th row.
-_LINE_STEP, _ROW_STEP = 4, 6
+MEDIAN_OF_SQUARES = np.float32(0.455)
+FEWEST_PIXELS = 16
+# A pattern is compared with the average at every LINE_STEP-th line and every ROW_STEP-th row.
+LINE_STEP, ROW_STEP = 4, 6
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
-_LARGEST = np.float32(1e3)
-_WHOLE = np.float32(0.01)
+LARGEST_PATTERN = np.float32(1e3)
+WHOLE_LINE = np.float32(0.01)
 
 
 @kernel(fastmath=FASTMATH)
@@ -50,10 +50,10 @@ def _along_line(image, node, share, rows, row_shares, out):  # type: ignore[no-u
 
 
 @kernel(fastmath=FASTMATH)
-def _moved_line(pattern, certainty, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
-    """Read a pattern where the tissue of one line was, and its least certainty there; 0 outside."""
-    n_lines, n_rows = pattern.shape
-    right = left + 1 if side > _WHOLE else left
+def _moved_line(image, certainty, left, side, moved, value, trust):  # type: ignore[no-untyped-def]
+    """Read an image where the tissue of one line was, and its least certainty there; 0 outside."""
+    n_lines, n_rows = image.shape
+    right = left + 1 if side > WHOLE_LINE else left
     if left < 0 or right >= n_lines:
         trust[:] = _ZERO
         return
@@ -63,10 +63,10 @@ def _moved_line(pattern, certainty, left, side, moved, value, trust):  # type: i
         row = min(max(np.int32(place), 0), max(n_rows - 2, 0)) if ok else 0
         below = min(row + 1, n_rows - 1)
         share = place - np.float32(row)
-        value[j] = pattern[left, row] + share * (pattern[left, below] - pattern[left, row])
+        value[j] = image[left, row] + share * (image[left, below] - image[left, row])
         c = min(certainty[left, row], certainty[left, below])
         if right != left:
-            other = pattern[right, row] + share * (pattern[right, below] - pattern[right, row])
+            other = image[right, row] + share * (image[right, below] - image[right, row])
             value[j] += side * (other - value[j])
             c = min(c, min(certainty[right, row], certainty[right, below]))
         trust[j] = c if ok else _ZERO
@@ -74,7 +74,8 @@ def _moved_line(pattern, certainty, left, side, moved, value, trust):  # type: i
 
 @kernel(fastmath=FASTMATH)
 def add_pattern(  # type: ignore[no-untyped-def]
-    pattern,
+    strain,
+    scale,
     certainty,
     compression,
     motion,
@@ -96,8 +97,8 @@ def add_pattern(  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    pattern, certainty
-        Those of the pair, at its own points.
+    strain, scale, certainty
+        Those of the pair, at its own points; strain times scale is the pattern.
     compression
         Its smooth applied strain at the nodes.
     motion, shift
@@ -114,7 +115,7 @@ def add_pattern(  # type: ignore[no-untyped-def]
         Receives, for each line, the median distance from the average so far in standard deviations and the
         median scatter; −1 if there is nothing to compare.
     """
-    n_rows = pattern.shape[1]
+    n_rows = strain.shape[1]
     moved, applied = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
     value, trust = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
     distances, scatters = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
@@ -122,29 +123,29 @@ def add_pattern(  # type: ignore[no-untyped-def]
     side = np.float32(shift - whole_shift)
     for i in range(begin, end):
         n_seen = 0
-        compared = i % _LINE_STEP == 0
+        compared = i % LINE_STEP == 0
         _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
         _along_line(compression, lines[i], line_shares[i], rows, row_shares, applied)
-        _moved_line(pattern, certainty, i + whole_shift, side, moved, value, trust)
+        _moved_line(strain, certainty, i + whole_shift, side, moved, value, trust)
         for j in range(n_rows):
             total, weight = forget * sums[i, j, 0], forget * sums[i, j, 1]
             faded = forget * forget * sums[i, j, 2]
             c = min(trust[j], largest)
-            m = value[j]
-            if c > _ZERO and abs(m) < _LARGEST:
+            m = scale * value[j]
+            if c > _ZERO and abs(m) < LARGEST_PATTERN:
                 new = c * c / (_ONE - c * c) * applied[j] * applied[j]
                 if weight > _ZERO and new > _ZERO:
                     mean = total / weight
                     away = (m - mean) * (m - mean)
                     spread = _ONE / new + faded / (weight * weight)
-                    slack = _TOLERANCE * max(abs(mean), _LEAST_PATTERN)
+                    slack = TOLERANCE * max(abs(mean), LEAST_PATTERN)
                     ratio = away / (variance * spread + slack * slack)
-                    if compared and j % _ROW_STEP == 0:
+                    if compared and j % ROW_STEP == 0:
                         distances[n_seen] = ratio
                         scatters[n_seen] = away / spread
                         n_seen += 1
-                    passes = _ONE / (_ONE + ratio / _OUTLIER_GATE2)
-                    doubt = _ONE - _CONTRADICTION_LOSS * (_ONE - passes)
+                    passes = _ONE / (_ONE + ratio / OUTLIER_GATE2)
+                    doubt = _ONE - CONTRADICTION_LOSS * (_ONE - passes)
                     total *= doubt
                     weight *= doubt
                     faded *= doubt * doubt
@@ -153,9 +154,9 @@ def add_pattern(  # type: ignore[no-untyped-def]
                 weight += new
                 faded += new
             out[i, j, 0], out[i, j, 1], out[i, j, 2] = total, weight, faded
-        if n_seen >= _FEWEST_PIXELS:
+        if n_seen >= FEWEST_PIXELS:
             apart[i, 0] = math.sqrt(np.median(distances[:n_seen]))
-            apart[i, 1] = np.median(scatters[:n_seen]) / _MEDIAN_OF_SQUARES
+            apart[i, 1] = np.median(scatters[:n_seen]) / MEDIAN_OF_SQUARES
         else:
             apart[i, 0] = -1.0
 
@@ -182,11 +183,11 @@ def read_pattern(  # type: ignore[no-untyped-def]
     known = np.empty((2, n_rows, 2), np.float32)
     whole_shift = np.int32(math.floor(-shift))
     side = np.float32(-shift - whole_shift)
-    noise = _SHARED_NOISE * variance
+    noise = SHARED_NOISE * variance
     for i in range(begin, end):
         _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
         left = min(max(i + whole_shift, 0), n_lines - 1)
-        right = min(left + 1, n_lines - 1) if side > _WHOLE else left
+        right = min(left + 1, n_lines - 1) if side > WHOLE_LINE else left
         # Average each line first: interpolation between pixels is by position, independent of their weights.
         for k in range(2):
             line = left if k == 0 else right
@@ -213,7 +214,7 @@ def read_pattern(  # type: ignore[no-untyped-def]
                         found += part
             if found > np.float32(0.5):
                 mean = total / found
-                own = _OWN_ERROR * max(abs(mean), _LEAST_PATTERN)
+                own = OWN_ERROR * max(abs(mean), LEAST_PATTERN)
                 pattern[i, j] = mean
                 std[i, j] = np.sqrt(noise * faded / found + own * own)
             else:

@@ -2,7 +2,7 @@
 
 This module is the interface between measurement and average. At present the pattern is the finished strain
 image divided by the applied strain. A network that has its measurement before it smooths it can put that here
-instead.
+instead. What reads whole images has a counterpart in `rtelasto/gpu/cuda/average.cuh`; the rest is for both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu.resample import FASTMATH
-from rtelasto.frames.rf import Float32Image
+from rtelasto.frames.rf import Float32Image, Grid
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.compiled import kernel
 
@@ -27,8 +27,15 @@ LEAST_QUALITY = 0.5
 LARGEST_CORRELATION = 0.995
 # Variance of the strain of a pair is about this times (1 − c²) / c² at the correlation c: that of weight 1.
 UNIT_VARIANCE = 1.5e-7
+# Means over a node leave out pixels of less than this correlation, to the fourth power, and values that no
+# tissue has: displacements beyond 1 m, strains beyond 1.
+LEAST_TRUST = np.float32(0.0625)
+LARGEST_MOTION = np.float32(1.0)
 # Bounds of the smooth compression, relative to the applied strain, so that no pixel's weight is extreme.
 _MIN_RELATIVE, _MAX_RELATIVE = 0.2, 2.0
+
+# Float32 (3, nodes across the lines, nodes in depth).
+NodeMeans = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +44,8 @@ class Measurement:
 
     Attributes
     ----------
-    pattern
-        Strain over applied strain, float32 (n_lines, n_depths).
+    strain
+        The frame of the pair; the pattern is its strain over its applied strain.
     certainty
         (n_lines, n_depths), 0…1: the correlation, or the one that goes with the strain's standard deviation.
     compression
@@ -51,7 +58,7 @@ class Measurement:
         Of the pair as a whole: the median weight of its pixels.
     """
 
-    pattern: Float32Image
+    strain: StrainFrame
     certainty: Float32Image
     compression: Float32Image
     motion_m: Float32Image
@@ -59,20 +66,13 @@ class Measurement:
     weight: float
 
 
-def measure(strain: StrainFrame) -> Measurement:
-    """Return the contribution of a pair: no weight without information, no motion if it was not tracked."""
-    n_lines, n_depths = strain.axial_strain.shape
-    shape = (-(-n_lines // NODE_LINES), -(-n_depths // NODE_ROWS))
-    motion_m, coarse = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    trust = np.empty(shape, np.float32)
-    _block_means(
-        strain.axial_displacement_m,
-        strain.axial_strain,
-        strain.correlation,
-        motion_m,
-        coarse,
-        trust,
-    )
+def measure(strain: StrainFrame, means: NodeMeans | None = None) -> Measurement:
+    """Return the contribution of a pair: no weight without information, no motion if it was not tracked.
+
+    ``means`` are its `node_means`, where they are known already.
+    """
+    motion_m, coarse, trust = node_means(strain) if means is None else means
+    motion_m = _filled(motion_m, trust)
     applied = strain.applied_strain
     certainty, usual = strain.correlation, strain.quality
     if strain.axial_strain_std is not None:
@@ -80,13 +80,30 @@ def measure(strain: StrainFrame) -> Measurement:
         usual = float(np.median(certainty))
     weight = 0.0
     if not strain.quality >= LEAST_QUALITY:
-        motion_m[:] = trust[:] = 0.0
+        motion_m, trust = np.zeros_like(motion_m), np.zeros_like(trust)
     if abs(applied) >= LEAST_APPLIED_STRAIN and bool(trust.any()):
         weight = _precision(usual) * applied**2
-    compression = np.abs(_smooth(coarse, trust, applied)) if weight else np.zeros(shape, np.float32)
-    pattern = strain.axial_strain * np.float32(1.0 / applied) if weight else strain.axial_strain
+    compression = np.abs(_smooth(coarse, trust, applied)) if weight else np.zeros_like(trust)
     lateral_m = 0.0 if strain.elongation is None else strain.elongation.lateral_offset_m
-    return Measurement(pattern, certainty, compression, motion_m, lateral_m, weight)
+    return Measurement(strain, certainty, compression, motion_m, lateral_m, weight)
+
+
+def n_nodes(grid: Grid) -> tuple[int, int]:
+    """Return how many nodes there are across the lines and in depth."""
+    return -(-grid.n_lines // NODE_LINES), -(-grid.n_depths // NODE_ROWS)
+
+
+def node_means(strain: StrainFrame) -> NodeMeans:
+    """Return the means over the pixels around each node: displacement in m, strain, and their weight."""
+    means = np.empty((3, *n_nodes(strain.grid)), np.float32)
+    _block_means(strain.axial_displacement_m, strain.axial_strain, strain.correlation, means)
+    return means
+
+
+def _filled(motion_m: Float32Image, trust: Float32Image) -> Float32Image:
+    """Return the motion where nodes without correlation take that of the node above them, or none."""
+    known = np.where(trust > 0.0, np.arange(trust.shape[1]), 0)
+    return np.take_along_axis(motion_m, np.maximum.accumulate(known, axis=1), axis=1)
 
 
 def _certainty(std: Float32Image, correlation: Float32Image) -> Float32Image:
@@ -117,31 +134,27 @@ def _smooth(coarse: Float32Image, trust: Float32Image, applied: float) -> Float3
 
 
 @kernel(fastmath=FASTMATH)
-def _block_means(displacement, strain, correlation, motion, coarse, trust):  # type: ignore[no-untyped-def]
-    """Compute means over blocks around each node, weighted by the correlation to the fourth power.
-
-    Blocks without correlation take the motion of the node above them.
-    """
+def _block_means(displacement, strain, correlation, means):  # type: ignore[no-untyped-def]
+    """Compute means over blocks around each node, weighted by the correlation to the fourth power."""
     n_lines, n_rows = displacement.shape
-    for i in range(motion.shape[0]):
-        last = np.float32(0.0)
-        for j in range(motion.shape[1]):
+    for i in range(means.shape[1]):
+        for j in range(means.shape[2]):
             total, moved, strained = 0.0, 0.0, 0.0
             for line in range(i * NODE_LINES, min((i + 1) * NODE_LINES, n_lines)):
                 for row in range(j * NODE_ROWS, min((j + 1) * NODE_ROWS, n_rows)):
                     c2 = correlation[line, row] * correlation[line, row]
                     u, s = displacement[line, row], strain[line, row]
-                    if c2 * c2 > 0.0625 and abs(u) < 1.0 and abs(s) < 1.0:
+                    if (
+                        c2 * c2 > LEAST_TRUST
+                        and abs(u) < LARGEST_MOTION
+                        and abs(s) < LARGEST_MOTION
+                    ):
                         total += c2 * c2
                         moved += c2 * c2 * u
                         strained += c2 * c2 * s
-            if total > 0.0:
-                last = np.float32(moved / total)
-                coarse[i, j] = np.float32(strained / total)
-            else:
-                coarse[i, j] = np.float32(0.0)
-            motion[i, j] = last
-            trust[i, j] = np.float32(total)
+            means[0, i, j] = moved / total if total > 0.0 else 0.0
+            means[1, i, j] = strained / total if total > 0.0 else 0.0
+            means[2, i, j] = total
 
 
 def node_places(n_pixels: int, spacing: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -149,10 +162,8 @@ def node_places(n_pixels: int, spacing: int) -> tuple[NDArray[np.int64], NDArray
 
     A node stands for the middle of its block; pixels beyond the first and last node use that node.
     """
-    n_nodes = -(-n_pixels // spacing)
-    middles = np.array(
-        [0.5 * (k * spacing + min((k + 1) * spacing, n_pixels) - 1) for k in range(n_nodes)]
-    )
-    place = np.interp(np.arange(n_pixels), middles, np.arange(n_nodes, dtype=np.float64))
-    first = np.minimum(place.astype(np.int64), max(n_nodes - 2, 0))
+    starts = range(0, n_pixels, spacing)
+    middles = np.array([0.5 * (at + min(at + spacing, n_pixels) - 1) for at in starts])
+    place = np.interp(np.arange(n_pixels), middles, np.arange(len(starts), dtype=np.float64))
+    first = np.minimum(place.astype(np.int64), max(len(starts) - 2, 0))
     return first, (place - first).astype(np.float32)

@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.line_threads import over_lines
-from rtelasto.frames.rf import Float32Image, Grid
-from rtelasto.pipeline.measurement import (
+from rtelasto.cpu.averaging.measurement import (
     LARGEST_CORRELATION,
     NODE_LINES,
     NODE_ROWS,
     Measurement,
+    measure,
     node_places,
 )
-from rtelasto.pipeline.running_average import add_pattern, move_sums, read_pattern
-from rtelasto.pipeline.tissue_track import TissuePosition
+from rtelasto.cpu.averaging.running_average import add_pattern, move_sums, read_pattern
+from rtelasto.cpu.line_threads import over_lines
+from rtelasto.frames.rf import Float32Image, Grid
+from rtelasto.frames.strain import StrainFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TissuePosition:
+    """The tissue's position at a time, relative to the scene's start: axial at the nodes, and lateral."""
+
+    time_s: float
+    axial_m: Float32Image
+    lateral_m: float
+
+    @property
+    def furthest_m(self) -> float:
+        """The largest distance of any of the tissue from its position at the scene's start."""
+        return max(float(np.abs(self.axial_m).max()), abs(self.lateral_m))
+
+    def in_pixels(self, grid: Grid) -> tuple[Float32Image, np.float32]:
+        """Return how far the tissue has moved: in rows, at the nodes, and in lines."""
+        return (
+            self.axial_m * np.float32(1.0 / grid.axial_step_m),
+            np.float32(self.lateral_m / grid.line_pitch_m),
+        )
+
+
+def places(
+    grid: Grid,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """Return the nodes around each line and around each row: see `node_places`."""
+    return *node_places(grid.n_lines, NODE_LINES), *node_places(grid.n_depths, NODE_ROWS)
+
+
+def usual(apart: NDArray[np.floating], variance: float) -> tuple[float, float]:
+    """Return the medians over the lines that were compared of what `add_pattern` found for each of them.
+
+    Without any, the pattern is at no distance, and its scatter is ``variance``.
+    """
+    seen = apart[apart[:, 0] >= 0.0]
+    if not seen.size:
+        return 0.0, variance
+    return float(np.median(seen[:, 0])), float(np.median(seen[:, 1]))
 
 
 class PatternAverage:
-    """The sums of `rtelasto.pipeline.running_average` and where the tissue is in them."""
+    """The sums of `rtelasto.cpu.averaging.running_average`, float32 (n_lines, n_depths, 3)."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._sums: NDArray[np.float32] = np.zeros((*grid.shape, 3), np.float32)
         self._spare = np.zeros_like(self._sums)
-        lines, line_shares = node_places(grid.n_lines, NODE_LINES)
-        rows, row_shares = node_places(grid.n_depths, NODE_ROWS)
-        self._places = lines, line_shares, rows, row_shares
+        self._places = places(grid)
+
+    def measure(self, strain: StrainFrame) -> Measurement:
+        """Return the contribution of a pair."""
+        return measure(strain)
 
     def clear(self) -> None:
         """Empty the average."""
@@ -42,6 +84,8 @@ class PatternAverage:
 
         Parameters
         ----------
+        pair
+            One whose weight is not 0.
         at
             The tissue's position in the pair's pre-compression frame.
         forget
@@ -58,10 +102,11 @@ class PatternAverage:
         over_lines(
             add_pattern,
             self._grid.n_lines,
-            pair.pattern,
+            pair.strain.axial_strain,
+            np.float32(1.0 / pair.strain.applied_strain),
             pair.certainty,
             pair.compression,
-            *self._motion(at),
+            *at.in_pixels(self._grid),
             *self._places,
             np.float32(forget),
             np.float32(variance),
@@ -70,10 +115,7 @@ class PatternAverage:
             self._spare,
             apart,
         )
-        seen = apart[apart[:, 0] >= 0.0]
-        if not seen.size:
-            return 0.0, variance
-        return float(np.median(seen[:, 0])), float(np.median(seen[:, 1]))
+        return usual(apart, variance)
 
     def accept(self) -> None:
         """Make what `try_pair` computed the average."""
@@ -87,7 +129,7 @@ class PatternAverage:
             read_pattern,
             self._grid.n_lines,
             self._sums,
-            *self._motion(at),
+            *at.in_pixels(self._grid),
             *self._places,
             np.float32(variance),
             pattern,
@@ -101,15 +143,8 @@ class PatternAverage:
             move_sums,
             self._grid.n_lines,
             self._sums,
-            *self._motion(at),
+            *at.in_pixels(self._grid),
             *self._places,
             self._spare,
         )
         self.accept()
-
-    def _motion(self, at: TissuePosition) -> tuple[Any, Any]:
-        """How far the tissue has moved: in rows, at the nodes, and in lines."""
-        return (
-            at.axial_m * np.float32(1.0 / self._grid.axial_step_m),
-            np.float32(at.lateral_m / self._grid.line_pitch_m),
-        )
