@@ -16,9 +16,10 @@ import torch
 from rtelasto_engines.network.cnn2 import Cnn2, StrainFromMotion
 from rtelasto_engines.network.tracking import Tracking
 from rtelasto_engines.training import faults
-from rtelasto_engines.training.dataset import Example, kind_of, make_example
+from rtelasto_engines.training.dataset import Example, make_example
 from rtelasto_engines.training.faults import Crop, crop, faulty
 from rtelasto_engines.training.measured import inner_truth, measure, save, shifted_crop
+from rtelasto_engines.training.sets import SETS
 from rtelasto_engines.training.strain_loss import MeasuredBatches, _average, loss_terms
 from rtelasto_engines.training.train_strain import train
 
@@ -50,7 +51,7 @@ def agreement(c: Crop, off: float = 0.0) -> float:
 
 @pytest.mark.parametrize("kind", ["published", "inclusion", "random", "layers", "slip", "smooth"])
 def test_every_kind_of_pair_is_aligned_by_its_truth(kind: str) -> None:
-    seed = next(s for s in range(96, 200) if kind_of(s) == kind)
+    seed = next(s for s in range(96, 200) if SETS["broad"].kind_of(s) == kind)
     example = make_example(seed, kind)  # type: ignore[arg-type]
     assert example.lateral is not None
     assert example.lateral.shape == example.displacement.shape

@@ -1,4 +1,4 @@
-"""The pairs of the training set: the kinds of the accuracy benchmark, and more.
+"""The pairs of the training sets: the kinds of the accuracy benchmark, and more.
 
 In the additional pairs, tissue slides, has thin layers, rotates and leaves the frame; half of their echoes
 are from plane waves, and some scatterers are replaced in the second frame.
@@ -14,12 +14,16 @@ from typing import Literal
 import numpy as np
 
 from rtelasto.frames.rf import RfFormat
+from rtelasto_engines.simulate.acoustics import Acoustics
+from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.fem import TissueMotion, solve
 from rtelasto_engines.simulate.ideal import random_field
 from rtelasto_engines.simulate.motion import DisplacementField
 from rtelasto_engines.simulate.pair import SimulatedPair, element_size_m, simulate_pair
 from rtelasto_engines.simulate.scene import (
     PUBLISHED_FORMAT,
+    Scene,
+    published_scene,
     random_boundary,
     random_format,
     random_plane_waves,
@@ -40,7 +44,12 @@ from rtelasto_engines.simulate.tissue import (
     random_tissue,
 )
 
-TrainingKind = Literal["published", "random", "ideal", "inclusion", "smooth", "layers", "slip"]
+TrainingKind = Literal[
+    "published", "near", "random", "ideal", "inclusion", "smooth", "layers", "slip"
+]
+
+_NEAR_FREQ_HZ = (4.5e6, 9.0e6)
+_NEAR_PLANE_WAVE_SHARE = 0.4
 
 _PLANE_WAVE_SHARE = 0.6
 _REPLACED_SHARE, _MOST_REPLACED = 0.5, 0.15
@@ -67,6 +76,29 @@ def inclusion_tissue(rng: np.random.Generator, *, width_m: float, depth_m: float
             )
         )
     return Tissue(width_m=width_m, depth_m=depth_m, inclusions=tuple(inclusions))
+
+
+def near_scene(rng: np.random.Generator, tissue: Tissue) -> Scene:
+    """Draw a scene like the published one with another centre frequency, bandwidth, beam and noise."""
+    low, high = (math.log(limit) for limit in _NEAR_FREQ_HZ)
+    rf_format = dataclasses.replace(
+        PUBLISHED_FORMAT, center_freq_hz=math.exp(rng.uniform(low, high))
+    )
+    return dataclasses.replace(
+        published_scene(rng, tissue=tissue),
+        format=rf_format,
+        acoustics=Acoustics(
+            fractional_bandwidth=rng.uniform(0.4, 0.8),
+            pulse_phase_rad=rng.uniform(0.0, 2.0 * math.pi),
+            transmit_f_number=rng.uniform(1.5, 4.0),
+            focus_m=rng.uniform(0.01, 0.045),
+            receive_f_number=rng.uniform(1.0, 2.5),
+        ),
+        artefacts=Artefacts(echo_snr_db=rng.uniform(15.0, 45.0)),
+        plane_waves=(
+            random_plane_waves(rng, rf_format) if rng.random() < _NEAR_PLANE_WAVE_SHARE else None
+        ),
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -98,6 +130,16 @@ def training_pair(
     if kind == "published":
         _, motion = solved_tissue(tissue_seed, kind)
         return simulate_pair(rng, "published", motion=motion, truth_stride=truth_stride)
+    if kind == "near":
+        _, motion = solved_tissue(tissue_seed, "published")
+        return simulate_pair(
+            rng,
+            "published",
+            scene=near_scene(rng, motion.tissue),
+            motion=motion,
+            applied_strain=-abs(random_strain(rng, 0.001, 0.03)),
+            truth_stride=truth_stride,
+        )
     if kind == "random":
         rf_format, motion = solved_tissue(tissue_seed, kind)
         return simulate_pair(

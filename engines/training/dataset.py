@@ -25,18 +25,12 @@ from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import Elongation
 from rtelasto_engines.simulate.pair import SimulatedPair
 from rtelasto_engines.training.broad import TrainingKind, training_pair
+from rtelasto_engines.training.sets import SETS, StretchError, TrainingSet
 
 SAMPLES_PER_WAVELENGTH = 6.4
 AXIAL_STRIDE = 4
-PAIRS_PER_BLOCK = 32
-"""Neighbouring seeds that share their finite-element tissues, one of each kind."""
 # int16 covers ±64 times the RMS: no echo comes close, and the step is far below any noise.
 _COUNTS_PER_RMS = 512.0
-# Error of the stretch's estimate relative to the best linear fit, from trials on simulated pairs: the network
-# must tolerate more than that.
-_OFFSET_JITTER_SAMPLES = 1.0
-_SLOPE_JITTER = 0.001
-_LATERAL_JITTER_LINES = 0.25
 # Fraction of the pairs for which the scanner reports a wrong centre frequency, and its largest error
 # (logarithm).
 _WRONG_FREQUENCY_SHARE, _WRONG_FREQUENCY = 0.15, 0.3
@@ -107,40 +101,55 @@ def _coarse(grid: Grid) -> Grid:
     )
 
 
-def _jittered(best: Elongation, grid: Grid, rng: np.random.Generator) -> Elongation:
+def _jittered(
+    best: Elongation, grid: Grid, rng: np.random.Generator, error: StretchError
+) -> Elongation:
     depth_m = grid.n_depths * grid.axial_step_m
     half_width_m = 0.5 * grid.n_lines * grid.line_pitch_m
-    slope_error = _SLOPE_JITTER * rng.standard_normal()
-    offset_error = _OFFSET_JITTER_SAMPLES * grid.axial_step_m * rng.standard_normal()
+    lateral_m = error.lateral_lines * grid.line_pitch_m
+    slope_error = error.slope * rng.standard_normal()
+    offset_error = error.offset_samples * grid.axial_step_m * rng.standard_normal()
     return Elongation(
         # The error of the slope is relative to mid-depth, as for a fit.
         best.axial_offset_m + offset_error - slope_error * (grid.start_depth_m + 0.5 * depth_m),
         best.axial_tilt,
         best.axial_slope + slope_error,
-        best.axial_slope_tilt_per_m + 0.3 * _SLOPE_JITTER * rng.standard_normal() / half_width_m,
-        best.lateral_offset_m + _LATERAL_JITTER_LINES * grid.line_pitch_m * rng.standard_normal(),
+        best.axial_slope_tilt_per_m + 0.3 * error.slope * rng.standard_normal() / half_width_m,
+        best.lateral_offset_m + lateral_m * rng.standard_normal(),
         best.lateral_slope,
     )
 
 
-def make_example(seed: int, kind: TrainingKind) -> Example:
+def make_example(
+    seed: int, kind: TrainingKind, training_set: TrainingSet = SETS["broad"]
+) -> Example:
     """Simulate the pair of a seed and stretch it like the pipeline, with a similar error."""
     rng = np.random.default_rng(seed)
-    pair = training_pair(rng, kind, tissue_seed=seed // PAIRS_PER_BLOCK, truth_stride=AXIAL_STRIDE)
+    pair = training_pair(
+        rng,
+        kind,
+        tissue_seed=seed // training_set.pairs_per_block,
+        truth_stride=AXIAL_STRIDE,
+    )
     given = pair.format
-    if kind not in ("published", "random", "ideal") and rng.random() < _WRONG_FREQUENCY_SHARE:
+    if (
+        kind not in ("published", "near", "random", "ideal")
+        and rng.random() < _WRONG_FREQUENCY_SHARE
+    ):
         off = math.exp(rng.uniform(-_WRONG_FREQUENCY, _WRONG_FREQUENCY))
         given = dataclasses.replace(
             given,
             center_freq_hz=min(given.center_freq_hz * off, 0.45 * given.sampling_freq_hz),
         )
-    return _stretched(pair, rng, given)
+    return _stretched(pair, rng, given, training_set.stretch_error)
 
 
-def _stretched(pair: SimulatedPair, rng: np.random.Generator, given: RfFormat) -> Example:
+def _stretched(
+    pair: SimulatedPair, rng: np.random.Generator, given: RfFormat, error: StretchError
+) -> Example:
     """Return the example of a pair for which the scanner reports the format ``given``."""
     grid = engine_grid(given, SAMPLES_PER_WAVELENGTH)
-    elongation = _jittered(global_fit(pair, grid), grid, rng)
+    elongation = _jittered(global_fit(pair, grid), grid, rng, error)
     before, after = echoes(pair.pre, given), echoes(pair.post, given)
     pre, energy_pre = resample_frame(before, given, grid)
     post, energy_post = resample_frame(after, given, grid, elongation)
@@ -194,42 +203,34 @@ def residual_truth(
     return displacement, strain, lateral
 
 
-def kind_of(seed: int) -> TrainingKind:
-    """Return the kind of a seed: three in eight need finite elements, which take most of the time."""
-    kinds: tuple[TrainingKind, ...] = (
-        "published",
-        "inclusion",
-        "random",
-        "smooth",
-        "layers",
-        "slip",
-        "ideal",
-        "slip",
-    )
-    return kinds[seed % len(kinds)]
-
-
-def _make_block(folder: Path, seeds: range) -> int:
+def _make_block(folder: Path, seeds: range, training_set: TrainingSet) -> int:
     """Create the files of some seeds; finite elements are solved once for all seeds that share them."""
     for seed in seeds:
-        kind = kind_of(seed)
+        kind = training_set.kind_of(seed)
         path = folder / f"{kind}_{seed:07d}.npz"
         if not path.exists():
-            make_example(seed, kind).save(path)
+            make_example(seed, kind, training_set).save(path)
     return len(seeds)
 
 
-def make_dataset(folder: Path, *, pairs: int, first_seed: int = 0, workers: int = 1) -> None:
+def make_dataset(
+    folder: Path,
+    *,
+    pairs: int,
+    first_seed: int = 0,
+    workers: int = 1,
+    training_set: TrainingSet = SETS["broad"],
+) -> None:
     """Write ``pairs`` examples, one per seed from ``first_seed`` on, except those that already exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    last = first_seed + pairs
+    last, size = first_seed + pairs, training_set.pairs_per_block
     blocks = [
-        range(max(first_seed, start), min(last, start + PAIRS_PER_BLOCK))
-        for start in range(first_seed - first_seed % PAIRS_PER_BLOCK, last, PAIRS_PER_BLOCK)
+        range(max(first_seed, start), min(last, start + size))
+        for start in range(first_seed - first_seed % size, last, size)
     ]
     done = 0
     with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_make_block, folder, block) for block in blocks]
+        jobs = [pool.submit(_make_block, folder, block, training_set) for block in blocks]
         for job in concurrent.futures.as_completed(jobs):
             done += job.result()
             print(f"\r{done} of {pairs} pairs", end="", flush=True)
@@ -241,6 +242,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--first-seed", type=int, default=1_000_000)
+    parser.add_argument("--set", choices=list(SETS), default="broad", dest="set_name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     make_dataset(
@@ -248,6 +250,7 @@ def main() -> None:
         pairs=options.pairs,
         first_seed=options.first_seed,
         workers=options.workers,
+        training_set=SETS[options.set_name],
     )
 
 
