@@ -37,7 +37,7 @@ SEED = 9_900_000
 _WIDTH_M = FORMAT.n_lines * FORMAT.line_pitch_m + 4e-3
 _DEPTH_M = 1.02 * FORMAT.n_samples * FORMAT.axial_step_m
 # A sample of the engines' grid: λ/12.8 of depth at 6.25 MHz.
-SAMPLE_M = FORMAT.sound_speed_m_s / FORMAT.center_freq_hz / 12.8
+SAMPLE_M = FORMAT.wavelength_m / 12.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -148,6 +148,8 @@ def nodes(layout: Layout, press: Press = ORDINARY) -> list[Node]:
         Node("quality", "compose", 1, 5 * rows),
         Node("quality", "agreement", 1, 2 * image + 4 * rows, 40 * image),
         Node("quality", "correlation", 1, 4 * rows),
+        Node("quality", "gaps", 1, 6 * rows, 40 * rows / 4),
+        Node("quality", "lower", 1, 5 * rows),
         Node("quality", "medians", 1, cycles=medians),
         Node("download", "copy", 1, bus_bytes=3 * rows),
     ]

@@ -108,7 +108,7 @@ def beam_at(
 ) -> Beam:
     """Return the two-way lateral beam of lines at x, at depths."""
     depth = np.maximum(np.asarray(depth_m, np.float64), 1e-4)
-    wavelength_m = rf_format.sound_speed_m_s / rf_format.center_freq_hz
+    wavelength_m = rf_format.wavelength_m
     to_waist = _FWHM_PER_F_NUMBER / (2.0 * math.sqrt(math.log(2.0)))
     waist_m = to_waist * wavelength_m * acoustics.transmit_f_number
     rayleigh_m = math.pi * waist_m**2 / wavelength_m

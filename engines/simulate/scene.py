@@ -219,7 +219,7 @@ def random_rigid(
     The limits are ±1 wavelength of axial offset, ±1 wavelength of tilt across the image, and ±4 lines and ±1
     % laterally.
     """
-    wavelength_m = rf_format.sound_speed_m_s / rf_format.center_freq_hz
+    wavelength_m = rf_format.wavelength_m
     width_m = rf_format.n_lines * rf_format.line_pitch_m
 
     def maybe(reach: float) -> float:

@@ -168,7 +168,7 @@ def training_pair(
         field = random_slips(
             rng,
             field,
-            sample_m=rf_format.sound_speed_m_s / rf_format.center_freq_hz / 12.8,
+            sample_m=rf_format.wavelength_m / 12.8,
             line_pitch_m=rf_format.line_pitch_m,
             width_m=width_m,
             depth_m=depth_m,

@@ -117,7 +117,7 @@ class _Regions:
     def __init__(self, pair: HeldOutPair, grid: Grid) -> None:
         rf_format = pair.frames.pre.format
         self.truth: Truth = pair.simulated.field.truth(grid)
-        wavelength_m = rf_format.sound_speed_m_s / rf_format.center_freq_hz
+        wavelength_m = rf_format.wavelength_m
         self.judged = judged_pixels(self.truth, wavelength_m)
         flat = np.flatnonzero(self.judged)
         rng = np.random.default_rng(pair.seed)

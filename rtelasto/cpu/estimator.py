@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from rtelasto.cpu.consistency import lower_where_inconsistent
 from rtelasto.cpu.field_of_view import outside_view, summarise
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
@@ -58,6 +59,13 @@ class CpuEstimator:
         after_engine = time.perf_counter_ns()
         motion = compose(stretched.elongation, residual)
         correlation = post_warp_correlation(stretched, residual)
+        lower_where_inconsistent(
+            correlation,
+            motion.axial_displacement_m,
+            motion.axial_strain,
+            residual.grid,
+            pair.pre.format.wavelength_m,
+        )
         outside = outside_view(pair.pre, residual.grid)
         quality, applied_strain = summarise(correlation, motion.axial_strain, outside)
         after_quality = time.perf_counter_ns()

@@ -121,6 +121,11 @@ class RfFormat:
         return self.sound_speed_m_s / (2.0 * self.sampling_freq_hz)
 
     @property
+    def wavelength_m(self) -> float:
+        """Wavelength of the centre frequency in tissue, in m: c / fc."""
+        return self.sound_speed_m_s / self.center_freq_hz
+
+    @property
     def samples_per_wavelength(self) -> float:
         """Samples per period of the centre frequency: fs / fc."""
         return self.sampling_freq_hz / self.center_freq_hz

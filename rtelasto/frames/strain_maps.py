@@ -31,7 +31,8 @@ STRAIN_MAPS = {
     "correlation": StrainMap(
         "correlation",
         "–",
-        "Correlation of the two frames after warping by the displacement, 0 to 1",
+        "Correlation of the two frames after warping by the displacement, 0 to 1; lowered where the strain "
+        "contradicts the displacement",
     ),
 }
 # … and these where the frames have them.

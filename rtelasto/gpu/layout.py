@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu import echoes, interpolation, quality, resample
+from rtelasto.cpu import consistency, echoes, interpolation, quality, resample
 from rtelasto.cpu.stretching import block_motion, elongation, global_motion, refine, wide_search
 from rtelasto.cpu.stretching.baseband import (
     FILTER_SPANS,
@@ -174,15 +174,17 @@ class Layout:
         self.tables.update(axial_table=table, lateral_table=interpolation.lateral_table())
 
     def _lay_out_quality(self) -> None:
-        wavelength_m = self.rf_format.sound_speed_m_s / self.rf_format.center_freq_hz
+        wavelength_m = self.rf_format.wavelength_m
         half_window = quality.half_window(wavelength_m / (2.0 * self.grid.axial_step_m))
         self.integers.update(
             n_rows=self.rows.n_depths,
             axial_stride=self.axial_stride,
             half_window=half_window,
+            half_rows=consistency.half_rows(self.rows),
             row_chunk=min(CHUNK, (SPAN - 2 * half_window - 1) // self.axial_stride),
         )
         self.doubles.update(
             row_step_m=self.rows.axial_step_m,
             power_floor=quality.POWER_FLOOR * (2 * half_window + 1),
+            normal_gap_m=consistency.NORMAL_WAVELENGTHS * wavelength_m,
         )

@@ -8,7 +8,7 @@ from rtelasto.gpu.source import SCALE_CHUNK
 
 
 def enqueue_quality(launch: Launch, layout: Layout) -> None:
-    """Write total motion, post-warp correlation and the medians of the frame to the output buffer.
+    """Write total motion, the quality map and the medians of the frame to the output buffer.
 
     It reads ``residual_samples`` and ``residual_strain`` of the engine, and the stretched pair.
     """
@@ -18,4 +18,6 @@ def enqueue_quality(launch: Launch, layout: Layout) -> None:
     launch("compose", (pixels,), threads=256)
     launch("agreement", (-(-n_rows // sizes["row_chunk"]), n_lines), threads=256)
     launch("correlation", (pixels,), threads=256)
+    launch("gaps", (pixels,), threads=256)
+    launch("lower", (pixels,), threads=256)
     launch("medians", (2,), threads=512)

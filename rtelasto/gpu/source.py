@@ -13,7 +13,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from rtelasto.cpu import interpolation, resample
+from rtelasto.cpu import consistency, interpolation, resample
 from rtelasto.cpu.stretching import (
     block_motion,
     elongation,
@@ -106,6 +106,7 @@ _INTEGERS = (
     "n_rows",
     "axial_stride",
     "half_window",
+    "half_rows",
     "row_chunk",
 )
 _DOUBLES = (
@@ -121,6 +122,7 @@ _DOUBLES = (
     "depth_step_m",
     "row_step_m",
     "power_floor",
+    "normal_gap_m",
 )
 
 WORK = np.dtype(
@@ -226,6 +228,8 @@ def _constants() -> dict[str, float]:
         "LATERAL_PHASES": interpolation.LATERAL_PHASES,
         "N_PHASES": interpolation.N_PHASES,
         "POLYNOMIAL_TAPS": interpolation.POLYNOMIAL_TAPS,
+        "SIDE_LINES": consistency.SIDE_LINES,
+        "BAND_M": consistency.BAND_M,
         "NEGLIGIBLE_LINES": resample.NEGLIGIBLE_LINES,
     }
 

@@ -74,7 +74,7 @@ def errors_against_truth(recording: Recording, strain: StrainFile) -> Errors | N
     """Return the errors of every pair; None if the recording holds no truth."""
     if recording.truth is None:
         return None
-    wavelength_m = recording.format.sound_speed_m_s / recording.format.center_freq_hz
+    wavelength_m = recording.format.wavelength_m
     rows = []
     for frame in strain:
         pre, post = (recording.index_of(frame_id) for frame_id in frame.frame_ids)

@@ -1,0 +1,124 @@
+"""Lowers the quality map where the strain contradicts the displacement, and where tissue left the image.
+
+Correlation after warping judges the displacement only. A network computes the strain beside it, so that the
+strain can miss what the displacement shows: the slip of two layers, for example, or its sign. Over a short
+distance the strain must add up to the change of the displacement.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtelasto.cpu.line_threads import over_lines
+from rtelasto.cpu.resample import FASTMATH
+from rtelasto.frames.rf import Float32Image, Grid
+from rtelasto.host.compiled import kernel
+
+# The strain is summed over this depth, and the difference is averaged over this many lines on either side.
+WINDOW_M = 3e-3
+SIDE_LINES = 3
+# Difference that is normal, in wavelengths: the quality falls from there to 0 at twice as much. It is 0.6
+# samples at 6.4 samples per wavelength of the transmitted wave, which are 12.8 of the echo's path.
+NORMAL_WAVELENGTHS = 0.6 / 12.8
+# Estimates are wrong this far inside the depth at which tissue left the image.
+BAND_M = 3e-3
+
+
+def half_rows(grid: Grid) -> int:
+    """Return the number of rows of the window on either side of its middle."""
+    return max(1, round(0.5 * WINDOW_M / grid.axial_step_m))
+
+
+@kernel(fastmath=FASTMATH)
+def _gaps(displacement, strain, correlation, row_step_m, half, gaps, begin, end):  # type: ignore[no-untyped-def]
+    """Compute gaps[line, row] = (c · (Δu − Σ strain over the window), c) for lines begin … end.
+
+    The sum is by the trapezoidal rule. A difference that is not a number counts with c = 0.
+    """
+    n_rows = displacement.shape[1]
+    for i in range(begin, end):
+        for row in range(n_rows):
+            low, high = max(row - half, 0), min(row + half, n_rows - 1)
+            total = np.float32(-0.5) * (strain[i, low] + strain[i, high])
+            for k in range(low, high + 1):
+                total += strain[i, k]
+            gap = displacement[i, high] - displacement[i, low] - row_step_m * total
+            c = correlation[i, row]
+            known = abs(gap) < np.float32(1.0)
+            gaps[i, row, 0] = c * gap if known else np.float32(0.0)
+            gaps[i, row, 1] = c if known else np.float32(0.0)
+
+
+@kernel(fastmath=FASTMATH)
+def _lower(  # type: ignore[no-untyped-def]
+    gaps, displacement, row_step_m, side, normal_m, band_m, correlation, begin, end
+):
+    """Lower the correlation of lines begin … end by the mean difference, and in the bands at both ends."""
+    n_lines, n_rows = correlation.shape
+    last_m = row_step_m * np.float32(n_rows - 1)
+    for i in range(begin, end):
+        left_at_top = displacement[i, 0] < -row_step_m
+        left_at_bottom = displacement[i, n_rows - 1] > row_step_m
+        for row in range(n_rows):
+            total, weight = np.float32(0.0), np.float32(0.0)
+            for k in range(max(i - side, 0), min(i + side + 1, n_lines)):
+                total += gaps[k, row, 0]
+                weight += gaps[k, row, 1]
+            if weight > np.float32(0.0):
+                excess = abs(total) / (weight * normal_m) - np.float32(1.0)
+                share = np.float32(1.0) - min(max(excess, np.float32(0.0)), np.float32(1.0))
+                correlation[i, row] *= share
+            partner_m = row_step_m * np.float32(row) + displacement[i, row]
+            if (left_at_top and partner_m < band_m) or (
+                left_at_bottom and partner_m > last_m - band_m
+            ):
+                correlation[i, row] = np.float32(0.0)
+
+
+def lower_where_inconsistent(
+    correlation: Float32Image,
+    displacement_m: Float32Image,
+    strain: Float32Image,
+    grid: Grid,
+    wavelength_m: float,
+) -> None:
+    """Lower a quality map in place where the strain contradicts the displacement, or tissue left the image.
+
+    The strain is summed over 3 mm around a pixel and compared with the change of the displacement there; the
+    difference is averaged over 7 lines, weighted by correlation. Beyond 0.6 samples (at 6.4 per wavelength)
+    the correlation is multiplied by a factor that falls to 0 at twice as much.
+
+    If the displacement of a line's first or last row leads out of the image by more than a row, correlation
+    is 0 up to 3 mm from that end.
+
+    Parameters
+    ----------
+    correlation, displacement_m, strain
+        float32 (n_lines, n_depths) of ``grid``: correlation after warping, total axial displacement (m) and
+        axial strain at pre-compression points.
+    wavelength_m
+        Of the transmitted wave in tissue.
+    """
+    gaps = np.empty((*grid.shape, 2), np.float32)
+    row_step_m = np.float32(grid.axial_step_m)
+    over_lines(
+        _gaps,
+        grid.n_lines,
+        displacement_m,
+        strain,
+        correlation,
+        row_step_m,
+        half_rows(grid),
+        gaps,
+    )
+    over_lines(
+        _lower,
+        grid.n_lines,
+        gaps,
+        displacement_m,
+        row_step_m,
+        SIDE_LINES,
+        np.float32(NORMAL_WAVELENGTHS * wavelength_m),
+        np.float32(BAND_M),
+        correlation,
+    )
