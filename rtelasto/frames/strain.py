@@ -157,13 +157,14 @@ class StrainFrame:
     """Axial strain and displacement of one pair.
 
     All images are float32 (n_lines, n_depths) of ``grid``: ``axial_strain`` = ∂u/∂z (dimensionless,
-    compression negative), ``axial_displacement_m`` = u at pre-compression points, positive away from
-    the probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames
-    after warping by u, lowered where strain and displacement contradict each other and 0 where tissue left
-    the image (`rtelasto.cpu.consistency`). ``quality`` is the median of ``correlation`` and
+    compression negative), ``axial_displacement_m`` = u at pre-compression points, positive away from the
+    probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames after
+    warping by u, lowered where strain and displacement contradict each other and 0 where tissue left the
+    image (`rtelasto.cpu.consistency`). ``quality`` is the median of ``correlation`` and
     ``applied_strain`` the median of ``axial_strain``, over every pixel that is a number and lies in the
-    field of view. Dead lines lie in it: their correlation is 0 and counts, so that quality falls to 0 when half of the lines are dead.
-    Where the pre-compression frame is NaN is outside; correlation is 0 there and does not count.
+    field of view. Dead lines lie in it: their correlation is 0 and counts, so that quality falls to 0
+    when half of the lines are dead. Where the pre-compression frame is NaN is outside; correlation is 0
+    there and does not count.
 
     ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of everything lost so far, by
     cause; both are read-only copies of what they are made from. ``clock`` names the clock of
