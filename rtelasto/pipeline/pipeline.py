@@ -21,6 +21,7 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.accumulation import Accumulation
+from rtelasto.pipeline.centre_check import CentreCheck
 from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pairing import Pairing
 from rtelasto.pipeline.partner_search import Look
@@ -128,6 +129,7 @@ class Pipeline:
         self.drop_copies = drop_copies
         self.counters = counters if counters is not None else Counters()
         self._rf_lines = RfLines(beamform, self.counters, on_gpu=estimator.device != "cpu")
+        self._check_centre = CentreCheck()
         looks = isinstance(estimator, LookingEstimator)
         self._elongation: Callable[[FramePair], ElongationFit] = (
             estimator.look if isinstance(estimator, LookingEstimator) else ElongationEstimator()
@@ -197,6 +199,7 @@ class Pipeline:
                 self.counters.add(f"frame.{fault}")
             recent.usable = lines is not None and not fault
             if lines is not None and recent.usable:
+                self._check_centre(lines)
                 recent.scanned = recent.lines = lines
             else:
                 self.recent.settle(recent)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.cpu.spectrum import estimate_center_freq_hz
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import PHYSICS, RfFormat
 from rtelasto.sources.axes import MAX_AXES, FrameStack, check_real, parse_axes
 from rtelasto.sources.axis_evidence import guess_axes
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES, MAX_FRAMES
 from rtelasto.sources.recording import Recording
-from rtelasto.sources.spectrum import estimate_center_freq_hz
 from rtelasto.sources.times import TIMES
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.cpu.spectrum import LARGEST_CENTRE_ERROR, shallow_center_freq_hz
 from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair, RfFrame
@@ -18,13 +19,11 @@ from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.partner_search import TRACKED_CORRELATION, Look
 from rtelasto.pipeline.pipeline import image_fault
 from rtelasto.pipeline.to_rf_lines import RfLines
-from rtelasto.sources.spectrum import estimate_center_freq_hz
 
 # Frames over the whole time between which strain is followed, and neighbours looked at.
 _TRACK: Final = 32
 _NEIGHBOURS: Final = 12
 _SPECTRA: Final = 6
-_CENTRE_ERROR: Final = 0.15
 # The viewer shows no strain below.
 _REST: Final = 0.0005
 _POLICY: Final = PairPolicy(lag=None)
@@ -117,24 +116,16 @@ def _spectrum(lines: _Lines) -> tuple[dict[str, str], list[Finding]]:
     if not usable:
         return {}, []
     rf_format = usable[0].format
-    # Attenuation lowers the frequency with depth by 20 % and more: only the shallow echo shows an error.
-    quarter = max(1, rf_format.n_samples // 4)
-    strips = (
-        [frame.samples[:, first : first + quarter] for frame in usable]
-        for first in range(0, rf_format.n_samples, quarter)
+    found_hz = shallow_center_freq_hz(
+        [frame.samples for frame in usable], sampling_freq_hz=rf_format.sampling_freq_hz
     )
-    centres_hz = (
-        estimate_center_freq_hz(strip, sampling_freq_hz=rf_format.sampling_freq_hz)
-        for strip in strips
-    )
-    found_hz = next((centre_hz for centre_hz in centres_hz if centre_hz is not None), None)
     if found_hz is None:
         return {}, []
     said_hz = rf_format.center_freq_hz
     seen = f"the shallow echo is centred at {found_hz / 1e6:.2f} MHz"
     said = f"the format says {said_hz / 1e6:.2f} MHz"
     facts = {"echo": f"{seen}, {said}"}
-    if abs(found_hz / said_hz - 1.0) <= _CENTRE_ERROR:
+    if abs(found_hz / said_hz - 1.0) <= LARGEST_CENTRE_ERROR:
         return facts, []
     return facts, [
         Finding(

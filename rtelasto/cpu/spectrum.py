@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_CENTRE_ERROR = 0.15
+"""Relative difference of the echo's and the given centre frequency that is normal."""
 _BAND_DB = 10.0
 
 
@@ -54,3 +56,22 @@ def estimate_center_freq_hz(
     power[power < peak * 10.0 ** (-_BAND_DB / 10.0)] = 0.0
     frequency_hz = np.fft.rfftfreq(n_samples, 1.0 / sampling_freq_hz)
     return float((frequency_hz * power).sum() / power.sum())
+
+
+def shallow_center_freq_hz(
+    frames: Sequence[NDArray[np.generic]], *, sampling_freq_hz: float
+) -> float | None:
+    """Return the centre frequency of the first quarter of the depth that contains an echo.
+
+    Attenuation lowers the frequency with depth by 20 % and more: only the shallow echo shows whether the
+    centre frequency of a format is wrong. Parameters and result as for `estimate_center_freq_hz`.
+    """
+    quarter = max(1, frames[0].shape[1] // 4)
+    centres_hz = (
+        estimate_center_freq_hz(
+            [frame[:, first : first + quarter] for frame in frames],
+            sampling_freq_hz=sampling_freq_hz,
+        )
+        for first in range(0, frames[0].shape[1], quarter)
+    )
+    return next((centre_hz for centre_hz in centres_hz if centre_hz is not None), None)

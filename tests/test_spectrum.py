@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtelasto.sources.spectrum import estimate_center_freq_hz
+from rtelasto.cpu.spectrum import estimate_center_freq_hz
+from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.pipeline.centre_check import CentreCheck
 
 FS = 40e6
 
@@ -60,3 +62,36 @@ def test_forearm_recordings_lie_in_the_band_of_their_probe(shared_data):
     frames = np.fromfile(path, "<f4").reshape(6, 2000, 128).transpose(0, 2, 1)
     found = estimate_center_freq_hz(frames, sampling_freq_hz=38.5e6)
     assert 4.0e6 < found < 4.8e6
+
+
+def frame_said_to_be_at(center_freq_hz: float, samples: np.ndarray) -> RfFrame:
+    n_lines, n_samples = samples.shape
+    return RfFrame(
+        samples.astype(np.float32),
+        RfFormat(
+            n_lines=n_lines,
+            n_samples=n_samples,
+            sampling_freq_hz=FS,
+            center_freq_hz=center_freq_hz,
+            line_pitch_m=3e-4,
+        ),
+    )
+
+
+@pytest.mark.parametrize(("said_hz", "warns"), [(6e6, 0), (6.6e6, 0), (4.5e6, 1), (8e6, 1)])
+def test_a_wrong_centre_frequency_is_said_once_for_its_format(caplog, said_hz, warns):
+    check = CentreCheck()
+    for _ in range(3):
+        check(frame_said_to_be_at(said_hz, echo(6e6)))
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == warns
+    for message in messages:
+        assert f"{said_hz / 1e6:.2f} MHz" in message
+        assert "centred at 6.0" in message or "centred at 5.9" in message
+    check(frame_said_to_be_at(3e6, echo(6e6)))
+    assert len(caplog.records) == warns + 1
+
+
+def test_frames_without_an_echo_say_nothing_about_the_frequency(caplog):
+    CentreCheck()(frame_said_to_be_at(4e6, np.zeros((8, 500))))
+    assert not caplog.records
