@@ -1,12 +1,15 @@
 """The publication's ablations of ``wu2018``: pooling, layers, dilation, patch size.
 
+python -m rtelasto_engines.training.dataset OUT --set published --pairs 52      # 40 tissues, 12 held out
 python -m rtelasto_engines.ablations --data OUT                     # as published: 30 epochs each
 python -m rtelasto_engines.ablations --data OUT --steps 200         # reduced: compare trends, not scores
+python -m rtelasto_engines.ablations --data OUT --only published --export FOLDER
 
 Every variant starts from the same seed and is trained on the same crops in the same order for the same number
 of steps, as in the publication: Adam, learning rate 10e-4, mean absolute error of displacement (in samples)
-and strain (in percent). It prints one line per variant and writes all results and their budget as JSON after
-each variant. A second run with the same --out resumes after the last finished variant.
+and strain (in percent), both stages at once, crops as simulated. It prints one line per variant and writes
+all results and their budget as JSON after each variant. A second run with the same --out resumes after the
+last finished variant. ``--export`` also writes each variant as ``wu2018 (VARIANT).onnx``.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from rtelasto_engines.export import export
 from rtelasto_engines.network.wu2018 import Architecture, Wu2018
-from rtelasto_engines.training.batches import Batches
+from rtelasto_engines.training.batches import AS_SIMULATED, Batches
 from rtelasto_engines.training.dataset import Example
 from rtelasto_engines.training.train import validate
 
@@ -67,14 +71,22 @@ def frame_gflop(architecture: Architecture) -> float:
 
 
 def run_variant(
-    architecture: Architecture, train: list[Path], held_out: list[Example], o: argparse.Namespace
+    name: str, train: list[Path], held_out: list[Example], o: argparse.Namespace
 ) -> dict[str, float]:
     """Train one variant and score it on whole held-out frames."""
+    architecture = VARIANTS[name]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(o.seed)
     model = Wu2018(architecture).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = Batches(train, batch=o.batch, lines=o.lines, samples=o.samples, seed=o.seed)
+    batches = Batches(
+        train,
+        batch=o.batch,
+        lines=o.lines,
+        samples=o.samples,
+        seed=o.seed,
+        augmentation=AS_SIMULATED,
+    )
     optimiser = torch.optim.Adam(model.parameters(), lr=_RATE)
     losses = []
     started = time.monotonic()
@@ -88,6 +100,9 @@ def run_variant(
         losses.append(loss.item())
     seconds = time.monotonic() - started
     last = losses[-max(1, o.steps // 5) :]
+    if o.export is not None:
+        o.export.mkdir(parents=True, exist_ok=True)
+        export(model.eval(), o.export / f"wu2018 ({name}).onnx", {"training_steps": str(o.steps)})
     return {
         "train_mae_last_fifth": sum(last) / len(last),
         **validate(model, held_out, device),
@@ -132,7 +147,7 @@ def run(options: argparse.Namespace) -> None:
     held_out = [Example.load(path) for path in held]
     for name in options.only or VARIANTS:
         if name not in report["variants"]:
-            report["variants"][name] = run_variant(VARIANTS[name], train, held_out, options)
+            report["variants"][name] = run_variant(name, train, held_out, options)
             partial = options.out.with_suffix(f".{os.getpid()}.part")
             partial.write_text(json.dumps(report, indent=2), "utf-8")
             os.replace(partial, options.out)
@@ -155,6 +170,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=320)
     parser.add_argument("--validation", type=int, default=12, help="examples held out")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--export", type=Path, help="folder for the ONNX files of the variants")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT")
     run(parser.parse_args())
 

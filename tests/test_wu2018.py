@@ -345,13 +345,23 @@ def test_ablations_train_score_and_go_on_where_they_stopped(tmp_path, capsys):
         Example(pre, pre, still, still).save(tmp_path / f"{number}.npz")
     out = tmp_path / "scores.json"
     options = argparse.Namespace(
-        data=tmp_path, out=out, steps=2, batch=1, lines=16, samples=160, validation=1, seed=1
+        data=tmp_path,
+        out=out,
+        steps=2,
+        batch=1,
+        lines=16,
+        samples=160,
+        validation=1,
+        seed=1,
+        export=tmp_path / "networks",
     )
     ablations.run(argparse.Namespace(**vars(options), only=["dilation 2"]))
     first = json.loads(out.read_text("utf-8"))
     assert first["budget"]["steps"] == 2
     assert first["budget"]["training_pairs"] == 2
     assert set(first["variants"]) == {"dilation 2"}
+    session = ort.InferenceSession(str(options.export / "wu2018 (dilation 2).onnx"))
+    assert [output.name for output in session.get_outputs()] == ["displacement", "strain"]
     ablations.run(argparse.Namespace(**vars(options), only=["dilation 2", "average pooling"]))
     both = json.loads(out.read_text("utf-8"))
     assert both["variants"]["dilation 2"] == first["variants"]["dilation 2"]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from rtelasto_engines.training.broad import TrainingKind
 
-_PAIRS_PER_TISSUE = 4
-
 
 @dataclass(frozen=True, slots=True)
 class StretchError:
@@ -20,15 +18,16 @@ class StretchError:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Which pairs a set contains: the kinds in the order of the seeds, and the error of their stretch."""
+    """The kinds of pairs in the order of the seeds, the error of their stretch, and the pairs of a tissue."""
 
     kinds: tuple[TrainingKind, ...]
     stretch_error: StretchError
+    pairs_per_tissue: int = 4
 
     @property
     def pairs_per_block(self) -> int:
         """Neighbouring seeds that share their finite-element tissues, one of each kind."""
-        return _PAIRS_PER_TISSUE * len(self.kinds)
+        return self.pairs_per_tissue * len(self.kinds)
 
     def kind_of(self, seed: int) -> TrainingKind:
         """Return the kind of a seed."""
@@ -45,6 +44,6 @@ SETS = {
         ("published", "inclusion", "random", "smooth", "layers", "slip", "ideal", "slip"),
         _BROAD_ERROR,
     ),
-    "published": TrainingSet(("published",), _SMALL_ERROR),
+    "published": TrainingSet(("published",), _SMALL_ERROR, pairs_per_tissue=1),
     "near": TrainingSet(("published", "near"), _SMALL_ERROR),
 }
