@@ -45,7 +45,7 @@ def test_messages_are_read_or_faults(topic: str) -> None:
 def test_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
     if not seeds(kind):
         pytest.skip("the package that writes such files is not installed")
-    n_cases = 10 if kind in ("uff", "verasonics", "segments") else 60
+    n_cases = 10 if kind in ("uff", "verasonics", "segments", "sent") else 60
     read = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

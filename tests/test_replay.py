@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.offline.replay import Replayer, frame_times_ns
 from rtelasto.sources import open_recording
 from rtelasto.transport.receivers import Receiver
@@ -39,10 +39,10 @@ class Frames:
         self.n_frames = n_frames
         self.slow = slow
 
-    def read(self, index):
+    def as_sent(self, index):
         if index == self.slow:
             time.sleep(0.05)
-        return self.frames[index]
+        return RfFrame(self.frames[index], FORMAT)
 
 
 def replay(recording, n_expected, **options):

@@ -8,13 +8,13 @@ function stats = rtelasto_simulate(n_frames, options)
 %     strain_per_frame  -0.005
 %     n_targets         4000, over width_mm 12 in the middle and all depths
 %     endpoint          tcp://127.0.0.1:5555
-%     wait              true: wait for a subscriber before the first frame
+%     wait              1: wait for so many subscribers before the first frame, 0 for none
 %     made_ahead        0: echoes are made while it runs, which takes about a second a frame; with 2 or
 %                       more so many frames are made first and played forth and back at the frame rate
 %   It returns what rtelasto_mex('stats') says at the end. With source 'inter' it also plays the
 %   scanner's reconstruction, from NS200BW samples.
 own = struct('probe', 'L12-5 38mm', 'strain_per_frame', -0.005, 'n_targets', 4000, 'width_mm', 12, ...
-    'endpoint', 'tcp://127.0.0.1:5555', 'wait', true, 'made_ahead', 0);
+    'endpoint', 'tcp://127.0.0.1:5555', 'wait', 1, 'made_ahead', 0);
 if nargin < 2
     options = struct();
 end
@@ -62,9 +62,10 @@ buffer = zeros(S.Resource.RcvBuffer.rowsPerFrame, S.Resource.RcvBuffer.colsPerFr
     S.Resource.RcvBuffer.numFrames, 'int16');
 rtelasto_mex('open', own.endpoint);
 waiting = tic;
-while own.wait && rtelasto_mex('stats').subscribers < 1
+while rtelasto_mex('stats').subscribers < own.wait
     if toc(waiting) > 30
-        error('rtelasto:simulate:wait', 'no subscriber to %s within 30 s', own.endpoint);
+        error('rtelasto:simulate:wait', 'fewer than %d subscribers to %s within 30 s', own.wait, ...
+            own.endpoint);
     end
     pause(0.01);
 end

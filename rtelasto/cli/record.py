@@ -1,4 +1,4 @@
-"""``rtelasto record``: RF and strain streams to disk."""
+"""``rtelasto record``: what a scanner sends, and strain, to disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STATUS_S = 0.5
 
 
 def record(settings: Annotated[RecordSettings, Parameter(name="*")]) -> None:
-    """Record the RF and strain streams until SIGINT or SIGTERM; `replay` plays the folder back."""
+    """Record RF lines, channel data or IQ, and strain until SIGINT or SIGTERM; `replay` plays them back."""
     with stop_on_signals() as stop, notes.status("") as status, Recorder(settings) as recorder:
         notes.print(f"{recorder.ready}, Ctrl-C stops")
         while not stop.wait(_STATUS_S):
@@ -26,9 +26,7 @@ def _line(counts: dict[str, int]) -> str:
     lost = 0
     for kind in ("rf.", "strain."):
         of_kind = {n.removeprefix(kind): c for n, c in counts.items() if n.startswith(kind)}
-        lost += (
-            of_kind.get("lost", 0) + of_kind.get("not_rf_lines", 0) + sum(losses(of_kind).values())
-        )
+        lost += of_kind.get("lost", 0) + sum(losses(of_kind).values())
     return (
         f"{counts.get('rf.recorded', 0)} RF frames, {counts.get('strain.recorded', 0)} strain frames "
         f"on disk, {lost} lost"

@@ -53,7 +53,8 @@ def replay(
         The longest pause in the recording to wait out; longer ones are shortened to it. inf waits out
         all of them.
     stamp
-        Clock of the acquisition times that are sent: monotonic, unix, or the recording's own.
+        Clock of the acquisition times that are sent: monotonic, unix, or the recording's own. With
+        "sent", messages that `rtelasto record` kept are sent byte for byte as they came.
     wait_s
         How long to wait for a subscriber before starting.
     """

@@ -213,6 +213,16 @@ class ChannelFormat:
         return dict(zip(names, self.shape, strict=True))
 
     @property
+    def plane(self) -> bool:
+        """Whether the transmits are plane waves; else they are focused beams."""
+        return isinstance(self.transmits[0], PlaneWave)
+
+    @property
+    def aims(self) -> list[float]:
+        """The steering angle of each plane wave in rad, or the line of each focused beam in m."""
+        return [t.angle_rad if isinstance(t, PlaneWave) else t.line_x_m for t in self.transmits]
+
+    @property
     def element_x_m(self) -> NDArray[np.float64]:
         """Positions of all elements, shape (n_elements,), m from the middle of the array."""
         elements = np.arange(self.n_elements, dtype=np.float64)

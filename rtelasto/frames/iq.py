@@ -14,6 +14,7 @@ from rtelasto.frames.rf import (
     MAX_LINES,
     MAX_SAMPLES,
     PHYSICS,
+    Grid,
     RfFormat,
     RfFrame,
     check_physics,
@@ -77,6 +78,12 @@ class IqFormat:
                 f"sampling_freq_hz {self.sampling_freq_hz:g} (c / (2 Δz)) is too low for an echo at "
                 f"center_freq_hz {self.center_freq_hz:g}: give pixels at most two wavelengths apart"
             )
+
+    @property
+    def grid(self) -> Grid:
+        """The grid on which the pixels lie."""
+        step_m = self.sound_speed_m_s / (2.0 * self.sampling_freq_hz)
+        return Grid(self.n_lines, self.n_samples, step_m, self.line_pitch_m, self.start_depth_m)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.iq import ScannerFrame
 from rtelasto.transport.rf_sender import RfSender
 
 # More than the sleep of a desktop system overshoots.
@@ -30,7 +30,7 @@ LATE_NS = 2_000_000
 _COARSE_NS = 20_000_000
 _LOOK_S = 0.1
 
-Stamp = Literal["monotonic", "unix", "recording"]
+Stamp = Literal["monotonic", "unix", "recording", "sent"]
 
 
 MAX_PAUSE_S = 10.0
@@ -45,15 +45,14 @@ class Replayable(Protocol):
     """
 
     @property
-    def format(self) -> RfFormat: ...
-
-    @property
     def n_frames(self) -> int: ...
 
     @property
     def timestamps_ns(self) -> NDArray[np.int64] | None: ...
 
-    def read(self, index: int, /) -> NDArray[Any]: ...
+    def as_sent(self, index: int, /) -> ScannerFrame: ...
+
+    def header_as_sent(self, index: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,8 @@ class Replayer(Closing):
     stamp
         Source of ``acquired_ns``: the time of sending on the "monotonic" clock (so that a receiver on this
         machine can compute the latency) or on the "unix" clock, or the time in the "recording",
-        independent of ``speed``.
+        independent of ``speed``. With "sent", messages that `rtelasto record` kept are sent byte for byte as
+        they came, with the stream, counts, times and clock of their sender; once only.
     wait_s
         How long to wait for a first subscriber before starting without one.
     send_hwm
@@ -204,6 +204,12 @@ class Replayer(Closing):
         if not (np.isfinite(speed) and 0.0 < speed <= 1e6):
             raise RtelastoError(f"speed must be a positive number, got {speed:g}")
         self._loops = None if loop is True else max(int(loop), 1)
+        if stamp == "sent":
+            if self._loops != 1:
+                raise RtelastoError(
+                    "stamp sent replays once: the same messages again would count as repeated"
+                )
+            recording.header_as_sent(0)
         self._recording = recording
         self._times_ns, self._period_ns = frame_times_ns(
             recording.timestamps_ns, recording.n_frames, fps
@@ -221,7 +227,8 @@ class Replayer(Closing):
         self._speed = speed
         self._stamp = stamp
         self._wait_s = wait_s
-        self._sender = RfSender(endpoint, clock=stamp, send_hwm=send_hwm, keys=keys)
+        clock = "recording" if stamp == "sent" else stamp
+        self._sender = RfSender(endpoint, clock=clock, send_hwm=send_hwm, keys=keys)
         self.endpoint = self._sender.endpoint
         self.stream = self._sender.stream
 
@@ -243,20 +250,28 @@ class Replayer(Closing):
         self._wait_for_subscriber(stop)
         sent = late = worst_ns = 0
         start_ns = 0
+        header: bytes | None = None
         for loop, index in self._frames():
-            samples = self._recording.read(index)
+            frame = self._recording.as_sent(index)
+            if self._stamp == "sent":
+                header = self._recording.header_as_sent(index)
             start_ns = start_ns or monotonic_ns()
             due_ns = loop * self._due_period_ns + int(self._due_ns[index])
             deadline_ns = start_ns + round(due_ns / self._speed)
             if not _wait_until(deadline_ns, stop):
                 break
             lateness_ns = monotonic_ns() - deadline_ns
-            self._sender.send(
-                samples,
-                self._recording.format,
-                frame_id=loop * self._ids_period + int(self._ids[index]),
-                acquired_ns=self._recorded_ns(loop, index) if self._stamp == "recording" else None,
-            )
+            if header is not None:
+                self._sender.send_again(header, frame)
+            else:
+                self._sender.send(
+                    frame.samples,
+                    frame.format,
+                    frame_id=loop * self._ids_period + int(self._ids[index]),
+                    acquired_ns=self._recorded_ns(loop, index)
+                    if self._stamp == "recording"
+                    else None,
+                )
             sent += 1
             late += lateness_ns > LATE_NS
             worst_ns = max(worst_ns, lateness_ns)

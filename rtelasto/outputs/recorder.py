@@ -1,4 +1,4 @@
-"""Records RF and strain streams to disk, on its own thread, even if the disk is slow or full."""
+"""Records what a scanner sends, and strain, to disk: on its own thread, even if the disk is slow or full."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.iq import ScannerFrame
+from rtelasto.frames.rf import RfFormat
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.output_file import flush_to_disk
+from rtelasto.sinks.scanner_writers import frame_writer
 from rtelasto.sinks.segment_writer import Segments
 from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.zea_file import blosc_packing
 from rtelasto.telemetry.counters import Counters
-from rtelasto.transport.receivers import Receiver, StrainReceiver
+from rtelasto.transport.receivers import RfMessageReceiver, StrainReceiver
 
 # Time limit for writing what is still in the buffers when stopping.
 _DRAIN_S = 0.5
@@ -33,7 +35,7 @@ class RecordSettings:
     folder
         Folder for the segments; created if it does not exist, and must not hold a recording yet.
     rf
-        Endpoint where the sender of RF frames is bound.
+        Endpoint where the sender of RF lines, IQ or channel data is bound.
     strain
         Endpoint where `rtelasto run` publishes strain.
     keys
@@ -41,6 +43,8 @@ class RecordSettings:
     buffer_frames
         Frames of each stream kept in memory while the disk is behind; when there are more, the oldest are
         lost and counted as overflow.
+    fsync
+        Flush every segment to the disk when it is closed, so that a power cut costs only the last.
     """
 
     folder: Path
@@ -49,6 +53,7 @@ class RecordSettings:
     strain: str = "tcp://127.0.0.1:5556"
     keys: Path | None = None
     buffer_frames: int = 256
+    fsync: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.buffer_frames <= 100_000:
@@ -61,7 +66,7 @@ class Recorder(Closing):
     Attributes
     ----------
     counters
-        Those of `Segments` for ``rf`` and ``strain``, plus ``rf.not_rf_lines``.
+        Those of `Segments` for ``rf`` and ``strain``.
 
     Raises
     ------
@@ -73,19 +78,20 @@ class Recorder(Closing):
 
     def __init__(self, settings: RecordSettings) -> None:
         packing = blosc_packing()
-        _prepare(settings.folder)
+        _prepare(settings.folder, fsync=settings.fsync)
         self.ready = f"recording into {settings.folder}"
         self.counters = Counters()
         # The strain stream does not carry the format of the RF frames; the RF stream does.
         self._formats: dict[str, RfFormat] = {}
-        self._rf_segments: Segments[RfFrame] = Segments(
+        self._rf_segments: Segments[ScannerFrame] = Segments(
             settings.folder,
             "rf",
-            lambda path, frame: RecordingWriter(
-                path, frame.format, provenance={"stream": frame.stream}, packing=packing
+            lambda path, frame: frame_writer(
+                path, frame, provenance={"stream": frame.stream}, packing=packing
             ),
             lambda frame: (frame.stream, frame.format, frame.samples.dtype.str),
             self.counters,
+            fsync=settings.fsync,
         )
         self._strain_segments: Segments[StrainFrame] = Segments(
             settings.folder,
@@ -95,6 +101,7 @@ class Recorder(Closing):
             ),
             lambda frame: (frame.stream, frame.grid, frame.engine),
             self.counters,
+            fsync=settings.fsync,
         )
         queue = {
             "policy": "latest",
@@ -102,7 +109,7 @@ class Recorder(Closing):
             "receive_hwm": 64,
             "keys": settings.keys,
         }
-        self._rf = Receiver(settings.rf, **queue)  # type: ignore[arg-type]
+        self._rf = RfMessageReceiver(settings.rf, **queue)  # type: ignore[arg-type]
         try:
             self._strain = StrainReceiver(settings.strain, **queue)  # type: ignore[arg-type]
         except BaseException:
@@ -155,21 +162,20 @@ class Recorder(Closing):
 
     def _write_next(self) -> bool:
         """Write the next frame of each stream; return False if neither stream had one for a moment."""
-        frame, message = self._rf.get(0.0), self._strain.get(0.0)
-        if frame is None and message is None:
-            frame, message = self._rf.get(_LOOK_S), self._strain.get(0.0)
-        if isinstance(frame, RfFrame):
-            self._formats = {frame.stream: frame.format}
-            self._rf_segments.write(frame)
-        elif frame is not None:
-            self.counters.add("rf.not_rf_lines")
-        if message is not None:
-            self._strain_segments.write(message.frame)
-        return frame is not None or message is not None
+        sent, strain = self._rf.get(0.0), self._strain.get(0.0)
+        if sent is None and strain is None:
+            sent, strain = self._rf.get(_LOOK_S), self._strain.get(0.0)
+        if sent is not None:
+            sent_format = sent.frame.format
+            self._formats = {sent.stream: sent_format} if isinstance(sent_format, RfFormat) else {}
+            self._rf_segments.write(sent.frame, header=sent.packed_header)
+        if strain is not None:
+            self._strain_segments.write(strain.frame)
+        return sent is not None or strain is not None
 
 
-def _prepare(folder: Path) -> None:
-    """Create the folder and prove that it can be written.
+def _prepare(folder: Path, *, fsync: bool) -> None:
+    """Create the folder, with ``fsync`` on the disk too, and prove that it can be written.
 
     Raises
     ------
@@ -177,7 +183,10 @@ def _prepare(folder: Path) -> None:
         If it cannot be written, or if it holds a recording.
     """
     try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for place in made if fsync else ():
+            flush_to_disk(place.parent)
         if any(folder.glob("rf-*.h5")) or any(folder.glob("strain-*.h5")):
             raise RtelastoError(f"{folder} already holds a recording: name another folder")
         probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.sinks.zea_file import GZIP, Packing, Provenance, ZeaFile
+from rtelasto.sinks.scanner_file import ScannerFile
+from rtelasto.sinks.zea_file import GZIP, Packing, Provenance
 
 # Types that float32 holds exactly; zea stores RF lines in no other type.
 _EXACT_IN_FLOAT32 = ("i1", "u1", "i2", "u2", "f2", "f4")
@@ -50,7 +52,7 @@ class TissueMotion(Protocol):
     def gradient(self, x_m: NDArray[np.floating], z_m: NDArray[np.floating]) -> Any: ...
 
 
-class RecordingWriter(ZeaFile):
+class RecordingWriter(ScannerFile):
     """Writes RF frames one by one; `rtelasto.sources.open_recording` and zea read them back.
 
     Samples are stored as float32, which zea requires. Types of up to 16 bits come back from
@@ -86,10 +88,8 @@ class RecordingWriter(ZeaFile):
         provenance: Provenance | None = None,
         packing: Packing = GZIP,
     ) -> None:
-        super().__init__(path, packing)
-        self._format = rf_format
+        super().__init__(path, rf_format, packing)
         self._frame_rate_hz = frame_rate_hz
-        self._dtype: np.dtype[np.generic] | None = None
         self._has_truth = False
         with self._abort_on_failure():
             self._file.attrs["description"] = "Beamformed RF lines for strain imaging, by rtelasto"
@@ -102,41 +102,35 @@ class RecordingWriter(ZeaFile):
             )
             self._track["data/beamformed_data/labels"] = np.array(["RF"], dtype=object)
             self._put_format(rf_format)
-            self._put_provenance(provenance or {})
-            self._series("acquired_ns", (), np.int64, "ns", "Acquisition time, scanner clock")
-            self._series("frame_id", (), np.int64, "#", "Acquisition count of the scanner")
+            self._begin_stamps(provenance)
 
-    def write(self, frame: RfFrame, truth: TissueMotion | None = None) -> None:
-        """Append a frame and, for a simulation, how its tissue moved from the reference state."""
+    def write(
+        self, frame: RfFrame, truth: TissueMotion | None = None, *, header: bytes | None = None
+    ) -> None:
+        """Append a frame; for a simulation, how its tissue moved from the reference state; if it came in a
+        message, the header of that."""
         self._check_open()
-        if frame.format != self._format:
-            raise RtelastoError(
-                f"{self.path}: frame {frame.frame_id} differs in format from the first"
-            )
         with self._abort_on_failure():
-            if self._dtype is None:
-                self._begin(frame, truth)
-            if frame.samples.dtype != self._dtype or (truth is not None) != self._has_truth:
+            self._check_frame(frame, header)
+            if truth is not None and self.n_frames == 0:
+                self._begin_truth(truth)
+            if (truth is not None) != self._has_truth:
                 raise RtelastoError(
-                    f"{self.path}: frame {frame.frame_id} differs from the first in its type "
-                    f"({frame.samples.dtype}, first {self._dtype}) or in having a truth"
+                    f"{self.path}: frame {frame.frame_id} differs from the first in having a truth"
                 )
             if truth is not None:
                 self._append_truth(truth)
-            acquired_ns = frame.acquired_ns
+            acquired_ns = None
             if self._frame_rate_hz is not None:
                 acquired_ns = round(self.n_frames * 1e9 / self._frame_rate_hz)
             self._append_image("beamformed_data", frame.samples)
-            self._append("acquired_ns", acquired_ns)
-            self._append("frame_id", frame.frame_id)
-            self.n_frames += 1
+            self._append_stamp(frame, header, acquired_ns)
 
-    def _begin(self, frame: RfFrame, truth: TissueMotion | None) -> None:
-        self._dtype = frame.samples.dtype
-        name = self._dtype.str[1:]
+    def _begin(self, frame: ScannerFrame) -> None:
+        name = frame.samples.dtype.str[1:]
         self._put("rf_format/dtype", name if name in _EXACT_IN_FLOAT32 else "f4", text="NumPy type")
-        if truth is None:
-            return
+
+    def _begin_truth(self, truth: TissueMotion) -> None:
         self._has_truth = True
         nodes = truth.axial_m.shape
         for name, unit, text in (

@@ -66,14 +66,21 @@ class OutputFile:
         reason = error.strerror or " ".join(str(error).split())
         return RtelastoError(f"cannot write {self.path}: {reason}")
 
-    def commit(self) -> None:
+    def commit(self, *, fsync: bool = False) -> None:
         """Rename the file to its final name, replacing an existing one.
+
+        With ``fsync`` the content is on the disk before the file has its name, and the name before this
+        returns, so that a power cut leaves either the whole file or none of that name.
 
         Only a failed rename keeps the temporary file (on Windows, a viewer may hold the old file open):
         it then holds the whole result.
         """
         try:
+            if fsync:
+                flush_to_disk(self.temporary)
             os.replace(self.temporary, self.path)
+            if fsync:
+                flush_to_disk(self.path.parent)
         except OSError as error:
             raise RtelastoError(
                 f"cannot replace {self.path} ({error.strerror}): the result is in {self.temporary}"
@@ -83,6 +90,21 @@ class OutputFile:
         """Remove the temporary file, so that nothing is left behind."""
         with contextlib.suppress(OSError):
             self.temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk and not only in the system's cache.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take them.
+    """
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def discard_leftovers(*outputs: Path) -> None:

@@ -10,11 +10,9 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rtelasto.errors import RtelastoError
-from rtelasto.sinks.hdf5 import RecordingWriter
-from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.telemetry.counters import Counters
 
 Frame = TypeVar("Frame")
@@ -24,6 +22,19 @@ SEGMENT_S = 1.0
 RETRY_S = 2.0
 
 log = logging.getLogger(__name__)
+
+
+class SegmentFile(Protocol):
+    """A writer of one segment: a `rtelasto.sinks.zea_file.ZeaFile` with a method ``write``."""
+
+    n_frames: int
+
+    @property
+    def write(self) -> Callable[..., None]: ...
+
+    def close(self, *, fsync: bool = False) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Segments(Generic[Frame]):
@@ -44,32 +55,37 @@ class Segments(Generic[Frame]):
         be written) and ``<kind>.segments``.
     clock
         Returns the time in s.
+    fsync
+        Whether each segment is on the disk, not only in the system's cache, before it counts as recorded.
     """
 
     def __init__(
         self,
         folder: Path,
         kind: str,
-        open_file: Callable[[Path, Frame], RecordingWriter | StrainWriter],
+        open_file: Callable[[Path, Frame], SegmentFile],
         take_of: Callable[[Frame], Hashable],
         counters: Counters,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        fsync: bool = False,
     ) -> None:
         self._folder = folder
         self._kind = kind
         self._open_file = open_file
         self._take_of = take_of
         self._counters = counters
+        self._fsync = fsync
         self._clock = clock
-        self._file: RecordingWriter | StrainWriter | None = None
+        self._file: SegmentFile | None = None
         self._begun = 0.0
         self._pause_until = float("-inf")
         self._take: Hashable = None
         self._takes = 0
         self._segments = 0
 
-    def write(self, frame: Frame) -> None:
-        """Append a frame, in a new segment if one is due."""
+    def write(self, frame: Frame, **more: Any) -> None:
+        """Append a frame, in a new segment if one is due, and ``more`` that the file's ``write`` takes."""
         take = self._take_of(frame)
         if take != self._take:
             self.finish()
@@ -84,7 +100,7 @@ class Segments(Generic[Frame]):
                     self._takes, self._segments, self._take = self._takes + 1, 0, take
                 name = f"{self._kind}-{self._takes:02d}-{self._segments + 1:05d}.h5"
                 self._file, self._begun = self._open_file(self._folder / name, frame), now
-            self._file.write(frame)  # type: ignore[arg-type]
+            self._file.write(frame, **more)
         except RtelastoError as error:
             self._fail(error, frames=1)
 
@@ -98,7 +114,7 @@ class Segments(Generic[Frame]):
         if self._file is None:
             return
         try:
-            self._file.close()
+            self._file.close(fsync=self._fsync)
         except RtelastoError as error:
             self._fail(error, frames=0)
             return

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtelasto.errors import MissingExtraError, RtelastoError
+from rtelasto.frames.iq import IqFormat, ScannerFormat
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.host.names import printable_name
 from rtelasto.sinks.latched_file import LatchedFile
@@ -59,6 +60,7 @@ _UNITS = {
     "line_pitch_m": ("m", "Lateral distance between neighbouring RF lines"),
     "start_depth_m": ("m", "Depth of the first sample"),
     "sound_speed_m_s": ("m/s", "Sound speed assumed by the beamformer"),
+    "demodulation_freq_hz": ("Hz", "Frequency that was brought to zero"),
 }
 
 
@@ -105,8 +107,11 @@ class ZeaFile:
         else:
             self.abort()
 
-    def close(self) -> None:
-        """Finish the file and give it its name. A second call does nothing."""
+    def close(self, *, fsync: bool = False) -> None:
+        """Finish the file and give it its name. A second call does nothing.
+
+        With ``fsync`` it is then on the disk, whatever becomes of the machine (`OutputFile.commit`).
+        """
         if not self._open:
             return
         with self._abort_on_failure():
@@ -116,7 +121,7 @@ class ZeaFile:
             self._file.close()
             self._stream.close()
         self._open = False
-        self._output.commit()
+        self._output.commit(fsync=fsync)
 
     def abort(self) -> None:
         """Remove everything written so far. Does nothing after `close`."""
@@ -174,10 +179,7 @@ class ZeaFile:
 
     def _append_image(self, name: str, image: NDArray[np.generic]) -> None:
         """Append an image (n_lines, n_depths) to a map, which stores it as (depth, line)."""
-        values = self._track[f"data/{name}/values"]
-        values.resize(self.n_frames + 1, axis=0)
-        values[self.n_frames] = image.T.reshape(values.shape[1:])
-        values.flush()
+        self._append_to(self._track[f"data/{name}/values"], image.T)
 
     def _series(self, name: str, shape: tuple[int, ...], dtype: Any, unit: str, text: str) -> None:
         """Start a per-frame dataset under ``custom/``."""
@@ -193,35 +195,50 @@ class ZeaFile:
         dataset.attrs["description"] = text
 
     def _append(self, name: str, value: ArrayLike) -> None:
-        dataset = self._custom[name]
+        self._append_to(self._custom[name], value)
+
+    def _append_to(self, dataset: h5py.Dataset, value: ArrayLike) -> None:
+        """Append the values of a frame, in the order in which the dataset stores them."""
         dataset.resize(self.n_frames + 1, axis=0)
-        dataset[self.n_frames] = value
+        dataset[self.n_frames] = np.reshape(value, dataset.shape[1:])
         dataset.flush()
 
-    def _put(self, name: str, value: str | int | float, unit: str = "–", text: str = "") -> None:
-        """Write one value under ``custom/``."""
+    def _put(self, name: str, value: ArrayLike, unit: str = "–", text: str = "") -> None:
+        """Write a value, a list or a text under ``custom/``."""
         self._custom[name] = printable_name(value) if isinstance(value, str) else value
         self._custom[name].attrs["unit"] = unit
         self._custom[name].attrs["description"] = text
 
-    def _put_format(self, rf_format: RfFormat) -> None:
-        """Write the RF format: exact in ``custom/rf_format``, and in ``scan`` where zea looks for it.
+    def _put_format(self, beamformed: RfFormat | IqFormat) -> None:
+        """Write the format of lines or pixels: exact in ``custom/rf_format`` or ``custom/iq_format``, and in
+        ``scan`` where zea looks for it.
 
-        zea describes every transmit in ``scan``. A sequence of beamformed lines does not know its
-        transmits, so it has none: n_tx is 0, which zea accepts.
+        A sequence of beamformed lines does not know its transmits, so it has none: n_tx is 0, which zea
+        accepts.
         """
+        group = "iq_format" if isinstance(beamformed, IqFormat) else "rf_format"
         for name, (unit, text) in _UNITS.items():
-            self._put(f"rf_format/{name}", getattr(rf_format, name), unit, text)
+            if hasattr(beamformed, name):
+                self._put(f"{group}/{name}", getattr(beamformed, name), unit, text)
+        n_lines = beamformed.n_lines
+        self._put_scan(
+            beamformed,
+            dict.fromkeys(("initial_times", "focus_distances", "polar_angles"), np.zeros(0))
+            | dict.fromkeys(("t0_delays", "tx_apodizations"), np.zeros((0, n_lines)))
+            | {"transmit_origins": np.zeros((0, 3))},
+        )
+
+    def _put_scan(self, scanned: ScannerFormat, transmits: Mapping[str, ArrayLike]) -> None:
+        """Write zea's ``scan``, with its tables of transmits: float32, except for indices."""
         scan = self._track.create_group("scan")
-        scan["sampling_frequency"] = np.float32(rf_format.sampling_freq_hz)
-        scan["center_frequency"] = np.float32(rf_format.center_freq_hz)
-        scan["demodulation_frequency"] = np.float32(rf_format.center_freq_hz)
-        scan["sound_speed"] = np.float32(rf_format.sound_speed_m_s)
-        for name in ("initial_times", "focus_distances", "polar_angles"):
-            scan[name] = np.zeros(0, np.float32)
-        for name in ("t0_delays", "tx_apodizations"):
-            scan[name] = np.zeros((0, rf_format.n_lines), np.float32)
-        scan["transmit_origins"] = np.zeros((0, 3), np.float32)
+        scan["sampling_frequency"] = np.float32(scanned.sampling_freq_hz)
+        scan["center_frequency"] = np.float32(scanned.center_freq_hz)
+        demodulated_hz = getattr(scanned, "demodulation_freq_hz", scanned.center_freq_hz)
+        scan["demodulation_frequency"] = np.float32(demodulated_hz)
+        scan["sound_speed"] = np.float32(scanned.sound_speed_m_s)
+        for name, table in transmits.items():
+            values = np.asarray(table)
+            scan[name] = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
 
     def _put_provenance(self, provenance: Provenance) -> None:
         for name, value in {"rtelasto_version": version("rtelasto"), **provenance}.items():

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.spectrum import estimate_center_freq_hz
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.iq import IqFormat
 from rtelasto.frames.rf import PHYSICS, RfFormat
 from rtelasto.sources.axes import MAX_AXES, FrameStack, check_real, parse_axes
 from rtelasto.sources.axis_evidence import guess_axes
@@ -22,6 +24,7 @@ from rtelasto.sources.recording import Recording
 from rtelasto.sources.times import TIMES
 
 if TYPE_CHECKING:
+    from rtelasto.sources.sent_frames import Headers, SentFrames
     from rtelasto.sources.truth import RecordedTruth
 
 BESIDE = (*PHYSICS, *TIMES)
@@ -72,6 +75,10 @@ class Contents:
     frequency. ``files`` are the other files of the recording, beside the one that was opened. ``made`` is
     true if the lines are computed on reading. ``values`` are then those of the lines, and the user's
     overrides are already part of them.
+
+    ``sent_format`` is set if ``array`` holds what a scanner sent, in the order of axes of the wire: channel
+    data or IQ, of which `sent_frames.lines_made_of` makes RF lines before `assemble`. ``headers`` are those
+    of the messages, by frame, if the recording kept them, ``sent`` the frames of which lines were made.
     """
 
     array: Any
@@ -88,6 +95,9 @@ class Contents:
     provenance: dict[str, str | int | float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     truth: Callable[[RfFormat], RecordedTruth] | None = None
+    sent_format: ChannelFormat | IqFormat | None = None
+    sent: SentFrames | None = None
+    headers: Headers | None = None
     close: Callable[[], None] | None = None
 
 
@@ -149,6 +159,8 @@ def assemble(path: Path, contents: Contents, overrides: Overrides) -> Recording:
         provenance=provenance,
         notes=tuple(notes),
         truth=contents.truth(rf_format) if contents.truth is not None else None,
+        sent=contents.sent,
+        headers=contents.headers,
         close=contents.close,
     )
 

@@ -21,6 +21,7 @@ from rtelasto.sources.times import take_times
 from rtelasto.sources.uff import is_uff, read_uff
 from rtelasto.sources.verasonics import is_verasonics, read_verasonics
 from rtelasto.sources.zea import find_beamformed, is_zea, read_zea
+from rtelasto.sources.zea_sent import is_sent, read_sent
 
 
 def read_hdf5(path: Path, overrides: Overrides) -> Contents:
@@ -28,7 +29,11 @@ def read_hdf5(path: Path, overrides: Overrides) -> Contents:
     file = h5py.File(path, "r", locking=False)
     try:
         check_links(file)
-        if is_zea(file) and (overrides.dataset is None or find_beamformed(file, overrides.dataset)):
+        if is_sent(file):
+            contents = read_sent(file, overrides)
+        elif is_zea(file) and (
+            overrides.dataset is None or find_beamformed(file, overrides.dataset)
+        ):
             contents = read_zea(file, overrides.dataset)
         elif is_verasonics(file):
             contents = read_verasonics(path, file, overrides)

@@ -90,6 +90,10 @@ def open_recording(
         )
         with _warnings_only():
             contents = _reader(path)(path, overrides)
+            if contents.sent_format is not None:
+                from rtelasto.sources.sent_frames import lines_made_of
+
+                contents = lines_made_of(contents)
             return assemble(path, contents, overrides)
     except BaseException as error:
         if contents is not None and contents.close is not None:

@@ -9,20 +9,24 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.iq import ScannerFrame, scanner_frame
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.host.names import printable_name
 
 if TYPE_CHECKING:
     from rtelasto.sources.axes import FrameStack
+    from rtelasto.sources.sent_frames import Headers, SentFrames
     from rtelasto.sources.truth import RecordedTruth
+
+Read = TypeVar("Read")
 
 
 class Recording(Closing):
@@ -67,6 +71,8 @@ class Recording(Closing):
         provenance: Mapping[str, str | int | float] | None = None,
         notes: tuple[str, ...] = (),
         truth: RecordedTruth | None = None,
+        sent: SentFrames | None = None,
+        headers: Headers | None = None,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.path = path
@@ -82,6 +88,8 @@ class Recording(Closing):
         self.n_frames = stack.n_frames
         self.dtype: np.dtype[Any] = stack.dtype
         self._stack: FrameStack | None = stack
+        self._sent = sent
+        self._headers = headers
         self._close = close
         self._stat_at_open = _last_written(path)
 
@@ -111,19 +119,26 @@ class Recording(Closing):
             file has been written to since it was opened. (If another file has replaced it under its name,
             the old file is read on.)
         """
-        if not -self.n_frames <= i < self.n_frames:
-            raise IndexError(f"{self.path} has frames 0…{self.n_frames - 1}, got {i}")
+        return self._checked(i, self._open_stack().read)
+
+    def _open_stack(self) -> FrameStack:
         if self._stack is None:
             raise ValueError(f"{self.path} is closed")
+        return self._stack
+
+    def _checked(self, i: int, read: Callable[[int], Read]) -> Read:
+        """Return what ``read`` gives of frame ``i``, with the checks and errors of `read`."""
+        if not -self.n_frames <= i < self.n_frames:
+            raise IndexError(f"{self.path} has frames 0…{self.n_frames - 1}, got {i}")
         i %= self.n_frames
         # Before: a mapped file that has shrunk would crash this process. After: the frame may be half new.
         self._check_unwritten()
         try:
-            samples = self._stack.read(i)
+            found = read(i)
         except (OSError, ValueError, RuntimeError, MemoryError, zlib.error) as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
         self._check_unwritten()
-        return samples
+        return found
 
     def _check_unwritten(self) -> None:
         now = _last_written(self.path)
@@ -136,18 +151,38 @@ class Recording(Closing):
 
     def frame(self, i: int) -> RfFrame:
         """Return frame ``i`` with its id from `frame_ids`; its ``acquired_ns`` is the timestamp, or 0."""
-        samples = self.read(i)
-        i %= self.n_frames
+        return RfFrame(self.read(i), self.format, self._stamp(i))
+
+    def _stamp(self, i: int) -> FrameStamp:
         acquired_ns = 0 if self.timestamps_ns is None else int(self.timestamps_ns[i])
-        return RfFrame(
-            samples,
-            self.format,
-            FrameStamp(
-                frame_id=int(self.frame_ids[i]),
-                acquired_ns=acquired_ns,
-                stream=printable_name(self.path.name),
-            ),
+        return FrameStamp(
+            frame_id=int(self.frame_ids[i]),
+            acquired_ns=acquired_ns,
+            stream=printable_name(self.path.name),
         )
+
+    def as_sent(self, i: int) -> ScannerFrame:
+        """Return frame ``i`` as the scanner sent it: channel data or IQ if `rtelasto record` kept them, of
+        which `frame` makes RF lines; else the same as `frame`. Errors as for `read`."""
+        self._open_stack()
+        if self._sent is None:
+            return self.frame(i)
+        return scanner_frame(self._checked(i, self._sent.read), self._sent.format, self._stamp(i))
+
+    def header_as_sent(self, i: int) -> bytes:
+        """Return the header of the message that brought frame ``i``, as the bytes that came.
+
+        Raises
+        ------
+        RtelastoError
+            If the recording does not hold it: only `rtelasto record` keeps it.
+        """
+        self._open_stack()
+        if self._headers is None:
+            raise RtelastoError(
+                f"{self.path} does not hold messages as they were sent: only recordings of rtelasto record do"
+            )
+        return self._checked(i, self._headers.__getitem__)
 
     def index_of(self, frame_id: int) -> int:
         """Return the index of the frame with an id, such as one in the ``frame_ids`` of a strain frame.
@@ -179,7 +214,7 @@ class Recording(Closing):
 
     def close(self) -> None:
         """Close the file. Frames that were read remain valid."""
-        self._stack = None
+        self._stack = self._sent = self._headers = None
         self.truth = None
         close, self._close = self._close, None
         if close is not None:

@@ -20,7 +20,7 @@ _NAME = re.compile(r"rf-(\d+)-(\d+)\.h5")
 
 
 def read_segments(folder: Path, overrides: Overrides) -> Contents:
-    """Read the RF lines of a take: all its segments, frame after frame.
+    """Read what was sent in a take: all its segments, frame after frame.
 
     The take is the only one of the folder, or the one named by ``overrides.dataset``, such as
     ``rf-02``.
@@ -47,6 +47,7 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
     times: list[NDArray[np.int64] | None] = []
     ids: list[NDArray[np.int64] | None] = []
     lengths: list[int] = []
+    all_headers = True
     for path in paths:
         look_first(path)
         contents = open_segment(path)
@@ -54,7 +55,14 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
         times.append(contents.timestamps_ns)
         ids.append(contents.frame_ids)
         lengths.append(array.shape[0])
-        alike = (contents.values, contents.dtype, array.shape[1:], array.dtype)
+        all_headers = all_headers and contents.headers is not None
+        alike = (
+            contents.values,
+            contents.sent_format,
+            contents.dtype,
+            array.shape[1:],
+            array.dtype,
+        )
         if first is None:
             first, expected, dtype = contents, alike, array.dtype
         if contents.close is not None:
@@ -62,10 +70,11 @@ def read_segments(folder: Path, overrides: Overrides) -> Contents:
         if alike != expected:
             raise RtelastoError(f"{path.name} holds frames of another kind than {paths[0].name}")
     assert first is not None, "a take has at least one segment"
-    joined = _Joined(paths, lengths, expected[2], dtype, open_segment)
+    joined = _Joined(paths, lengths, array.shape[1:], dtype, open_segment)
     return replace(
         first,
         array=joined,
+        headers=_JoinedHeaders(joined) if all_headers else None,
         timestamps_ns=_concatenated(times),
         frame_ids=_concatenated(ids),
         files=tuple(path for path in folder.iterdir() if path.suffix.lower() == ".h5"),
@@ -119,14 +128,31 @@ class _Joined:
         self.dtype = dtype
 
     def __getitem__(self, place: tuple[Any, ...]) -> Any:
-        number = int(np.searchsorted(self._ends, place[0], side="right"))
+        segment, frame = self.segment_of(place[0])
+        return segment.array[(frame, *place[1:])]
+
+    def segment_of(self, frame: int) -> tuple[Contents, int]:
+        """Return the segment that holds a frame, opened, and the place of the frame in it."""
+        number = int(np.searchsorted(self._ends, frame, side="right"))
         if self._segment is None or number != self._number:
             self.close()
             self._segment, self._number = self._open_segment(self._paths[number]), number
         start = int(self._ends[number - 1]) if number else 0
-        return self._segment.array[(place[0] - start, *place[1:])]
+        return self._segment, frame - start
 
     def close(self) -> None:
         if self._segment is not None and self._segment.close is not None:
             self._segment.close()
         self._segment = None
+
+
+class _JoinedHeaders:
+    """The headers of many files."""
+
+    def __init__(self, joined: _Joined) -> None:
+        self._joined = joined
+
+    def __getitem__(self, frame: int, /) -> bytes:
+        segment, place = self._joined.segment_of(frame)
+        assert segment.headers is not None, "every segment has headers"
+        return segment.headers[place]

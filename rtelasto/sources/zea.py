@@ -17,6 +17,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.sources.contents import Contents, scalar_values
 from rtelasto.sources.hdf5_storage import check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_FRAMES, MAX_VALUES
+from rtelasto.sources.sent_frames import StoredHeaders
 from rtelasto.sources.times import take_times
 from rtelasto.sources.truth import RecordedTruth
 
@@ -84,7 +85,7 @@ def read_zea(file: h5py.File, within: str | None) -> Contents:
         take_times(contents, {"timestamps_s": numbers(seconds, MAX_FRAMES)})
     custom = file.get("custom")
     if isinstance(custom, h5py.Group):
-        _read_custom(custom, contents)
+        read_custom(custom, contents)
     return contents
 
 
@@ -168,7 +169,7 @@ def _step(positions: list[NDArray[np.float64]], what: str) -> float:
     return float(step)
 
 
-def _read_custom(custom: h5py.Group, contents: Contents) -> None:
+def read_custom(custom: h5py.Group, contents: Contents) -> None:
     """Read what rtelasto adds to zea's layout, which is exact where zea's own values are single precision."""
     rf_format = custom.get("rf_format")
     if isinstance(rf_format, h5py.Group):
@@ -184,6 +185,9 @@ def _read_custom(custom: h5py.Group, contents: Contents) -> None:
     ids = custom.get("frame_id")
     if isinstance(ids, h5py.Dataset) and ids.ndim == 1 and ids.dtype.kind == "i":
         contents.frame_ids = numbers(ids, MAX_FRAMES).astype(np.int64)
+    headers = custom.get("wire_header")
+    if isinstance(headers, h5py.Group):
+        contents.headers = StoredHeaders(headers)
     provenance = custom.get("provenance")
     if isinstance(provenance, h5py.Group):
         for name, item in provenance.items():

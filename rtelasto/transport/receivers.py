@@ -15,7 +15,7 @@ from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.sequence import Position, SequenceCheck
 from rtelasto.transport.subscription import MAX_MESSAGE_BYTES, Item, Policy, Subscription
 from rtelasto.wire.message import TOPIC_RF, TOPIC_STATUS, TOPIC_STRAIN
-from rtelasto.wire.rf import decode_rf
+from rtelasto.wire.rf import RfMessage, decode_rf
 from rtelasto.wire.strain import Status, StrainMessage, decode_status, decode_strain
 
 
@@ -48,7 +48,55 @@ class _Receiver(Closing, Generic[Item]):
         self._subscription.stop()
 
 
-class Receiver(_Receiver[ScannerFrame]):
+class _RfReceiver(_Receiver[Item]):
+    """Base of the receivers of RF messages, which differ in what `_item_of` makes of a message."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        policy: Policy = "latest",
+        queue_frames: int | None = None,
+        receive_hwm: int = 16,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        counters: Counters | None = None,
+        keys: Path | None = None,
+        position: Position | None = None,
+        deliver: Callable[[Item], None] | None = None,
+    ) -> None:
+        self.counters = Counters() if counters is None else counters
+        self._sequence = SequenceCheck(self.counters, position)
+        self._subscription = Subscription(
+            endpoint,
+            (TOPIC_RF,),
+            self._accept,
+            self.counters,
+            policy=policy,
+            queue_items=queue_frames or (2 if policy == "latest" else 64),
+            receive_hwm=receive_hwm,
+            max_message_bytes=max_message_bytes,
+            keys=keys,
+            deliver=deliver,
+        )
+
+    def check(self) -> None:
+        """Raise RuntimeError if the receiving thread has failed."""
+        self._subscription.check()
+
+    def _item_of(self, message: RfMessage) -> Item:
+        raise NotImplementedError
+
+    def _accept(self, parts: list[zmq.Frame]) -> Item | None:
+        message = decode_rf(parts, received_ns=monotonic_ns())
+        # One step, for the process that continues after this one died: either a message is counted, with
+        # what was missing before it, and the position is after it, or it leaves no trace.
+        with self.counters.together():
+            self.counters.add("received")
+            accepted = self._sequence.accept(message.stream, message.seq, message.frame_id)
+        return self._item_of(message) if accepted else None
+
+
+class Receiver(_RfReceiver[ScannerFrame]):
     """Frames from a sender, in acquisition order: RF lines, IQ pixels or channel data, as received.
 
     A sender may start later, pause, restart, change its format or send malformed messages. None of this
@@ -86,48 +134,15 @@ class Receiver(_Receiver[ScannerFrame]):
     ``out_of_order`` + what is in the queue now.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        *,
-        policy: Policy = "latest",
-        queue_frames: int | None = None,
-        receive_hwm: int = 16,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        counters: Counters | None = None,
-        keys: Path | None = None,
-        position: Position | None = None,
-        deliver: Callable[[ScannerFrame], None] | None = None,
-    ) -> None:
-        self.counters = Counters() if counters is None else counters
-        self._sequence = SequenceCheck(self.counters, position)
-        self._subscription = Subscription(
-            endpoint,
-            (TOPIC_RF,),
-            self._accept,
-            self.counters,
-            policy=policy,
-            queue_items=queue_frames or (2 if policy == "latest" else 64),
-            receive_hwm=receive_hwm,
-            max_message_bytes=max_message_bytes,
-            keys=keys,
-            deliver=deliver,
-        )
-
-    def check(self) -> None:
-        """Raise RuntimeError if the receiving thread has failed."""
-        self._subscription.check()
-
-    def _accept(self, parts: list[zmq.Frame]) -> ScannerFrame | None:
-        message = decode_rf(parts, received_ns=monotonic_ns())
-        # One step, for the process that continues after this one died: either a message is counted, with
-        # what was missing before it, and the position is after it, or it leaves no trace.
-        with self.counters.together():
-            self.counters.add("received")
-            accepted = self._sequence.accept(message.stream, message.seq, message.frame_id)
-        if not accepted:
-            return None
+    def _item_of(self, message: RfMessage) -> ScannerFrame:
         return message.frame
+
+
+class RfMessageReceiver(_RfReceiver[RfMessage]):
+    """The messages of the frames that a `Receiver` gives, with their headers; its parameters are the same."""
+
+    def _item_of(self, message: RfMessage) -> RfMessage:
+        return message
 
 
 class StrainReceiver(_Receiver[StrainMessage]):

@@ -8,11 +8,12 @@ from time import monotonic_ns, time_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.frames.iq import ScannerFormat, scanner_frame
+from rtelasto.errors import RtelastoError
+from rtelasto.frames.iq import ScannerFormat, ScannerFrame, scanner_frame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.transport.publishing import Publisher
-from rtelasto.wire.message import TOPIC_RF
-from rtelasto.wire.rf import encode_rf, wire_samples
+from rtelasto.wire.message import TOPIC_RF, Part, buffer_of
+from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
 
 _CLOCKS = {"monotonic": monotonic_ns, "unix": time_ns}
 
@@ -97,9 +98,33 @@ class RfSender(Publisher):
             wire_samples(samples), scanner_format, FrameStamp(frame_id, acquired_ns)
         )
         parts = encode_rf(frame, stream=self.stream, seq=self._seq, clock=self.clock)
+        self._hand_over(parts)
+        self._seq += 1
+        self._next_frame_id = frame_id + 1
+
+    def send_again(self, header: bytes, frame: ScannerFrame) -> None:
+        """Send a message that another sender sent, byte for byte; never blocks.
+
+        Parameters
+        ----------
+        header
+            The header as it came. Its stream and counts are those of the other sender.
+        frame
+            The frame that came with it.
+
+        Raises
+        ------
+        RtelastoError
+            If the header is not one of this frame.
+        """
+        parts: list[Part] = [TOPIC_RF, header, buffer_of(wire_samples(frame.samples))]
+        said = decode_rf(parts).frame.format
+        if said != frame.format:
+            raise RtelastoError(f"frame {frame.frame_id} is {frame.format}, its header says {said}")
+        self._hand_over(parts)
+
+    def _hand_over(self, parts: list[Part]) -> None:
         if not self._socket.subscribed(TOPIC_RF):
             self.counters.add("unheard")
         self._socket.send(parts)
         self.counters.add("sent")
-        self._seq += 1
-        self._next_frame_id = frame_id + 1

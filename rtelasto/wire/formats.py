@@ -14,7 +14,6 @@ from rtelasto.frames.channel import (
     FocusedBeam,
     PlaneWave,
     Sampling,
-    Transmit,
 )
 from rtelasto.frames.iq import Carrier, IqFormat, ScannerFormat
 from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, PHYSICS, RfFormat, check_physics
@@ -46,8 +45,6 @@ def format_fields(scanner_format: ScannerFormat) -> Header:
         if isinstance(f, IqFormat):
             fields["iq"] = {"demodulation_freq_hz": f.demodulation_freq_hz, "carrier": f.carrier}
         return fields
-    first = f.transmits[0]
-    plane = isinstance(first, PlaneWave)
     return {
         "sampling_freq_hz": f.sampling_freq_hz,
         "center_freq_hz": f.center_freq_hz,
@@ -57,8 +54,8 @@ def format_fields(scanner_format: ScannerFormat) -> Header:
         "channel": {
             "n_elements": f.n_elements,
             "sampling": f.sampling,
-            "transmit": "plane" if plane else "focused",
-            "angles_rad" if plane else "lines_m": [_aim(transmit) for transmit in f.transmits],
+            "transmit": "plane" if f.plane else "focused",
+            "angles_rad" if f.plane else "lines_m": f.aims,
             "origin_times_s": [transmit.origin_time_s for transmit in f.transmits],
             "first_elements": list(f.first_elements),
         },
@@ -92,10 +89,6 @@ def read_format(kind: str, shape: tuple[int, ...], header: Header) -> ScannerFor
         raise
     except RtelastoError as error:
         raise WireFault("format", str(error)) from error
-
-
-def _aim(transmit: Transmit) -> float:
-    return transmit.angle_rad if isinstance(transmit, PlaneWave) else transmit.line_x_m
 
 
 def _channel_format(

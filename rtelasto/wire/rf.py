@@ -45,11 +45,14 @@ class RfMessage(Stamped):
         The frame: an `RfFrame`, `IqFrame` or `ChannelFrame`. Its samples share the message's memory.
     header
         All keys as received, those unknown to this version included.
+    packed_header
+        The same, as the bytes that came.
     """
 
     kind: str
     frame: ScannerFrame
     header: Header
+    packed_header: bytes
 
     @property
     def stamp(self) -> FrameStamp:  # type: ignore[override]
@@ -160,4 +163,5 @@ def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
         received_ns=received_ns,
         decoded_ns=monotonic_ns() if received_ns else 0,
     )
-    return RfMessage(kind, scanner_frame(samples, scanner_format, stamp), header)
+    frame = scanner_frame(samples, scanner_format, stamp)
+    return RfMessage(kind, frame, header, bytes(parts[1]))

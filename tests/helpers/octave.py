@@ -70,15 +70,18 @@ def run(bridge: Path, code: str) -> str:
     return finish(start(bridge, code))
 
 
-def strain_of(bridge: Path, code: str, n_frames: int) -> tuple[list[StrainFrame], str]:
-    """Run code that sends to ``ENDPOINT``, with `ncc` on it live: its strain frames, and its output.
+def strain_of(
+    bridge: Path, code: str, n_frames: int, rf: str | None = None
+) -> tuple[list[StrainFrame], str]:
+    """Run code that sends to ``ENDPOINT``, which is ``rf`` or a free one, with `ncc` on it live: its strain
+    frames, and its output.
 
     Pairs are consecutive: most lines of the simulated scanner see no tissue, so that adaptive pairing would
     refuse some.
     """
     strains: list[StrainFrame] = []
     settings = RunSettings(
-        rf=free_endpoint(),
+        rf=rf or free_endpoint(),
         strain="tcp://127.0.0.1:0",
         engine="ncc",
         pair="consecutive",

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from rtelasto.frames.rf import RfFormat
+from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.offline.replay import Replayer
 
 
@@ -24,8 +24,8 @@ class Ramp:
     def __init__(self, n_frames: int) -> None:
         self.n_frames = n_frames
 
-    def read(self, index: int) -> np.ndarray:
-        return np.full((128, 260), index, np.int16)
+    def as_sent(self, index: int) -> RfFrame:
+        return RfFrame(np.full((128, 260), index, np.int16), self.format)
 
 
 def main(n_frames: int, fps: float) -> None:

@@ -113,7 +113,7 @@ def main() -> None:
     given = parser.parse_args()
     kinds = [kind for kind in KINDS if seeds(kind)]
     # Fewer of kinds that are large or beamformed, or whose reader opens the file for every value.
-    slow = {"zea": 0.3, "segments": 0.2, "verasonics": 0.1, "uff": 0.05}
+    slow = {"zea": 0.3, "segments": 0.2, "sent": 0.2, "verasonics": 0.1, "uff": 0.05}
     share = {kind: slow.get(kind, 1.0) for kind in kinds}
     plan = [
         (topic, given.messages * part // 10) for topic, part in zip(TOPICS, (6, 3, 1), strict=True)

@@ -13,7 +13,7 @@ from fuzz.hdf5_edits import edited
 from fuzz.mutate import INTERESTING, damage
 from fuzz.seed_files import Seed, seeds
 
-HDF5_KINDS = ("mat73", "hdf5", "zea", "strain_file", "segments", "verasonics", "uff")
+HDF5_KINDS = ("mat73", "hdf5", "zea", "strain_file", "segments", "sent", "verasonics", "uff")
 
 
 def case(kind: str, rng: Random) -> Seed:

@@ -15,11 +15,16 @@ import numpy as np
 import scipy.io
 from verasonics_file import write_workspace
 
+from rtelasto.frames.channel import ChannelFormat
+from rtelasto.frames.iq import IqFormat, scanner_frame
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
+from rtelasto.sinks.scanner_writers import frame_writer
 from rtelasto.sinks.strain_writer import StrainWriter
+from rtelasto.sinks.zea_file import GZIP
+from rtelasto.wire.rf import encode_rf
 from rtelasto_engines.simulate.motion import DisplacementField
 
 PHYSICS = {"sampling_freq_hz": 40e6, "center_freq_hz": 6.25e6, "line_pitch_m": 2e-4}
@@ -175,6 +180,29 @@ def segments() -> list[Seed]:
     return [_written(save, ".")]
 
 
+def sent() -> list[Seed]:
+    """Channel data and IQ as the recorder keeps them, a frame in each of two segments."""
+    channels = ChannelFormat(
+        n_acquisitions=2, n_channels=8, n_samples=40, sampling_freq_hz=25e6, center_freq_hz=6.25e6,
+        element_pitch_m=2e-4, start_time_s=6e-6,
+    )  # fmt: skip
+    iq = IqFormat(**PHYSICS, n_lines=8, n_samples=40, demodulation_freq_hz=6.25e6)
+    rng = np.random.default_rng(5)
+    samples: list[tuple[Any, np.ndarray]] = [
+        (channels, rng.integers(-900, 900, channels.shape).astype(np.int16)),
+        (iq, rng.normal(0.0, 900.0, (8, 40, 2)).astype(np.float32).view(np.complex64)[..., 0]),
+    ]
+
+    def save(path: Path, sent_format: Any, values: np.ndarray) -> None:
+        for i in range(2):
+            frame = scanner_frame(values, sent_format, FrameStamp(i, 1 + i * 50_000_000))
+            name = path / f"rf-01-0000{i + 1}.h5"
+            with frame_writer(name, frame, provenance={}, packing=GZIP) as writer:
+                writer.write(frame, header=bytes(encode_rf(frame, stream="s", seq=i)[1]))
+
+    return [_written(functools.partial(save, sent_format=f, values=v), ".") for f, v in samples]
+
+
 def _workspace() -> dict[str, Any]:
     """Two plane waves of an array of 8 elements without a multiplexer."""
     rows, n = 96, 40
@@ -258,7 +286,20 @@ def uff() -> list[Seed]:
 
 KINDS: dict[str, Callable[[], list[Seed]]] = {
     f.__name__: f
-    for f in (npy, npz, metaimage, mat5, mat73, hdf5, zea, strain_file, segments, verasonics, uff)
+    for f in (
+        npy,
+        npz,
+        metaimage,
+        mat5,
+        mat73,
+        hdf5,
+        zea,
+        strain_file,
+        segments,
+        sent,
+        verasonics,
+        uff,
+    )
 }
 
 

@@ -45,6 +45,9 @@ def open_file(kind: str, path: Path, options: dict[str, Any]) -> bool:
             with open_recording(path, **options) as recording:
                 for i in {0, recording.n_frames - 1}:
                     recording.frame(i)
+                    recording.as_sent(i)
+                    if kind == "sent":
+                        recording.header_as_sent(i)
                 if recording.truth is not None:
                     recording.truth.between(0, recording.n_frames - 1)
     except RtelastoError as error:
