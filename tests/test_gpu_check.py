@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.gpu_check.__main__ import checks
 from benchmarks.gpu_check.frames import FORMATS, pairs, relative
+from benchmarks.gpu_check.persistence import persistence
 from benchmarks.gpu_check.report import (
     Bound,
     NotRun,
@@ -98,3 +99,11 @@ def test_the_pairs_that_are_checked_strain_as_said() -> None:
         assert first.post is second.pre
         assert first.pre.samples.dtype == dtype
     assert relative(np.array([1.1, 1.1]), np.array([1.0, 1.0])) == pytest.approx(0.1)
+
+
+@pytest.mark.usefixtures("simulated_device")
+def test_persistence_is_compared_where_its_frames_count() -> None:
+    bounds = {bound.name: bound for bound in persistence(FORMATS[2], n_pairs=12)}
+    assert bounds["relative_strain, relative RMS difference"].kept
+    assert bounds["relative_strain_std, relative RMS difference"].kept
+    assert bounds["pairs in the average"].value == 12

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from benchmarks.gpu_check.frames import PUBLISHED
-from benchmarks.gpu_check.model import CARDS, ORDINARY, STRONG, nodes
+from benchmarks.gpu_check.model import CARDS, ORDINARY, STRONG, nodes, persistence_nodes
 from rtelasto.gpu.layout import Layout
+from rtelasto.gpu.pattern_average import enqueue_add, enqueue_read
 from rtelasto.gpu.protocols import Launch
 from rtelasto.gpu.quality import enqueue_quality
 from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
@@ -39,6 +40,20 @@ def test_the_model_counts_every_launch() -> None:
         "quality": len(launched(enqueue_quality)),
         "download": 1,
     }
+
+
+def test_the_model_counts_every_launch_of_persistence() -> None:
+    """Its launches, and copies: an order before each of them, and what each of them finds out."""
+    counted = sum(node.launches for node in persistence_nodes(LAYOUT))
+    assert counted == 3 * sum(len(launched(enqueue)) for enqueue in (_add, _read))
+
+
+def _add(launch: Launch, layout: Layout) -> None:
+    enqueue_add(launch, layout.rows)
+
+
+def _read(launch: Launch, layout: Layout) -> None:
+    enqueue_read(launch, layout.rows)
 
 
 def test_a_pair_has_fewer_than_forty_graph_nodes_before_the_network() -> None:

@@ -29,6 +29,7 @@ from rtelasto.gpu.probe import DEVICES, find_gpu
 PARTS = {
     "kernels": (
         "kernels against the CPU",
+        "persistence against the CPU",
         "every kernel alone",
         "PyTorch against the CPU",
         "compute-sanitizer memcheck",
@@ -71,7 +72,8 @@ def checks(engine: str, device: str) -> dict[str, Callable[[], list[Bound]]]:
     """Return every check by name."""
     known = {
         "kernels against the CPU": ("parity:kernels",),
-        "every kernel alone": ("parity:kernel_times",),
+        "persistence against the CPU": ("persistence:persistence",),
+        "every kernel alone": ("kernel_times:kernel_times",),
         "PyTorch against the CPU": ("parity:torch_network", engine),
         "engine against the CPU": ("parity:engine_parity", engine, device),
         "graphs": ("parity:graphs", engine, device),

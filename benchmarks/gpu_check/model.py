@@ -9,6 +9,7 @@ steps that its threads take one after the other are counted in clock cycles inst
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,8 @@ from functools import partial
 from benchmarks.gpu_check.frames import PUBLISHED
 from rtelasto.bench.floor import graph_work
 from rtelasto.bench.rates import Rates
+from rtelasto.cpu.averaging import running_average
+from rtelasto.cpu.averaging.measurement import n_nodes
 from rtelasto.cpu.stretching import block_motion, refine
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.stretch import STEPS
@@ -151,7 +154,24 @@ def nodes(layout: Layout, press: Press = ORDINARY) -> list[Node]:
         Node("quality", "gaps", 1, 6 * rows, 40 * rows / 4),
         Node("quality", "lower", 1, 5 * rows),
         Node("quality", "medians", 1, cycles=medians),
-        Node("download", "copy", 1, bus_bytes=3 * rows),
+        Node("quality", "node_means", 1, 3 * rows),
+        Node("download", "copy", 1, bus_bytes=3 * rows + 12.0 * math.prod(n_nodes(layout.rows))),
+    ]
+
+
+def persistence_nodes(layout: Layout) -> list[Node]:
+    """Return what the average over time adds to a pair: no graph, and the host waits for both downloads."""
+    grid = layout.rows
+    rows, nodes = 4.0 * math.prod(grid.shape), 4.0 * math.prod(n_nodes(grid))
+    # Of a line that is compared; all lines are at work at once.
+    compared = _median_loops(-(-grid.n_depths // running_average.ROW_STEP), 1, 4)
+    line = _cycles(256, (grid.n_depths, 60), *(2 * compared))
+    return [
+        Node("persistence", "orders", 2, bus_bytes=2 * nodes),
+        Node("persistence", "add_pattern", 1, n_bytes=2 * rows + 6 * rows, cycles=line),
+        Node("persistence", "copy of distances", 1, bus_bytes=8.0 * grid.n_lines),
+        Node("persistence", "read_pattern", 1, n_bytes=3 * rows + 2 * rows),
+        Node("persistence", "copy of images", 1, bus_bytes=2 * rows),
     ]
 
 
@@ -167,7 +187,7 @@ def main() -> None:
     layout = Layout(PUBLISHED, 6.4, 4, False)
     print(f"| stage | node | launches | {' | '.join(f'{card.name}, µs' for card in CARDS)} |")
     print("| --- | --- | --- |" + " --- |" * len(CARDS))
-    for node in nodes(layout):
+    for node in nodes(layout) + persistence_nodes(layout):
         print(f"| {node.stage} | {node.name} | {node.launches} | {_times(node.time_s)} |")
     for name, launches in (("PyTorch, captured", TORCH_LAUNCHES), ("layers, without launches", 0)):
         times = _times(partial(network_s, launches=launches))
@@ -176,7 +196,9 @@ def main() -> None:
         made = nodes(layout, press)
         launches = sum(node.launches for node in made)
         times = _times(lambda card, made=made: sum(node.time_s(card) for node in made))
-        print(f"| all but the engine | {press.strain:.1%} strain | {launches} | {times} |")
+        print(
+            f"| all but engine and persistence | {press.strain:.1%} strain | {launches} | {times} |"
+        )
 
 
 def _times(time_s: Callable[[Card], float]) -> str:

@@ -9,18 +9,17 @@ import numpy as np
 
 from benchmarks.gpu_check.frames import FORMATS, PUBLISHED, STRAINS, frames, pairs, relative
 from benchmarks.gpu_check.report import Bound, NotRun
-from benchmarks.gpu_check.timing import device_time_ms, restored_time_ms
+from benchmarks.gpu_check.timing import device_time_ms
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto.frames.strain import ResidualMotion, StrainFrame
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.graph import Sequence, Stage
-from rtelasto.gpu.quality import enqueue_quality
 from rtelasto.gpu.session import Lane
-from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
 from rtelasto.gpu.workspace import Workspace
 from rtelasto.pipeline.devices import choose, open_estimator
+from rtelasto.pipeline.persistence import Persistence
 
 SMALL = (
     RfFormat(
@@ -56,19 +55,23 @@ def run_pair(estimator: GpuEstimator, pair: FramePair) -> tuple[StrainFrame, Lan
 
 
 class _NoNetwork:
-    """Replaces the engine: a fixed residual, rough and leading out of the image."""
+    """Replaces the engine: a fixed residual, rough; by its default size it leads out of the image."""
 
     runtime = "none"
     capturable = True
+
+    def __init__(self, samples: float) -> None:
+        self._samples = samples
 
     def bind(self, workspace: Workspace, stream: Any) -> _NoNetwork:
         import cupy as cp
 
         shape = workspace.layout.rows.shape
         steps = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-        residual = 0.3 * np.cumsum(steps, axis=1, dtype=np.float32)
-        workspace.arrays["residual_samples"].set(residual)
-        workspace.arrays["residual_strain"].set(np.float32(0.01) * steps)
+        size = np.float32(self._samples)
+        residual = size * np.cumsum(steps, axis=1, dtype=np.float32)
+        workspace.arrays["residual_samples"][...] = cp.asarray(residual)
+        workspace.arrays["residual_strain"][...] = cp.asarray(size / np.float32(30.0) * steps)
         cp.cuda.Device().synchronize()
         return self
 
@@ -76,24 +79,27 @@ class _NoNetwork:
         pass
 
 
-def _without_network() -> GpuEstimator:
+def without_network(*, residual_samples: float = 0.3) -> GpuEstimator:
+    """Return an estimator with a fixed residual in place of a network, which differs so much between rows."""
+
     def fallback(pair: FramePair) -> StrainFrame:
         raise NotRun(f"the kernels do not support {pair.pre.format}")
 
-    return GpuEstimator("none", 6.4, 4, lambda shape: _NoNetwork(), fallback)
+    return GpuEstimator("none", 6.4, 4, lambda shape: _NoNetwork(residual_samples), fallback)
 
 
 def run_kernels_once() -> None:
     """Run all kernels on small frames and compare nothing, for compute-sanitizer."""
-    estimator = _without_network()
+    estimator = without_network()
     for pair in pairs(SMALL[0], STRAINS[1]):
         estimator(pair)
+    Persistence(1.0, estimator.average).warm_up()
 
 
 def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
     """Compare stretch and quality with the CPU for every format and strain; no network."""
     worst = {"stretch": 0.0, "correlation": 0.0}
-    estimator = _without_network()
+    estimator = without_network()
     dtypes = itertools.cycle(("int16", "float32"))
     for rf_format, strain in itertools.product(formats, STRAINS):
         stretch = Stretch(estimator.samples_per_wavelength)
@@ -126,48 +132,6 @@ def _with_buffers(
     frame, lane = run_pair(estimator, pair)
     names = ("pre", "post", "residual_samples", "residual_strain")
     return frame, {name: cp.asnumpy(lane.workspace.arrays[name]) for name in names}
-
-
-def kernel_times() -> list[Bound]:
-    """Measure every kernel alone on a pair of the published size, and the sum over a pair."""
-    estimator = _without_network()
-    _, lane = run_pair(estimator, next(pairs(PUBLISHED, 0.005)))
-    times: dict[str, list[float]] = {}
-    for enqueue in (enqueue_ingest, enqueue_elongation, enqueue_resampling, enqueue_quality):
-        enqueue(_timed(lane, times), lane.workspace.layout)
-    return [
-        *(
-            Bound(f"{name} × {len(values)}", 1e3 * float(np.mean(values)), "µs")
-            for name, values in times.items()
-        ),
-        *(
-            # Many launches of these find nothing to do.
-            Bound(f"{name}, longest of {len(times[name])}", 1e3 * max(times[name]), "µs")
-            for name in _STATEFUL
-        ),
-        Bound("sum over a frame", sum(sum(values) for values in times.values()), "ms"),
-    ]
-
-
-# Changes the state from which it starts: launched again, it would find other work or none.
-_STATEFUL = ("refine",)
-
-
-def _timed(lane: Lane, times: dict[str, list[float]]) -> Any:
-    from rtelasto.gpu.kernels import Kernels
-
-    launch = Kernels(lane.workspace)
-
-    def timed(name: str, grid: tuple[int, ...], step: int = 0, *, threads: int) -> None:
-        stage = Stage(name, lambda: launch(name, grid, step, threads=threads))
-        if name in _STATEFUL:
-            state = lane.workspace.arrays["candidates"]
-            time_ms = restored_time_ms(stage.enqueue, state, lane.stream)
-        else:
-            time_ms = device_time_ms(Sequence([stage], lane.stream).launch, lane.stream)
-        times.setdefault(name, []).append(time_ms)
-
-    return timed
 
 
 def engine_parity(engine: str, device: str) -> list[Bound]:
@@ -223,7 +187,7 @@ def torch_network(engine: str) -> list[Bound]:
     from rtelasto.gpu.pytorch.engine import TorchEngine
     from rtelasto.pipeline.devices import network_files
 
-    estimator = _without_network()
+    estimator = without_network()
     _, lane = run_pair(estimator, FramePair(*frames(PUBLISHED, 0.005, n_frames=2)))
     single, half = network_files(engine)
     inputs = {name: cp.asnumpy(lane.workspace.arrays[name]) for name in ("pre", "post")}

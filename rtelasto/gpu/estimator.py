@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtelasto.cpu.field_of_view import outside_view, summarise
+from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.errors import first_line
-from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation, StrainFrame
 from rtelasto.gpu.engine import GpuEngine
 from rtelasto.gpu.kernels import compile_kernels
 from rtelasto.gpu.layout import Layout
+from rtelasto.gpu.pattern_average import GpuPatternAverage, OnDevice
 from rtelasto.gpu.session import IN_FLIGHT, Lane, Session
 
 _log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class GpuEstimator:
     _session: Session | None = field(default=None, init=False, repr=False)
     _session_for: tuple[RfFormat, bool] | None = field(default=None, init=False, repr=False)
     _pending: deque[_Pending] = field(default_factory=deque, init=False, repr=False)
+    _collected: tuple[StrainFrame, OnDevice] | None = field(default=None, init=False, repr=False)
 
     def warm_up(self, rf_format: RfFormat | None = None) -> None:
         """Load and compile what all formats share and, if a format is given, prepare for its int16 frames.
@@ -119,6 +122,7 @@ class GpuEstimator:
         if not self.room:
             raise RuntimeError(f"{IN_FLIGHT} pairs are in flight: collect one first")
         started_ns = time.perf_counter_ns()
+        self._collected = None  # its buffers may be used again
         session = self._session_of(pair)
         if session is None:
             pending = _Pending(pair, started_ns, finished=self.fallback(pair))
@@ -126,21 +130,34 @@ class GpuEstimator:
             pending = _Pending(pair, started_ns, session.start(pair))
         self._pending.append(pending)
 
+    def average(self, grid: Grid) -> PatternAverage | GpuPatternAverage:
+        """Return an empty average over frames of this grid, on the GPU unless the CPU stands in for it."""
+        if self.device == "cpu":
+            return PatternAverage(grid)
+        return GpuPatternAverage(grid, self._find)
+
+    def _find(self, strain: StrainFrame) -> OnDevice | None:
+        """Return where the images of the frame collected last are, until the next pair is started."""
+        collected = self._collected
+        return None if collected is None or collected[0] is not strain else collected[1]
+
     def collect(self) -> StrainFrame:
         """Wait for the oldest pair that was started."""
+        self._collected = None
         pending = self._pending.popleft()
         if pending.lane is None:
             assert pending.finished is not None
             return pending.finished
         pending.lane.done.synchronize()
+        workspace = pending.lane.workspace
         images, summary = pending.lane.transfer.results()
-        pair, rows = pending.pair, pending.lane.workspace.layout.rows
+        pair, rows = pending.pair, workspace.layout.rows
         quality, applied_strain = float(summary["quality"]), float(summary["applied_strain"])
         # This is rare, and the device does not know it: there, samples that are not finite are silence.
         outside = outside_view(pair.pre, rows)
         if outside is not None:
             quality, applied_strain = summarise(images["correlation"], images["strain"], outside)
-        return StrainFrame(
+        strain = StrainFrame(
             axial_strain=images["strain"],
             axial_displacement_m=images["displacement_m"],
             correlation=images["correlation"],
@@ -155,6 +172,13 @@ class GpuEstimator:
             elongation=Elongation(*(float(value) for value in summary["elongation"])),
             stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
         )
+        if outside is None:
+            there = workspace.arrays
+            self._collected = (
+                strain,
+                OnDevice(there["strain"], there["correlation"], images["node_means"]),
+            )
+        return strain
 
     def _session_of(self, pair: FramePair) -> Session | None:
         dtypes = (pair.pre.samples.dtype, pair.post.samples.dtype)

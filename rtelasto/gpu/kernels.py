@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rtelasto.gpu.source import kernel_source
-from rtelasto.gpu.workspace import Workspace
+from rtelasto.gpu.workspace import address
 
 # Compilation is tested for these (Turing, Ampere, Ada, Hopper, Blackwell); any other GPU that the installed
 # NVRTC supports works as well.
@@ -34,13 +34,18 @@ class Kernels:
     """Launches kernels on one buffer set; an instance is a :class:`~rtelasto.gpu.protocols.Launch`.
 
     Creating one compiles all kernels, so that none is compiled during a capture.
+
+    Parameters
+    ----------
+    work
+        The ``Work`` record of the buffers, on the device.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, work: Any) -> None:
         import cupy as cp
 
-        self._work = np.uint64(workspace.address)
-        self._workspace = workspace  # the record must outlive the launches
+        self._work = np.uint64(address(work))
+        self._record = work  # it must outlive the launches
         compile_kernels()
         self._module = _module(cp.cuda.Device().id)
         self._functions: dict[str, Any] = {}

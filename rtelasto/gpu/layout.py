@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.cpu import consistency, echoes, interpolation, quality, resample
+from rtelasto.cpu.averaging.measurement import n_nodes
 from rtelasto.cpu.stretching import block_motion, elongation, global_motion, refine, wide_search
 from rtelasto.cpu.stretching.baseband import (
     FILTER_SPANS,
@@ -182,6 +183,8 @@ class Layout:
             half_window=half_window,
             half_rows=consistency.half_rows(self.rows),
             row_chunk=min(CHUNK, (SPAN - 2 * half_window - 1) // self.axial_stride),
+            n_node_lines=n_nodes(self.rows)[0],
+            n_node_rows=n_nodes(self.rows)[1],
         )
         self.doubles.update(
             row_step_m=self.rows.axial_step_m,

@@ -1,4 +1,4 @@
-"""The total motion and the quality map on the device."""
+"""The total motion, the quality map and the means at nodes on the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rtelasto.gpu.source import SCALE_CHUNK
 
 
 def enqueue_quality(launch: Launch, layout: Layout) -> None:
-    """Write total motion, the quality map and the medians of the frame to the output buffer.
+    """Write total motion, the quality map, medians and means at nodes to the output buffer.
 
     It reads ``residual_samples`` and ``residual_strain`` of the engine, and the stretched pair.
     """
@@ -21,3 +21,4 @@ def enqueue_quality(launch: Launch, layout: Layout) -> None:
     launch("gaps", (pixels,), threads=256)
     launch("lower", (pixels,), threads=256)
     launch("medians", (2,), threads=512)
+    launch("node_means", (sizes["n_node_rows"], sizes["n_node_lines"]), threads=128)

@@ -34,12 +34,12 @@ class Lane:
         self.upload_stream = upload_stream
         self.uploaded = cp.cuda.Event(disable_timing=True)
         self.done = cp.cuda.Event(disable_timing=True)
-        launch = Kernels(self.workspace)
+        launch = Kernels(self.workspace.work)
         bound = engine.bind(self.workspace, self.stream)
         # The buffers are zero, so the first, unrecorded run processes a silent frame.
         cp.cuda.Device().synchronize()
         self.ingest_stages = [
-            Stage("upload", self.transfer.enqueue_upload),
+            Stage("upload", self.transfer.upload.enqueue_upload),
             Stage("ingest", lambda: enqueue_ingest(launch, layout)),
         ]
         self.pair_stages = [
@@ -47,7 +47,7 @@ class Lane:
             Stage("resampling", lambda: enqueue_resampling(launch, layout)),
             Stage("engine", bound.enqueue, bound.capturable),
             Stage("quality", lambda: enqueue_quality(launch, layout)),
-            Stage("download", self.transfer.enqueue_download),
+            Stage("download", self.transfer.output.enqueue_download),
         ]
         blank = np.zeros((layout.rf_format.n_lines, layout.rf_format.n_samples), np.int16)
         self.transfer.stage(blank, pre_slot=0, post_slot=0)

@@ -1,9 +1,7 @@
 """The source of the kernels: CUDA files, the records shared with Python, and constants of the CPU back-end.
 
-Every kernel gets one pointer to a ``Work`` record. Its fields are listed here once: the C struct and the
-NumPy dtype are both generated from the list, and every field has eight bytes, so that their layouts cannot
-differ. The constants of the algorithms become preprocessor definitions, so that the two back-ends cannot
-differ in them either.
+The constants of the algorithms become preprocessor definitions, so that the two back-ends cannot differ in
+them.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from importlib.resources import files
 import numpy as np
 
 from rtelasto.cpu import consistency, interpolation, resample
+from rtelasto.cpu.averaging import measurement, running_average
 from rtelasto.cpu.stretching import (
     block_motion,
     elongation,
@@ -22,6 +21,7 @@ from rtelasto.cpu.stretching import (
     texture,
     wide_search,
 )
+from rtelasto.gpu.records import structs
 
 THREADS = 512  # the largest block of any kernel launch
 CHUNK = 256  # points or outputs of one line per block
@@ -29,141 +29,6 @@ SCALE_CHUNK = 2048  # pixels of an image per block
 SPAN = 3072  # samples of one line that a block holds: 3 × 12 KB are within every GPU's 48 KB
 N_CANDIDATES = 1 + wide_search.N_HYPOTHESES
 
-_POINTERS = {
-    "header": "Header",
-    "upload_samples": "void",
-    "ring_echoes": "float",
-    "ring_baseband": "float",
-    "ring_statistics": "FrameStatistics",
-    "demodulator": "float",
-    "rotor": "float",
-    "power": "double",
-    "energy": "float",
-    "block_lines": "long long",
-    "block_points": "long long",
-    "block_x": "double",
-    "block_z": "double",
-    "refine_ridge": "double",
-    "candidates": "Candidate",
-    "blocks": "BlockMotion",
-    "fit_value": "float",
-    "fit_weight": "float",
-    "fit_robust": "float",
-    "fit_residual": "float",
-    "widely": "long long",
-    "envelope": "float",
-    "texture": "float",
-    "wide_lines": "long long",
-    "wide_points": "long long",
-    "wide_x": "double",
-    "wide_z": "double",
-    "wide_ridge": "double",
-    "tilts": "double",
-    "volumes": "float",
-    "votes": "float",
-    "tilt_votes": "float",
-    "tilt_where": "long long",
-    "summary": "Summary",
-    "lateral_table": "float",
-    "axial_table": "float",
-    "stretched_power": "double",
-    "pre": "float",
-    "post": "float",
-    "residual_samples": "float",
-    "residual_strain": "float",
-    "strain": "float",
-    "displacement_m": "float",
-    "agreement": "float",
-    "correlation": "float",
-}
-_INTEGERS = (
-    "n_lines",
-    "n_samples",
-    "sample_is_float",
-    "mean_samples",
-    "decimation",
-    "n_points",
-    "n_taps",
-    "n_power",
-    "n_lateral",
-    "n_axial",
-    "n_blocks",
-    "n_texture",
-    "wide_lateral",
-    "wide_axial",
-    "axial_lags",
-    "tops",
-    "max_slope",
-    "lateral_lags",
-    "n_tilts",
-    "n_hypotheses",
-    "own_grid",
-    "polynomial",
-    "axial_taps",
-    "n_depths",
-    "out_chunk",
-    "n_stretched_power",
-    "n_rows",
-    "axial_stride",
-    "half_window",
-    "half_rows",
-    "row_chunk",
-)
-_DOUBLES = (
-    "cycles_per_sample",
-    "first_sample",
-    "half_width",
-    "middle",
-    "half_depth",
-    "axial_step_m",
-    "line_pitch_m",
-    "start_depth_m",
-    "ratio",
-    "depth_step_m",
-    "row_step_m",
-    "power_floor",
-    "normal_gap_m",
-)
-
-WORK = np.dtype(
-    [(name, np.uint64) for name in _POINTERS]
-    + [(name, np.int64) for name in _INTEGERS]
-    + [(name, np.float64) for name in _DOUBLES]
-)
-HEADER = np.dtype([("pre_slot", np.int64), ("post_slot", np.int64)])
-STATISTICS = np.dtype([("scale", np.float32), ("floor", np.float32)])
-BLOCK_MOTION = np.dtype(
-    [("correlation", np.float64), ("change", np.float32, 2), ("weight", np.float32, 2)]
-)
-CANDIDATE = np.dtype(
-    [
-        ("motion", np.float64, 6),
-        ("phase", np.int64),
-        ("arrived", np.int64),
-        ("round", np.int64),
-        ("settled", np.int64),
-        ("has_echo", np.int64),
-        ("score", np.float64),
-        ("explained", np.float64),
-    ]
-)
-SUMMARY = np.dtype(
-    [
-        ("elongation", np.float64, 6),
-        ("fit_correlation", np.float64),
-        ("searched_widely", np.float64),
-        ("quality", np.float64),
-        ("applied_strain", np.float64),
-    ]
-)
-_RECORDS = {
-    "Header": HEADER,
-    "FrameStatistics": STATISTICS,
-    "BlockMotion": BLOCK_MOTION,
-    "Candidate": CANDIDATE,
-    "Summary": SUMMARY,
-}
-_C_TYPES = {"float32": "float", "float64": "double", "int64": "long long"}
 _SOURCES = (
     "block.cuh",
     "median.cuh",
@@ -177,11 +42,12 @@ _SOURCES = (
     "wide_search.cuh",
     "resample.cuh",
     "quality.cuh",
+    "average.cuh",
     "kernels.cu",
 )
 
 
-def _constants() -> dict[str, float]:
+def _constants() -> dict[str, float | np.float32]:
     return {
         "THREADS": THREADS,
         "CHUNK": CHUNK,
@@ -231,26 +97,30 @@ def _constants() -> dict[str, float]:
         "SIDE_LINES": consistency.SIDE_LINES,
         "BAND_M": consistency.BAND_M,
         "NEGLIGIBLE_LINES": resample.NEGLIGIBLE_LINES,
+        "NODE_LINES": measurement.NODE_LINES,
+        "NODE_ROWS": measurement.NODE_ROWS,
+        "LEAST_TRUST": measurement.LEAST_TRUST,
+        "LARGEST_MOTION": measurement.LARGEST_MOTION,
+        "LARGEST_CORRELATION": measurement.LARGEST_CORRELATION,
+        "TOLERANCE": running_average.TOLERANCE,
+        "LEAST_PATTERN": running_average.LEAST_PATTERN,
+        "OUTLIER_GATE2": running_average.OUTLIER_GATE2,
+        "CONTRADICTION_LOSS": running_average.CONTRADICTION_LOSS,
+        "SHARED_NOISE": running_average.SHARED_NOISE,
+        "OWN_ERROR": running_average.OWN_ERROR,
+        "MEDIAN_OF_SQUARES": running_average.MEDIAN_OF_SQUARES,
+        "FEWEST_PIXELS": running_average.FEWEST_PIXELS,
+        "LINE_STEP": running_average.LINE_STEP,
+        "ROW_STEP": running_average.ROW_STEP,
+        "LARGEST_PATTERN": running_average.LARGEST_PATTERN,
+        "WHOLE_LINE": running_average.WHOLE_LINE,
     }
-
-
-def _record(name: str, dtype: np.dtype) -> str:
-    lines = []
-    for key in dtype.names or ():
-        base, shape = dtype[key].subdtype or (dtype[key], ())
-        size = "".join(f"[{n}]" for n in shape)
-        lines.append(f"    {_C_TYPES[base.name]} {key}{size};")
-    return "\n".join([f"struct {name} {{", *lines, "};"])
 
 
 def kernel_source() -> str:
     """Return all CUDA source as one text, for NVRTC or, as plain C++17, for a host compiler."""
-    defines = [f"#define {name} {value!r}" for name, value in _constants().items()]
-    records = [_record(name, dtype) for name, dtype in _RECORDS.items()]
-    fields = [f"    {kind}* {name};" for name, kind in _POINTERS.items()]
-    fields += [f"    long long {name};" for name in _INTEGERS]
-    fields += [f"    double {name};" for name in _DOUBLES]
-    work = "\n".join(["struct Work {", *fields, "};"])
+    constants = {name: np.asarray(value).item() for name, value in _constants().items()}
+    defines = [f"#define {name} {value!r}" for name, value in constants.items()]
     folder = files("rtelasto.gpu") / "cuda"
     sources = [(folder / name).read_text(encoding="utf-8") for name in _SOURCES]
-    return "\n".join([*defines, *records, work, *sources])
+    return "\n".join([*defines, structs(), *sources])

@@ -6,24 +6,29 @@ pairs can be processed at the same time.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rtelasto.cpu.averaging.measurement import n_nodes
 from rtelasto.gpu.layout import Layout
-from rtelasto.gpu.source import (
+from rtelasto.gpu.records import (
     BLOCK_MOTION,
     CANDIDATE,
     HEADER,
-    N_CANDIDATES,
     STATISTICS,
     SUMMARY,
     WORK,
 )
+from rtelasto.gpu.source import N_CANDIDATES
 
 # Frames are uploaded after their header, at an address aligned for every access size.
 HEADER_BYTES = 256
+_ALIGNED = 256
 OUTPUTS = ("strain", "displacement_m", "correlation")
 
 
@@ -65,7 +70,8 @@ class Workspace:
     upload
         uint8: ``HEADER_BYTES`` of header, followed by the samples.
     output
-        uint8: strain, displacement and correlation, float32 of ``layout.rows``, then the summary.
+        uint8: strain, displacement and correlation, float32 of ``layout.rows``, the means at nodes
+        (`rtelasto.cpu.averaging.measurement.node_means`), then the summary.
     work
         The record itself, on the device.
     """
@@ -81,7 +87,7 @@ class Workspace:
         lags = (2 * sizes["lateral_lags"] + 1, 2 * sizes["axial_lags"] + 1)
         fit = (N_CANDIDATES, 2, max(n_blocks, wide[0] * wide[1]))
         self.upload = xp.zeros(HEADER_BYTES + layout.frame_bytes, np.uint8)
-        self.output = xp.zeros(output_bytes(layout), np.uint8)
+        self.output = xp.zeros(packed_bytes(output_parts(layout)), np.uint8)
         self.arrays: dict[str, Any] = {
             **ring.arrays,
             **{name: xp.asarray(table) for name, table in layout.tables.items()},
@@ -108,47 +114,60 @@ class Workspace:
             "residual_samples": xp.zeros(rows, np.float32),
             "residual_strain": xp.zeros(rows, np.float32),
             "agreement": xp.zeros((*rows, 3), np.float32),
-            **_views(self.output, layout),
+            **unpacked(self.output, output_parts(layout)),
         }
-        record = np.zeros(1, WORK)
-        for name, value in {**sizes, **layout.doubles}.items():
-            record[name] = value
-        for name, array in self.arrays.items():
-            record[name] = address(array)
-        self.work = xp.asarray(record.view(np.uint8))
-
-    @property
-    def address(self) -> int:
-        """Address of the record, for the kernels."""
-        return address(self.work)
+        self.work = work_record(xp, {**sizes, **layout.doubles}, self.arrays)
 
 
-def output_bytes(layout: Layout) -> int:
-    """Size of an output buffer."""
-    return _summary_at(layout) + SUMMARY.itemsize
+def work_record(
+    xp: ModuleType, numbers: Mapping[str, float], arrays: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """Return a ``Work`` record on the device, with the fields that are named."""
+    record = np.zeros(1, WORK)
+    for name, value in numbers.items():
+        record[name] = value
+    for name, array in arrays.items():
+        record[name] = address(array)
+    on_device: NDArray[np.uint8] = xp.asarray(record.view(np.uint8))
+    return on_device
 
 
-def _summary_at(layout: Layout) -> int:
-    n_lines, n_rows = layout.rows.shape
-    images = len(OUTPUTS) * n_lines * n_rows * 4
-    return -(-images // 256) * 256
+# What a buffer of bytes contains, in this order: dtypes and shapes by name.
+Parts = Mapping[str, tuple[np.dtype, tuple[int, ...]]]
 
 
-def _views(output: Any, layout: Layout) -> dict[str, Any]:
-    """Return views of the images and the summary in an output buffer, or in the host's copy of it."""
-    n_lines, n_rows = layout.rows.shape
-    size = n_lines * n_rows * 4
-    views = {
-        name: output[k * size : (k + 1) * size].view(np.float32).reshape(n_lines, n_rows)
-        for k, name in enumerate(OUTPUTS)
-    }
-    at = _summary_at(layout)
-    views["summary"] = output[at : at + SUMMARY.itemsize]
+def packed_bytes(parts: Parts) -> int:
+    """Return the size of a buffer for these parts."""
+    return sum(map(_padded_bytes, parts.values()))
+
+
+def unpacked(buffer: Any, parts: Parts) -> dict[str, Any]:
+    """Return views of the parts of a buffer, on the device or on the host."""
+    views, at = {}, 0
+    for name, (dtype, shape) in parts.items():
+        size = dtype.itemsize * math.prod(shape)
+        views[name] = buffer[at : at + size].view(dtype).reshape(shape)
+        at += _padded_bytes(parts[name])
     return views
+
+
+def _padded_bytes(part: tuple[np.dtype, tuple[int, ...]]) -> int:
+    dtype, shape = part
+    return -(-dtype.itemsize * math.prod(shape) // _ALIGNED) * _ALIGNED
+
+
+def output_parts(layout: Layout) -> Parts:
+    """Return what an output buffer contains; the summary as bytes."""
+    image = np.dtype(np.float32)
+    return {
+        **dict.fromkeys(OUTPUTS, (image, layout.rows.shape)),
+        "node_means": (image, (3, *n_nodes(layout.rows))),
+        "summary": (np.dtype(np.uint8), (SUMMARY.itemsize,)),
+    }
 
 
 def read_output(output: np.ndarray, layout: Layout) -> tuple[dict[str, np.ndarray], np.void]:
     """Return copies of the images by name, and the summary, from the host's copy of an output buffer."""
-    views = _views(output, layout)
+    views = unpacked(output, output_parts(layout))
     summary = views.pop("summary").view(SUMMARY)[0].copy()
     return {name: image.copy() for name, image in views.items()}, summary

@@ -16,7 +16,8 @@ from rtelasto.frames.strain import StrainFrame
 from rtelasto.host.names import printable_name
 from rtelasto.offline.content_key import content_key
 from rtelasto.pipeline.accumulation import check_reference
-from rtelasto.pipeline.pipeline import Estimator, Pipeline
+from rtelasto.pipeline.estimators import Estimator
+from rtelasto.pipeline.pipeline import Pipeline
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_check import PICTURE, STRAIN, VIDEO, check_outputs
 from rtelasto.sinks.shown_strain import REST_STRAIN

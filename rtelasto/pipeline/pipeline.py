@@ -10,18 +10,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.bmode import bmode_on_grid
+from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFit
 from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.accumulation import Accumulation
 from rtelasto.pipeline.centre_check import CentreCheck
+from rtelasto.pipeline.estimators import (
+    AveragingEstimator,
+    Estimator,
+    LookingEstimator,
+    OverlappingEstimator,
+)
 from rtelasto.pipeline.pair_policy import PairPolicy
 from rtelasto.pipeline.pairing import Pairing
 from rtelasto.pipeline.partner_search import Look
@@ -30,37 +36,6 @@ from rtelasto.pipeline.press_track import UNTIMED_PERIOD_S
 from rtelasto.pipeline.recent_frames import RecentFrame
 from rtelasto.pipeline.to_rf_lines import RfLines
 from rtelasto.telemetry.counters import Counters
-
-
-class Estimator(Protocol):
-    """A back-end: turns a pair into a strain frame on its device."""
-
-    device: str
-
-    def __call__(self, pair: FramePair) -> StrainFrame: ...
-
-
-@runtime_checkable
-class OverlappingEstimator(Estimator, Protocol):
-    """A back-end whose device works on pairs while the host continues.
-
-    ``room`` is the number of pairs that can be started before one must be collected. Pairs are collected in
-    the order in which they were started.
-    """
-
-    @property
-    def room(self) -> int: ...
-
-    def start(self, pair: FramePair) -> None: ...
-
-    def collect(self) -> StrainFrame: ...
-
-
-@runtime_checkable
-class LookingEstimator(Estimator, Protocol):
-    """A back-end that can estimate the global motion in advance, and then does not estimate it again."""
-
-    def look(self, pair: FramePair) -> ElongationFit: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +94,10 @@ class Pipeline:
         self.estimator = estimator
         # Checked once: isinstance of a protocol takes 13 µs on Python 3.11.
         self._overlapping = estimator if isinstance(estimator, OverlappingEstimator) else None
-        self._persistence = Persistence(persistence_s) if persistence_s else None
+        averages = (
+            estimator.average if isinstance(estimator, AveragingEstimator) else PatternAverage
+        )
+        self._persistence = Persistence(persistence_s, averages) if persistence_s else None
         self._accumulation = None
         if accumulate:
             self._accumulation = Accumulation(

@@ -45,7 +45,7 @@ class Stream:
     current: ClassVar[Stream | None] = None
     ptr = 0
 
-    def __init__(self, *, non_blocking: bool) -> None:
+    def __init__(self, *, non_blocking: bool, priority: int = 0) -> None:
         assert non_blocking, "the default stream cannot be captured"
         self.pushed = self._ran = 0
         self._queue: deque[Work] = deque()

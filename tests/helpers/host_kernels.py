@@ -18,9 +18,10 @@ import pytest
 from rtelasto.frames.rf import FramePair
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.quality import enqueue_quality
-from rtelasto.gpu.source import HEADER, kernel_source
+from rtelasto.gpu.records import HEADER
+from rtelasto.gpu.source import kernel_source
 from rtelasto.gpu.stretch import enqueue_elongation, enqueue_ingest, enqueue_resampling
-from rtelasto.gpu.workspace import HEADER_BYTES, Ring, Workspace, read_output
+from rtelasto.gpu.workspace import HEADER_BYTES, Ring, Workspace, address, read_output
 
 
 def compile_for_host(folder: Path) -> ctypes.CDLL:
@@ -55,7 +56,7 @@ class HostGpu:
         self.launched.append(name)
         self.kernels.set_reverse(int(self.reverse))
         nx, ny, nz = (*grid, 1, 1)[:3]
-        getattr(self.kernels, name)(ctypes.c_void_p(self.workspace.address), step, nx, ny, nz)
+        getattr(self.kernels, name)(ctypes.c_void_p(address(self.workspace.work)), step, nx, ny, nz)
 
     def upload(self, samples: np.ndarray, pre_slot: int, post_slot: int) -> None:
         header = self.workspace.upload[: HEADER.itemsize].view(HEADER)

@@ -23,3 +23,8 @@ KERNEL(correlation, NoScratch)
 KERNEL(gaps, NoScratch)
 KERNEL(lower, NoScratch)
 KERNEL(medians, MiddleScratch)
+KERNEL(node_means, NodeScratch)
+
+KERNEL(add_pattern, MiddleScratch)
+KERNEL(read_pattern, NoScratch)
+KERNEL(move_sums, NoScratch)

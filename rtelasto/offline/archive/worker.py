@@ -14,7 +14,7 @@ from rtelasto.offline.archive.recordings import Task
 from rtelasto.offline.archive.row import Row, State, figures
 from rtelasto.offline.content_key import content_key
 from rtelasto.offline.process import process_recording
-from rtelasto.pipeline.pipeline import Estimator
+from rtelasto.pipeline.estimators import Estimator
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_file import discard_leftovers
 from rtelasto.sources.opening import open_recording
