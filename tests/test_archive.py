@@ -189,3 +189,26 @@ def test_the_summary_holds_a_line_for_each_recording(tmp_path: Path) -> None:
 def _touch(path: Path) -> Path:
     path.touch()
     return path
+
+
+def test_reports_are_linked_from_the_thumbnails(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra 'archive'")
+    (task,) = find_recordings([_touch(tmp_path / "summary.npy")], tmp_path / "out", reports=True)
+    # A recording may have the name of the summary's page.
+    assert task.report == tmp_path / "out" / "summary.report.html"
+    assert task.report in task.outputs
+    row = Row(
+        recording=str(task.recording),
+        out=str(task.out),
+        picture=str(task.picture),
+        report=str(task.report),
+        state=State.DONE,
+    )
+    (tmp_path / "out").mkdir()
+    write_summary(tmp_path / "out", [row])
+    page = (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    assert "<a href='summary.report.html'><img" in page
+    assert "src='summary.png'" in page
+    write_summary(tmp_path / "out", [replace(row, picture="")])
+    page = (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    assert "<a href='summary.report.html'>report</a>" in page

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from archive import write_recordings
+from dask_workers import leftovers, rows, scheduler, states, wait_until, worker, writes
 from processes import finish, running
 from waiting import WAIT_S
 
@@ -34,7 +29,6 @@ FLAGS = (
     *("--engine", "ncc", "--device", "cpu", "--pair", "consecutive", "--threads", "1"),
     "--no-pictures",
 )
-DASK = ("-m", "dask")
 
 
 @pytest.fixture(scope="module")
@@ -47,62 +41,6 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def scheduler(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``dask scheduler`` on loopback; yield its process and address."""
-    file = folder / "scheduler.json"
-    file.unlink(missing_ok=True)
-    options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file)
-    with running("scheduler", *options, program=DASK, **_silent()) as process:
-        _wait(lambda: file.exists() and bool(file.read_text()))
-        yield process, json.loads(file.read_text())["address"]
-
-
-def _silent() -> dict[str, object]:
-    return {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
-
-@contextmanager
-def worker(address: str) -> Iterator[subprocess.Popen[str]]:
-    """Run ``dask worker`` without a nanny, so that a kill is a kill."""
-    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
-    with running("worker", address, *options, program=DASK, **_silent()) as process:
-        yield process
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def _writes(process: subprocess.Popen[str], folder: Path) -> bool:
-    """Whether a process has an unfinished file of a folder open."""
-    descriptors = Path(f"/proc/{process.pid}/fd")
-    for descriptor in descriptors.iterdir():
-        try:
-            name = os.readlink(descriptor)
-        except OSError:
-            continue
-        if name.startswith(str(folder)) and name.endswith(".tmp"):
-            return True
-    return False
-
-
-def rows(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "summary.csv").open(newline="") as file:
-        return {Path(row["recording"]).name: row for row in csv.DictReader(file)}
-
-
-def states(out: Path) -> list[str]:
-    return sorted(row["state"] for row in rows(out).values())
-
-
-def leftovers(out: Path) -> list[Path]:
-    return [path for path in out.rglob("*") if path.name.endswith(".tmp")]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for what a worker writes")
 def test_a_killed_worker_and_a_damaged_file_cost_one_recording(
     recordings: Path, tmp_path: Path
@@ -111,7 +49,7 @@ def test_a_killed_worker_and_a_damaged_file_cost_one_recording(
     with scheduler(tmp_path) as (_, address), worker(address) as first, worker(address):
         arguments = ("process", recordings, "-o", out, "--scheduler", address, *FLAGS)
         with running(*arguments) as command:
-            _wait(lambda: _writes(first, out))
+            wait_until(lambda: writes(first, out))
             first.kill()
             _, errors = command.communicate(timeout=WAIT_S)
         assert command.returncode == ExitCode.SOME_FAILED, errors
@@ -147,7 +85,7 @@ def test_a_command_repeated_after_the_scheduler_died_completes(
 
     with scheduler(tmp_path) as (died, address), worker(address):
         with running(*arguments(address)) as command:
-            _wait(lambda: len(list(out.glob("*.h5"))) >= 5)
+            wait_until(lambda: len(list(out.glob("*.h5"))) >= 5)
             died.kill()
             _, errors = command.communicate(timeout=WAIT_S)
         assert command.returncode == ExitCode.SOME_FAILED, errors
@@ -165,7 +103,7 @@ def test_ctrl_c_leaves_whole_files_and_the_rest_for_the_next_run(
     out = tmp_path / "strain"
     arguments = ("process", recordings, "-o", out, "--workers", 1, *FLAGS)
     with running(*arguments, start_new_session=True) as command:
-        _wait(lambda: len(list(out.glob("*.h5"))) >= 3)
+        wait_until(lambda: len(list(out.glob("*.h5"))) >= 3)
         # As a terminal does: the workers get it, too.
         os.killpg(command.pid, signal.SIGINT)
         _, errors = command.communicate(timeout=WAIT_S)

@@ -22,8 +22,10 @@ from rich.text import Text
 from rtelasto.cli.recording import RecordingFlags
 from rtelasto.cli.terminal import console, notes
 from rtelasto.errors import ExitCode, RtelastoError
+from rtelasto.gpu.probe import visible_gpus
 from rtelasto.host.names import printable_name
 from rtelasto.offline.archive.cluster import connect, describe
+from rtelasto.offline.archive.parts import clear_parts, whole_parts
 from rtelasto.offline.archive.recordings import find_recordings
 from rtelasto.offline.archive.row import Row, State
 from rtelasto.offline.archive.run import process_archive
@@ -41,17 +43,20 @@ class ArchiveFlags:
     scheduler
         Address of a Dask scheduler whose workers process the recordings, e.g. tcp://10.0.0.5:8786.
     workers
-        Workers to start on this machine without --scheduler; by default one a core.
+        Workers to start on this machine without --scheduler; by default one a core, or one a GPU.
     memory_mib
         Memory of those workers together; by default what is free.
     pictures
         Also draw a picture of each recording, for the summary's page.
+    reports
+        Also write a report of each recording, to which that page links (as rtelasto report writes it).
     """
 
     scheduler: str | None = None
     workers: int | None = None
     memory_mib: int | None = None
     pictures: bool = True
+    reports: bool = False
 
 
 def process_all(
@@ -68,15 +73,18 @@ def process_all(
 
     ``how`` are the other arguments of `rtelasto.offline.process.process_recording`.
     """
-    tasks = find_recordings(paths, out, pictures=flags.pictures)
+    tasks = find_recordings(paths, out, pictures=flags.pictures, reports=flags.reports)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RtelastoError(f"--out {out}: the folder cannot be made: {error.strerror}") from error
     rows: list[Row] = []
+    gpus = _gpus(settings) if flags.scheduler is None else []
     try:
         with (
-            connect(flags.scheduler, workers=flags.workers, memory_mib=flags.memory_mib) as client,
+            connect(
+                flags.scheduler, workers=flags.workers, memory_mib=flags.memory_mib, gpus=gpus
+            ) as client,
             _bar() as bar,
         ):
             notes.print(f"recordings: {len(tasks)}; {describe(client)}", soft_wrap=True)
@@ -93,10 +101,19 @@ def process_all(
         # Workers of a scheduler finish what they have begun; our own have just been ended.
         if flags.scheduler is None:
             discard_leftovers(*(path for task in tasks for path in task.outputs))
+            for task in tasks:
+                clear_parts(task.out, keep=whole_parts(task.out))
     write_summary(out, rows)
     console.print(f"{counts(rows)}; summary in {printable_name(out / PAGE)}", soft_wrap=True)
     if any(row.state is State.FAILED for row in rows):
         sys.exit(ExitCode.SOME_FAILED)
+
+
+def _gpus(settings: EstimateSettings) -> list[str]:
+    """Return the GPUs of this machine, if the engine runs on them."""
+    from rtelasto.pipeline.devices import choose
+
+    return visible_gpus() if choose(settings.engine, settings.device).device == "gpu" else []
 
 
 class _Rate(ProgressColumn):

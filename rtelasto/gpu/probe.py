@@ -96,3 +96,20 @@ def find_gpu() -> Gpu:
         int(properties["totalGlobalMem"]),
         f"{driver // 1000}.{driver % 1000 // 10}",
     )
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, each as ``CUDA_VISIBLE_DEVICES`` names it.
+
+    Raises
+    ------
+    RtelastoError
+        If there is none (`find_gpu`).
+    """
+    find_gpu()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen:
+        return [name.strip() for name in chosen.split(",")]
+    from cupy.cuda import runtime
+
+    return [str(number) for number in range(runtime.getDeviceCount())]

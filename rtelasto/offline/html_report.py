@@ -61,12 +61,10 @@ def write_report(
         an existing file (`rtelasto.sinks.output_check.check_outputs`).
     """
     check_outputs(("--out", out, PAGE), inputs=recording.files, force=force)
-    with OutputFile(out) as temporary:
-        with tempfile.TemporaryDirectory() as folder:
-            strain_path = Path(folder) / "strain.h5"
-            summary = process_recording(recording, strain_path, settings, on_frame=on_frame)
-            with StrainFile(strain_path) as strain:
-                page = _page(recording, strain, settings, summary)
+    with OutputFile(out) as temporary, tempfile.TemporaryDirectory() as folder:
+        strain_path = Path(folder) / "strain.h5"
+        summary = process_recording(recording, strain_path, settings, on_frame=on_frame)
+        page = report_page(recording, strain_path, settings, summary)
         temporary.write_text(page, encoding="utf-8")
 
 
@@ -89,6 +87,22 @@ def errors_against_truth(recording: Recording, strain: StrainFile) -> Errors | N
             )
         )
     return Errors(*np.array(rows).T)
+
+
+def report_page(
+    recording: Recording, strain_path: Path, settings: EstimateSettings, summary: OfflineSummary
+) -> str:
+    """Return the page about a recording whose strain file `process_recording` has written.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    RtelastoError
+        If a file cannot be read.
+    """
+    with StrainFile(strain_path) as strain:
+        return _page(recording, strain, settings, summary)
 
 
 def _page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.host.threads import available_cores
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Nanny
 
 WORKER_MIB = 1024
 """Memory that a worker of our own has at least: a quarter may be the ring of recent frames."""
@@ -22,10 +22,11 @@ WORKER_MIB = 1024
 _TIMEOUT_S = 20.0
 
 
-def local_workers(workers: int | None, memory_mib: int | None) -> tuple[int, int]:
+def local_workers(workers: int | None, memory_mib: int | None, n_gpus: int = 0) -> tuple[int, int]:
     """Return how many workers to start on this machine, and the memory of each in MiB.
 
-    The default is a worker on each core, so that none waits for another, as long as each has `WORKER_MIB`.
+    The default is a worker on each core, so that none waits for another, or one for each GPU that is used, as
+    long as each has `WORKER_MIB`.
 
     Raises
     ------
@@ -41,15 +42,21 @@ def local_workers(workers: int | None, memory_mib: int | None) -> tuple[int, int
             f"--memory-mib: {total_mib} MiB are too little for {workers or 1} workers, "
             f"each needs {WORKER_MIB} MiB"
         )
-    n = workers or min(available_cores(), most)
+    n = workers or min(n_gpus or available_cores(), most)
     return n, total_mib // n
 
 
 @contextmanager
 def connect(
-    scheduler: str | None, *, workers: int | None = None, memory_mib: int | None = None
+    scheduler: str | None,
+    *,
+    workers: int | None = None,
+    memory_mib: int | None = None,
+    gpus: Sequence[str] = (),
 ) -> Iterator[Client]:
     """Yield a client of a scheduler, or of workers on this machine that end with the block.
+
+    With ``gpus``, as CUDA_VISIBLE_DEVICES names them, each worker on this machine sees one of them.
 
     Raises
     ------
@@ -74,11 +81,12 @@ def connect(
         with client:
             yield client
         return
-    n, each_mib = local_workers(workers, memory_mib)
+    n, each_mib = local_workers(workers, memory_mib, len(gpus))
     # Workers are ended by this process, which then removes what they had begun.
     with kept_from_children():
         cluster = distributed.LocalCluster(
             n_workers=n,
+            worker_class=_with_a_gpu(gpus) if gpus else None,
             threads_per_worker=1,
             memory_limit=each_mib * 2**20,
             dashboard_address="127.0.0.1:0",
@@ -87,6 +95,18 @@ def connect(
         )
     with cluster, distributed.Client(cluster) as client:
         yield client
+
+
+def _with_a_gpu(gpus: Sequence[str]) -> type[Nanny]:
+    """Return the class that starts worker k, and starts it again if it dies, on the k-th GPU."""
+    from distributed import Nanny
+
+    class GpuNanny(Nanny):
+        def __init__(self, scheduler: str, **options: Any) -> None:
+            env = {"CUDA_VISIBLE_DEVICES": gpus[options["name"] % len(gpus)]}
+            super().__init__(scheduler, env=env, **options)
+
+    return GpuNanny
 
 
 def describe(client: Client) -> str:

@@ -16,15 +16,17 @@ RECORDING_SUFFIXES = (".h5", ".hdf5", ".mhd", ".mha", ".mat", ".npy", ".npz", ".
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A recording, the file of its strain, and that of a picture of its pair with the largest strain."""
+    """A recording, the file of its strain, and those of a picture of its pair with the largest strain and of
+    a report."""
 
     recording: Path
     out: Path
     picture: Path | None = None
+    report: Path | None = None
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        return (self.out,) if self.picture is None else (self.out, self.picture)
+        return tuple(path for path in (self.out, self.picture, self.report) if path is not None)
 
 
 def names_several(paths: Sequence[Path], out: Path) -> bool:
@@ -47,7 +49,9 @@ def _is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path)) and not path.exists()
 
 
-def find_recordings(paths: Sequence[Path], out: Path, *, pictures: bool = True) -> list[Task]:
+def find_recordings(
+    paths: Sequence[Path], out: Path, *, pictures: bool = True, reports: bool = False
+) -> list[Task]:
     """Return a task for each recording, in the order of their paths.
 
     A file, or a folder that ``rtelasto record`` wrote, becomes ``out/NAME.h5``. The recordings in any other
@@ -62,6 +66,8 @@ def find_recordings(paths: Sequence[Path], out: Path, *, pictures: bool = True) 
         Folder of the outputs.
     pictures
         Also draw each, as ``NAME.png`` beside its strain.
+    reports
+        Also write a report of each, as ``NAME.report.html``.
 
     Raises
     ------
@@ -83,7 +89,12 @@ def find_recordings(paths: Sequence[Path], out: Path, *, pictures: bool = True) 
         )
     _check_names(found)
     return [
-        Task(recording, made, made.with_suffix(".png") if pictures else None)
+        Task(
+            recording,
+            made,
+            made.with_suffix(".png") if pictures else None,
+            made.with_suffix(".report.html") if reports else None,
+        )
         for recording, made in sorted(found.items())
     ]
 

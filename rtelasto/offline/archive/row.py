@@ -32,8 +32,8 @@ class Row:
 
     Attributes
     ----------
-    recording, out, picture
-        Paths; ``picture`` is empty if none was drawn.
+    recording, out, picture, report
+        Paths; the last two are empty if none was drawn or written.
     state, reason
         What became of it, and why it failed.
     frames, pairs
@@ -54,6 +54,7 @@ class Row:
     recording: str
     out: str
     picture: str = ""
+    report: str = ""
     state: State
     reason: str = ""
     frames: int = 0

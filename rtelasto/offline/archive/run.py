@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rtelasto.errors import first_line
+from rtelasto.host.threads import available_cores
+from rtelasto.offline.archive.parts import Part, clear_parts, worth_splitting
 from rtelasto.offline.archive.recordings import Task
 from rtelasto.offline.archive.row import Row, failed
-from rtelasto.offline.archive.worker import process_task
+from rtelasto.offline.archive.worker import Work, join_parts, process_part, process_task
 from rtelasto.settings import EstimateSettings
 from rtelasto.sinks.output_file import discard_leftovers
 
@@ -48,37 +50,50 @@ def process_archive(
     """
     from distributed import as_completed
 
+    n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
     if client.cluster is not None and settings.threads is None:
-        # Workers of our own have a core each.
-        settings = replace(settings, threads=1)
-    futures = client.map(
-        process_task,
-        tasks,
+        # Workers of our own share the cores of this machine.
+        settings = replace(settings, threads=max(1, available_cores() // n_workers))
+    work = Work(
         settings=settings,
         overrides=dict(overrides),
         how=dict(how),
         force=force,
-        pure=False,
-        retries=ATTEMPTS - 1,
-        batch_size=_BATCH,
+        split=worth_splitting(len(tasks), n_workers),
     )
+    futures = client.map(process_task, tasks, work=work, retries=ATTEMPTS - 1, batch_size=_BATCH)
     task_of = {future.key: task for future, task in zip(futures, tasks, strict=True)}
     completed = as_completed(futures)
     del futures  # a result is let go of as soon as it has been yielded
     try:
         for future in completed:
-            yield _row(future, task_of.pop(future.key))
+            task = task_of.pop(future.key)
+            outcome = _outcome(future, task)
+            if isinstance(outcome, Row):
+                yield outcome
+            else:
+                joined = _share(client, outcome, task, work)
+                task_of[joined.key] = task
+                completed.add(joined)
     finally:
         client.cancel(list(completed.futures))
 
 
-def _row(future: Future, task: Task) -> Row:
+def _share(client: Client, parts: Sequence[Part], task: Task, work: Work) -> Future:
+    """Hand out the parts of a long recording; return the future of its row."""
+    retries = ATTEMPTS - 1
+    efforts = client.map(process_part, parts, task=task, work=work, retries=retries)
+    return client.submit(join_parts, parts, efforts, task, work, retries=retries)
+
+
+def _outcome(future: Future, task: Task) -> Row | list[Part]:
     if future.status in ("cancelled", "lost"):
         return failed(task, "the scheduler is gone: start it and repeat the command")
     error = future.exception()
     if error is None:
         return future.result()
     discard_leftovers(*task.outputs)
+    clear_parts(task.out)
     return failed(task, _reason(error).removeprefix(f"{task.recording}: "))
 
 

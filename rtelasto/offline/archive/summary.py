@@ -93,13 +93,13 @@ def _card(folder: Path, row: Row) -> str:
     )
     picture = ""
     if row.picture:
-        link = _link(folder, row.picture)
-        picture = (
-            f"<a href='{link}'><img loading=lazy width=320 alt='strain of {name}' src='{link}'></a>"
-        )
+        shown, target = (_link(folder, path) for path in (row.picture, row.report or row.picture))
+        image = f"<img loading=lazy width=320 alt='strain of {name}' src='{shown}'>"
+        picture = f"<a href='{target}'>{image}</a>"
+    report = f"<p><a href='{_link(folder, row.report)}'>report</a></p>" if row.report else ""
     return (
         f"<article>{picture}<h2><a href='{_link(folder, row.out)}'>{name}</a></h2>"
-        f"<p>{'<br>'.join(escape(fact) for fact in facts)}</p></article>"
+        f"<p>{'<br>'.join(escape(fact) for fact in facts)}</p>{report}</article>"
     )
 
 
