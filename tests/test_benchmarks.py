@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks import report, scaling
+from benchmarks import recording, report, scaling
 from benchmarks.peers import Peer, compare, encoder_decoder, optical_flow, published_cnn
 from rtelasto.telemetry.latency import LatencySummary
 
@@ -95,3 +97,13 @@ def test_the_published_network_says_what_all_its_patches_would_take(
     frames = np.random.default_rng(0).integers(-99, 99, (2, 32, 256)).astype(np.int16)
     seconds = published_cnn.PEERS["published cnn"].prepare(*frames, 1)()
     assert seconds > 0.0
+
+
+@pytest.mark.parametrize("kind", recording.kinds())
+def test_the_frames_of_the_recording_benchmark_are_written_and_removed(
+    tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("hdf5plugin", reason="the record extra is not installed")
+    found = recording.measure(tmp_path, kind, n_frames=2, fsync=True)
+    assert min(found.frames_s, found.mb_s, found.smaller_by) > 0.0
+    assert not list(tmp_path.iterdir())

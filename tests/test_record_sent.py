@@ -264,6 +264,19 @@ def test_zea_finds_channel_data_and_their_transmits_where_it_looks(tmp_path: Pat
         assert file["probe/probe_geometry"].shape == (40, 3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_recorded_opens_in_zea_and_passes_its_checks(tmp_path: Path, kind: str) -> None:
+    zea = pytest.importorskip("zea", reason="zea is not installed")
+    record(tmp_path, messages(kind))
+    with zea.File(tmp_path / "rf-01-00001.h5") as file:
+        spec = file.validate_spec()
+    if isinstance(KINDS[kind][0], ChannelFormat):
+        assert spec.data.raw_data.shape[-1] == 1
+        assert spec.scan.n_tx == KINDS[kind][0].n_acquisitions
+    else:
+        assert spec.data.beamformed_data.values.shape[-1] == (2 if kind == "IQ" else 1)
+
+
 @pytest.mark.slow
 def test_the_strain_of_recorded_channel_data_is_that_of_the_frames(tmp_path: Path) -> None:
     """The whole way by commands: recorded, processed; against RF lines made here and saved as such."""
