@@ -57,7 +57,8 @@ def usual(apart: NDArray[np.floating], variance: float) -> tuple[float, float]:
     seen = apart[apart[:, 0] >= 0.0]
     if not seen.size:
         return 0.0, variance
-    return float(np.median(seen[:, 0])), float(np.median(seen[:, 1]))
+    distance, scatter = np.median(seen, axis=0)
+    return float(distance), float(scatter)
 
 
 class PatternAverage:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,13 +14,8 @@ _COUNTED = 0.02
 _MOST_PAIRS = 512
 
 
-@dataclass(slots=True)
-class _Entered:
-    """A pair in the average: its time, its present weight, and its press."""
-
-    post_s: float
-    weight: float
-    press: int
+# A pair in the average: its time, its present weight, and its press.
+_PAIR = np.dtype([("post_s", np.float64), ("weight", np.float64), ("press", np.int64)])
 
 
 def check_persistence_s(persistence_s: float) -> None:
@@ -37,17 +30,17 @@ class AveragedPairs:
     """The pairs in the average with their present weights."""
 
     def __init__(self) -> None:
-        self._entered: deque[_Entered] = deque(maxlen=_MOST_PAIRS)
+        self._pairs = np.empty(0, _PAIR)
         self._press = 0
         self._pressing = False
 
     def __len__(self) -> int:
-        return len(self._entered)
+        return len(self._pairs)
 
     @property
     def newest_s(self) -> float:
         """When the newest pair was acquired; there must be one."""
-        return self._entered[-1].post_s
+        return float(self._pairs["post_s"][-1])
 
     def add(self, weight: float, applied_strain: float, forget: float, post_s: float) -> None:
         """Add a pair; the weights of those before it are multiplied by ``forget``."""
@@ -55,25 +48,24 @@ class AveragedPairs:
         if not self._press or (pressing and not self._pressing):
             self._press += 1
         self._pressing = pressing
-        for entered in self._entered:
-            entered.weight *= forget
-        self._entered.append(_Entered(post_s, weight, self._press))
-        heaviest = max(entered.weight for entered in self._entered)
-        while self._entered[0].weight < _COUNTED * heaviest:
-            self._entered.popleft()
+        self._pairs["weight"] *= forget
+        newest = np.array([(post_s, weight, self._press)], _PAIR)
+        pairs = np.concatenate([self._pairs[1 - _MOST_PAIRS :], newest])
+        counted = pairs["weight"] >= _COUNTED * pairs["weight"].max()
+        self._pairs = pairs[counted.argmax() :]
 
     def clear(self) -> None:
         """Remove the pairs; the next one belongs to the same press or to a new one, as before."""
-        self._entered.clear()
+        self._pairs = self._pairs[:0]
 
     def state(self, now_s: float) -> PersistenceState:
         """Return the counts that a viewer shows."""
-        if not self._entered:
+        if not len(self):
             return PersistenceState(0.0, 0, 0, math.nan)
-        weights = np.array([entered.weight for entered in self._entered])
-        by_press = np.bincount([entered.press for entered in self._entered], weights)
+        weights, presses = self._pairs["weight"], self._pairs["press"]
+        by_press = np.bincount(presses - presses[0], weights)
         return PersistenceState(
-            seconds=self.newest_s - self._entered[0].post_s,
+            seconds=self.newest_s - float(self._pairs["post_s"][0]),
             frames=round(float(weights.sum() ** 2 / (weights**2).sum())),
             presses=int((by_press > _COUNTED * weights.sum()).sum()),
             age_s=max(0.0, now_s - self.newest_s),

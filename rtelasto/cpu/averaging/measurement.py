@@ -8,6 +8,7 @@ instead. What reads whole images has a counterpart in `rtelasto/gpu/cuda/average
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,11 +122,16 @@ def _precision(correlation: float) -> float:
     return c * c / (1.0 - c * c) if c > 0.0 else 0.0
 
 
+@lru_cache
+def _polynomial(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the values of 1, x, z, xz, z² at the nodes: (nodes, 5), x across the lines and z in depth."""
+    x, z = np.meshgrid(*(np.linspace(-1.0, 1.0, size) for size in shape), indexing="ij")
+    return np.stack([np.ones_like(x), x, z, x * z, z * z], axis=-1).reshape(-1, 5)
+
+
 def _smooth(coarse: Float32Image, trust: Float32Image, applied: float) -> Float32Image:
-    """Fit the compression by a polynomial across the lines and in depth: 1, x, z, xz, z²."""
-    x = np.linspace(-1.0, 1.0, coarse.shape[0])[:, None] * np.ones(coarse.shape)
-    z = np.linspace(-1.0, 1.0, coarse.shape[1])[None, :] * np.ones(coarse.shape)
-    design = np.stack([np.ones_like(x), x, z, x * z, z * z], axis=-1).reshape(-1, 5)
+    """Fit the compression by a polynomial across the lines and in depth."""
+    design = _polynomial(coarse.shape)
     weighted = design * trust.reshape(-1, 1)
     gram = weighted.T @ design + 1e-6 * np.eye(5) * float(trust.sum())
     fitted = design @ np.linalg.solve(gram, weighted.T @ coarse.reshape(-1).astype(np.float64))
