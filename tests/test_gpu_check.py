@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import host_cuda
 import numpy as np
 import pytest
 
 from benchmarks.gpu_check.__main__ import checks
 from benchmarks.gpu_check.frames import FORMATS, pairs, relative
+from benchmarks.gpu_check.parity import run_kernels_once
 from benchmarks.gpu_check.persistence import persistence
 from benchmarks.gpu_check.report import (
     Bound,
@@ -22,6 +26,7 @@ from benchmarks.gpu_check.report import (
     write_outcomes,
 )
 from rtelasto.errors import RtelastoError
+from rtelasto.gpu.source import kernel_source
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,6 +104,20 @@ def test_the_pairs_that_are_checked_strain_as_said() -> None:
         assert first.post is second.pre
         assert first.pre.samples.dtype == dtype
     assert relative(np.array([1.1, 1.1]), np.array([1.0, 1.0])) == pytest.approx(0.1)
+
+
+@pytest.mark.usefixtures("simulated_device")
+def test_the_sanitizers_see_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = set()
+    find = host_cuda.RawModule.get_function
+
+    def get_function(module: host_cuda.RawModule, name: str) -> Callable[..., None]:
+        launched.add(name)
+        return find(module, name)
+
+    monkeypatch.setattr(host_cuda.RawModule, "get_function", get_function)
+    run_kernels_once()
+    assert launched == set(re.findall(r"^KERNEL\((\w+),", kernel_source(), re.MULTILINE))
 
 
 @pytest.mark.usefixtures("simulated_device")

@@ -130,17 +130,6 @@ class GpuEstimator:
             pending = _Pending(pair, started_ns, session.start(pair))
         self._pending.append(pending)
 
-    def average(self, grid: Grid) -> PatternAverage | GpuPatternAverage:
-        """Return an empty average over frames of this grid, on the GPU unless the CPU stands in for it."""
-        if self.device == "cpu":
-            return PatternAverage(grid)
-        return GpuPatternAverage(grid, self._find)
-
-    def _find(self, strain: StrainFrame) -> OnDevice | None:
-        """Return where the images of the frame collected last are, until the next pair is started."""
-        collected = self._collected
-        return None if collected is None or collected[0] is not strain else collected[1]
-
     def collect(self) -> StrainFrame:
         """Wait for the oldest pair that was started."""
         self._collected = None
@@ -179,6 +168,17 @@ class GpuEstimator:
                 OnDevice(there["strain"], there["correlation"], images["node_means"]),
             )
         return strain
+
+    def average(self, grid: Grid) -> PatternAverage | GpuPatternAverage:
+        """Return an empty average over frames of this grid, on the GPU unless the CPU stands in for it."""
+        if self.device == "cpu":
+            return PatternAverage(grid)
+        return GpuPatternAverage(grid, self._find)
+
+    def _find(self, strain: StrainFrame) -> OnDevice | None:
+        """Return where the images of the frame collected last are, until the next pair is started."""
+        collected = self._collected
+        return None if collected is None or collected[0] is not strain else collected[1]
 
     def _session_of(self, pair: FramePair) -> Session | None:
         dtypes = (pair.pre.samples.dtype, pair.post.samples.dtype)

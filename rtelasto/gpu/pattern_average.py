@@ -51,15 +51,16 @@ def enqueue_move(launch: Launch, grid: Grid) -> None:
 
 
 def order_parts(grid: Grid) -> Parts:
-    """Return what goes up before a launch: the record, and images at the nodes."""
+    """Return what goes up before a launch: the record as bytes, and images at the nodes."""
     nodes = (np.dtype(np.float32), n_nodes(grid))
-    return {"average": (AVERAGE, (1,)), "tissue_rows": nodes, "compression": nodes}
+    record = (np.dtype(np.uint8), (AVERAGE.itemsize,))
+    return {"average": record, "tissue_rows": nodes, "compression": nodes}
 
 
 class GpuPatternAverage:
     """Like `rtelasto.cpu.pattern_average.PatternAverage`, with the sums on the device.
 
-    Its stream has priority over those of pairs, which are longer. A method that returns images or numbers
+    Its work is short and has priority over that of pairs. A method that returns images or numbers
     waits for them; none waits for the pairs in flight.
 
     Parameters
@@ -170,7 +171,7 @@ class GpuPatternAverage:
         """Start the upload of what the next launch is about."""
         rows, lines = at.in_pixels(self._grid)
         self._staged["tissue_rows"][:] = rows
-        record = self._staged["average"]
+        record = self._staged["average"].view(AVERAGE)
         record["sums"], record["spare"] = address(self._sums), address(self._spare)
         for name, number in {"lines": lines, **numbers}.items():
             record[name] = number

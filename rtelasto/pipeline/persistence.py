@@ -78,6 +78,7 @@ class Persistence:
         check_persistence_s(persistence_s)
         self._persistence_s = persistence_s
         self._new_average = new_average
+        self._grid: Grid | None = None
         self._scene: tuple[object, ...] = ()
         self._newest_s = -math.inf
 
@@ -134,7 +135,11 @@ class Persistence:
 
     def _reset(self, grid: Grid) -> None:
         self._track = TissueTrack()
-        self._average = self._new_average(grid)
+        if grid != self._grid:
+            self._grid = grid
+            self._average: Average = self._new_average(grid)
+        else:
+            self._average.clear()
         self._pairs = AveragedPairs()
         self._good_weight = 0.0
         self._variance = UNIT_VARIANCE

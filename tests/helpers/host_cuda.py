@@ -108,6 +108,22 @@ def enqueue(work: Work) -> None:
     Stream.current.push(work)
 
 
+class Array(np.ndarray):
+    """An array on the device, which like one of CuPy's is never structured."""
+
+    def view(self, dtype: Any) -> Any:
+        assert np.dtype(dtype).names is None, f"CuPy has no arrays of {dtype}"
+        return super().view(dtype)
+
+
+def _zeros(shape: Any, dtype: Any) -> np.ndarray:
+    return np.zeros(shape, dtype).view(Array)
+
+
+def _asarray(values: np.ndarray) -> np.ndarray:
+    return np.array(values).view(Array)
+
+
 class RawModule:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -156,7 +172,7 @@ def install(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda.get_current_stream = lambda: Stream.current
     cupy: Any = types.ModuleType("cupy")
     cupy.cuda = cuda
-    cupy.zeros, cupy.asarray, cupy.asnumpy = np.zeros, np.array, np.array
+    cupy.zeros, cupy.asarray, cupy.asnumpy = _zeros, _asarray, np.array
     cupy.RawModule = lambda **_: RawModule(library)
     cupyx: Any = types.ModuleType("cupyx")
     cupyx.empty_pinned = np.empty
