@@ -8,7 +8,8 @@ function meta = rtelasto_channel_meta(Trans, Resource, Receive, TX, TW, Event, b
 %     centre frequency    Receive.demodFrequency, else Trans.frequency
 %     rows                Receive.startSample, endSample of each acquisition
 %     columns             Trans.HVMux.ApertureES of Receive.aperture, else Trans.ConnectorES
-%     transmits           TX.Delay of the event's tx; plane waves only
+%     transmits           TX.Delay and Apod of the event's tx: plane waves (TX.focus 0), or beams focused
+%                         straight down from TX.Origin, one line each; no diverging waves or wide beams
 %     time of a sample    from startDepth, less TW.peak and twice the lens correction
 if nargin < 7
     bufnum = 1;
@@ -51,14 +52,35 @@ meta.start_depth_m = 0.5 * c * start_s;
 meta.first_rows = double([Receive(rcv).startSample]);
 meta.n_samples = double(lengths(1));
 meta.first_elements = zeros(1, n);
-meta.angles_rad = zeros(1, n);
 meta.origin_times_s = zeros(1, n);
+focused = arrayfun(@(transmit) value_of(transmit, 'focus', 0) ~= 0, TX(tx));
+if any(focused ~= focused(1))
+    error('rtelasto:meta:transmit', ...
+        'the transmits of a frame must be all plane waves or all focused beams');
+end
+aims = zeros(1, n);
 for a = 1:n
     [elements, channels] = active(Trans, Receive(rcv(a)));
     meta.first_elements(a) = elements(1) - 1;
     meta.columns(:, a) = channels;
-    [meta.angles_rad(a), meta.origin_times_s(a)] = ...
-        plane_wave(Trans, TX(tx(a)), meta.line_pitch_m, c, frequency_hz);
+    [x, delays_s] = firing(Trans, TX(tx(a)), meta.line_pitch_m, frequency_hz);
+    if focused(1)
+        [aims(a), meta.origin_times_s(a)] = ...
+            focused_beam(TX(tx(a)), x, delays_s, c, frequency_hz, first.endDepth);
+    else
+        [aims(a), meta.origin_times_s(a)] = plane_wave(x, delays_s, c);
+    end
+end
+if ~focused(1)
+    meta.angles_rad = aims;
+    return
+end
+meta.transmit = 'focused';
+meta.lines_m = aims;
+steps = diff(aims);
+if n < 2 || any(steps <= 0) || max(steps) - min(steps) > 1e-3 * max(steps)
+    error('rtelasto:meta:transmit', ...
+        'TX.Origin must rise in even steps from transmit to transmit: one line each, two or more');
 end
 end
 
@@ -106,28 +128,67 @@ end
 channels = double(signals(elements));
 end
 
-function [angle_rad, origin_s] = plane_wave(Trans, transmit, pitch, c, frequency_hz)
-% Angle, and when the wave passes the middle of the array, from the delays themselves.
+function [x, delays_s] = firing(Trans, transmit, pitch, frequency_hz)
+% Where the elements lie that fire, and when they do.
 delays_s = double(transmit.Delay(:)') / frequency_hz;
+fires = reshape(value_of(transmit, 'Apod', ones(size(delays_s))) ~= 0, 1, []);
 first = 1;
 if numel(delays_s) < Trans.numelements
-    if isfield(transmit, 'aperture') && ~isempty(transmit.aperture)
-        first = transmit.aperture;
-    end
+    first = value_of(transmit, 'aperture', 1);
 elseif isfield(Trans, 'HVMux') && isfield(transmit, 'aperture') && ~isempty(transmit.aperture)
-    fired = find(Trans.HVMux.ApertureES(:, transmit.aperture));
-    delays_s = delays_s(fired);
-    first = fired(1);
+    connected = find(Trans.HVMux.ApertureES(:, transmit.aperture));
+    first = connected(1);
+    delays_s = delays_s(connected);
+    if numel(fires) == Trans.numelements
+        fires = fires(connected);
+    end
+end
+if numel(fires) ~= numel(delays_s) || sum(fires) < 2
+    error('rtelasto:meta:transmit', ...
+        'TX.Apod must have a value for each of the %d in TX.Delay, of which two or more fire', ...
+        numel(delays_s));
 end
 x = pitch * ((first - 1 + (0:numel(delays_s) - 1)) - (Trans.numelements - 1) / 2);
+x = x(fires);
+delays_s = delays_s(fires);
+end
+
+function [angle_rad, origin_s] = plane_wave(x, delays_s, c)
+% Angle, and when the wave passes the middle of the array, from the delays themselves.
 line = polyfit(x, delays_s, 1);
-miss_s = max(abs(delays_s - polyval(line, x)));
-if miss_s > 20e-9 || abs(line(1) * c) >= 1
-    error('rtelasto:meta:transmit', ...
-        'TX.Delay is not that of a plane wave: it misses a straight line by %.0f ns', 1e9 * miss_s);
+check_delays(delays_s - polyval(line, x), 'a plane wave');
+if abs(line(1) * c) >= 1
+    error('rtelasto:meta:transmit', 'TX.Delay is steeper than any plane wave');
 end
 angle_rad = asin(line(1) * c);
 origin_s = line(2);
+end
+
+function [line_m, origin_s] = focused_beam(transmit, x, delays_s, c, frequency_hz, deepest)
+% The line, and when the middle of the aperture fires, of a beam straight down; depths in wavelengths.
+if transmit.focus < 0
+    error('rtelasto:meta:transmit', ['TX.focus %g makes a diverging wave, which cannot be sent: ' ...
+        'only plane waves (0) and beams focused on their own line'], transmit.focus);
+end
+if transmit.focus > deepest
+    error('rtelasto:meta:transmit', ['TX.focus %g lies deeper than Receive.endDepth %g: a wide ' ...
+        'beam, which cannot be sent: only plane waves (0) and beams focused within the image'], ...
+        transmit.focus, deepest);
+end
+line_m = double(transmit.Origin(1)) * c / frequency_hz;
+if line_m < min(x) || line_m > max(x)
+    error('rtelasto:meta:transmit', 'TX.Origin lies beside the elements that fire');
+end
+arc_s = -hypot(x - line_m, transmit.focus * c / frequency_hz) / c;
+check_delays(delays_s - arc_s - mean(delays_s - arc_s), 'a beam straight down to TX.focus');
+origin_s = interp1(x, delays_s, line_m);
+end
+
+function check_delays(miss_s, what)
+if max(abs(miss_s)) > 20e-9
+    error('rtelasto:meta:transmit', 'TX.Delay is not that of %s: it misses that by %.0f ns', what, ...
+        1e9 * max(abs(miss_s)));
+end
 end
 
 function pitch = pitch_m(Trans, c)

@@ -52,11 +52,11 @@ for k = 1:2:numel(assign)
     assignin('base', assign{k}, assign{k + 1});
 end
 clear rtelasto_receive rtelasto_inter % what an earlier run read
-made = cell(own.made_ahead, S.P.n_angles);
+made = cell(own.made_ahead, S.P.n_transmits);
 for k = 1:numel(made)
-    [pressed, wave] = ind2sub(size(made), k);
+    [pressed, sent] = ind2sub(size(made), k);
     strain = own.strain_per_frame * (pressed - 1);
-    made{k} = acquire(Trans, S.TX(wave), Receive(wave), TW, lateral_wl, depth_wl * (1 + strain));
+    made{k} = acquire(Trans, S.TX(sent), Receive(sent), TW, lateral_wl, depth_wl * (1 + strain));
 end
 buffer = zeros(S.Resource.RcvBuffer.rowsPerFrame, S.Resource.RcvBuffer.colsPerFrame, ...
     S.Resource.RcvBuffer.numFrames, 'int16');
@@ -143,9 +143,23 @@ signals = Trans.HVMux.ApertureES(:, receive.aperture);
 elements = find(signals);
 element_x = Trans.ElementPos(elements, 1)';
 periods = sample_times(receive);
-angle = transmit.Steer(1);
-offset = -min(element_x * sin(angle)); % when the wave passes the middle of the array
-arrival = offset + x' * sin(angle) + z' * cos(angle) + TW.peak + sqrt((element_x - x').^2 + z'.^2);
+weight = ones(size(x));
+if transmit.focus > 0
+    % On its line the beam arrives as from the middle of the aperture; beside it, it fades.
+    line = transmit.Origin(1);
+    fires = find(transmit.Apod);
+    width = element_x(fires(end)) - element_x(fires(1));
+    beam = max(transmit.focus / width, 0.5 * width * abs(1 - z / transmit.focus)); % wavelengths
+    weight = exp(-0.5 * ((x - line) ./ beam).^2) ./ sqrt(beam);
+    hit = weight > 0.01 * max(weight);
+    [x, z, weight] = deal(x(hit), z(hit), weight(hit));
+    sent = interp1(element_x(fires), transmit.Delay(fires), line) + z';
+else
+    angle = transmit.Steer(1);
+    offset = -min(element_x * sin(angle)); % when the wave passes the middle of the array
+    sent = offset + x' * sin(angle) + z' * cos(angle);
+end
+arrival = sent + TW.peak + sqrt((element_x - x').^2 + z'.^2);
 % Every echo as an impulse between two points of a fine grid, then all of them through the pulse.
 per_period = 32;
 width = 0.8; % standard deviation of the pulse, periods
@@ -153,11 +167,13 @@ margin = ceil(4 * width);
 n = per_period * ceil(periods(end) - periods(1) + 2 * margin);
 place = per_period * (arrival - periods(1) + margin);
 heard = place >= 0 & place < n - 1;
-[~, channel] = find(heard);
+[target, channel] = find(heard);
 place = place(heard);
 row = floor(place);
 at = row + 1 + (channel - 1) * n;
-impulses = accumarray([at; at + 1], [1 - (place - row); place - row], [n * numel(elements), 1]);
+strength = reshape(weight(target), [], 1);
+impulses = accumarray([at; at + 1], [strength .* (1 - (place - row)); strength .* (place - row)], ...
+    [n * numel(elements), 1]);
 t = (-margin * per_period:margin * per_period)' / per_period;
 pulse = exp(-0.5 * (t / width).^2) .* cos(2 * pi * t);
 n_fft = 2^nextpow2(n + numel(pulse));
