@@ -93,6 +93,7 @@ def workspace(buffer: np.ndarray, newest: int, mode: str = "NS200BW") -> dict[st
             "mode": 0,
             "aperture": APERTURE,
             "startDepth": START_DEPTH,
+            "endDepth": 200.0,
             "sampleMode": mode,
             "demodFrequency": FREQUENCY_MHZ,
             "decimSampleRate": per_wave * decimation * FREQUENCY_MHZ,
@@ -278,6 +279,11 @@ def for_all_receives(name: str, value: Any) -> Any:
         (for_all_receives("endSample", 5000), "Receive and Trans need|same length"),
         (change("TX", 0, "Delay", value=np.arange(N_CHANNELS) ** 2.0), "plane wave"),
         (change("TX", 0, "Apod", value=np.zeros(N_CHANNELS)), "fires no element"),
+        (change("TX", 0, "focus", value=-30), "TX.focus -30 makes a diverging wave: only plane"),
+        (
+            change("TX", 0, "focus", value=900),
+            "TX.focus 900 makes a wide beam, focused below endDepth 200: only plane",
+        ),
         (change("RcvData", value=(np.zeros((4, 4)),)), "RcvData must hold int16"),
         (
             change("Trans", "HVMux", "ApertureES", value=np.eye(N_ELEMENTS)[:, ::-1] * 0.0),

@@ -140,7 +140,8 @@ def _scan(file: h5py.File, receive: MatStruct, resource: MatStruct, overrides: O
         start_time_s=_start_time_s(file, trans, receive.number("startDepth", first), c),
         sound_speed_m_s=c,
         transmits=tuple(
-            _transmit(file, trans, tx, array, len(acquisitions)) for _, tx in acquisitions
+            _transmit(file, trans, tx, array, len(acquisitions), receive.number("endDepth", r))
+            for r, tx in acquisitions
         ),
         first_elements=tuple(int(e[0]) for e in elements),
         sampling="quadrature" if receive.text("sampleMode", first) in _PAIRED else "uniform",
@@ -177,9 +178,14 @@ def _acquisitions(file: h5py.File, receive: MatStruct) -> list[tuple[int, int]]:
 
 
 def _transmit(
-    file: h5py.File, trans: MatStruct, tx: int, elements: _Elements, n_acquisitions: int
+    file: h5py.File,
+    trans: MatStruct,
+    tx: int,
+    elements: _Elements,
+    n_acquisitions: int,
+    end_depth: float | None,
 ) -> Transmit:
-    """Describe a transmit: a focused beam if TX.focus is in front of the probe, else a plane wave."""
+    """Describe a transmit: a focused beam if TX.focus is in the image, a plane wave if it is 0."""
     if not isinstance(file.get("TX"), h5py.Group):
         if n_acquisitions > 1:
             raise RtelastoError(
@@ -204,7 +210,16 @@ def _transmit(
     if not fires.any():
         raise RtelastoError("a transmit fires no element: TX.Apod is all 0")
     delays_s, x_m = delays_s[fires], elements.x_m[connected[fires]]
-    if (transmits.number("focus", tx) or 0.0) > 0.0:
+    focus = transmits.number("focus", tx) or 0.0
+    if focus < 0.0 or (end_depth is not None and focus > end_depth):
+        kind = (
+            "diverging wave" if focus < 0.0 else f"wide beam, focused below endDepth {end_depth:g}"
+        )
+        raise RtelastoError(
+            f"TX.focus {focus:g} makes a {kind}: only plane waves and beams focused within the image "
+            "can be beamformed"
+        )
+    if focus > 0.0:
         origin = _need(transmits.values("Origin", tx), "TX.Origin")
         line_x_m = float(origin[0]) * elements.wavelength_m
         return FocusedBeam(line_x_m, float(np.interp(line_x_m, x_m, delays_s)))
