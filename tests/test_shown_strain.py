@@ -19,6 +19,7 @@ from rtelasto.offline.process import HandSummary
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.sinks.picture import Drawing
 from rtelasto.sinks.shown_strain import shown_percent
+from rtelasto.sinks.strain_layers import PairStrain
 from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.video import save_video
 from rtelasto.sources.strain_file import StrainFile
@@ -129,3 +130,16 @@ def test_process_says_what_the_hand_did(tmp_path: Path):
     assert table["applied strain"] == "at rest (2 pairs)"
     assert not any(name.startswith("mean strain") for name in table)
     assert pattern().max() == 1.0
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.08])
+def test_the_range_of_the_colours_is_not_shorter_than_the_noise(spread: float) -> None:
+    percent = 0.5 + spread * np.linspace(-0.5, 0.5, 1000)
+    low, high = PairStrain(0.7).limits(percent)
+    assert high - low >= 0.0999
+    assert low == pytest.approx(0.5 - 0.47 * spread, abs=1e-3)
+
+
+def test_the_range_of_the_colours_is_that_of_the_strain_where_that_is_longer() -> None:
+    low, high = PairStrain(0.7).limits(np.linspace(0.0, 2.0, 1001))
+    assert (low, high) == pytest.approx((0.06, 1.94), abs=1e-3)

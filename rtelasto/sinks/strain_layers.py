@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.strain import StrainFrame
-from rtelasto.sinks.shown_strain import motion_word, shown_percent
+from rtelasto.sinks.shown_strain import NOISE_STRAIN, motion_word, shown_percent
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -112,14 +112,15 @@ class PairStrain(Layer):
         return "axial strain (none is reliable)"
 
     def limits(self, values: NDArray[np.floating]) -> Limits:
-        """3rd to 97th percentile from 0 on, never empty.
+        """3rd to 97th percentile from 0 on, at least as much as the noise of strain.
 
-        Hard tissue strains little: strain of the opposite sign is noise.
+        Hard tissue strains little: strain of the opposite sign is noise. A shorter range would give noise
+        the contrast of tissue.
         """
         if values.size == 0:
             return 0.0, 1.0
         low, high = (max(0.0, float(limit)) for limit in np.percentile(values, (3.0, 97.0)))
-        return low, max(high, low + 1e-3)
+        return low, max(high, low + 100.0 * NOISE_STRAIN)
 
 
 class RelativeStrain(Layer):
