@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from rtelasto.offline.archive.parts import (
     whole_parts,
     worth_splitting,
 )
+from rtelasto.offline.archive.recordings import Task
+from rtelasto.offline.archive.worker import Work, process_task
 from rtelasto.offline.process import process_recording
 from rtelasto.pipeline.engines import open_engine
 from rtelasto.settings import EstimateSettings
@@ -114,3 +117,19 @@ def test_recordings_are_split_where_workers_would_have_nothing_to_do() -> None:
     assert not worth_splitting(8, 2)
     # A cluster may start its workers once there is work.
     assert worth_splitting(100, 0)
+
+
+def test_a_file_of_another_kind_is_refused_before_parts_are_computed(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_FRAMES", 20)
+    how = {"show": "strain", "accumulate": False, "reference": None}
+    work = Work(settings=settings(), overrides={}, how=how, force=False, split=True)
+    out = tmp_path / "sub" / "strain.h5"
+    found = process_task(Task(short, out), work)
+    assert isinstance(found, list)
+    assert [part.first for part in found] == [0, 20, 40]
+    out.write_text("notes")
+    with pytest.raises(RtelastoError, match=r"strain\.h5"):
+        process_task(Task(short, out), work)
+    assert isinstance(process_task(Task(short, out), replace(work, force=True)), list)

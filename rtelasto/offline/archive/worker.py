@@ -22,7 +22,7 @@ from rtelasto.offline.html_report import report_page
 from rtelasto.offline.process import process_recording
 from rtelasto.pipeline.estimators import Estimator
 from rtelasto.settings import EstimateSettings
-from rtelasto.sinks.output_check import PAGE, check_outputs
+from rtelasto.sinks.output_check import PAGE, STRAIN, check_outputs
 from rtelasto.sinks.output_file import OutputFile, discard_leftovers
 from rtelasto.sources.opening import open_recording
 from rtelasto.sources.recording import Recording
@@ -60,7 +60,7 @@ class Effort:
 
 
 def process_task(task: Task, work: Work) -> Row | list[Part]:
-    """Write the strain of a recording and its picture, unless both exist and nothing has changed.
+    """Write the strain of a recording, its picture and its report, unless all exist and nothing has changed.
 
     A long recording is not processed: its parts are returned.
 
@@ -73,6 +73,13 @@ def process_task(task: Task, work: Work) -> Row | list[Part]:
         key = content_key(recording, work.settings, **work.how)
         if _is_current(task, key):
             return _row(task, recording, State.UNCHANGED, started)
+        task.out.parent.mkdir(parents=True, exist_ok=True)
+        check_outputs(
+            ("--out", task.out, STRAIN),
+            ("--reports", task.report, PAGE),
+            inputs=recording.files,
+            force=work.force,
+        )
         parts = _parts(task, recording, work, key)
         clear_parts(task.out, keep=[part.estimates for part in parts])
         if parts:
@@ -95,7 +102,7 @@ def process_part(part: Part, task: Task, work: Work) -> Effort:
 
 
 def join_parts(parts: Sequence[Part], efforts: Sequence[Effort], task: Task, work: Work) -> Row:
-    """Write the strain of a recording and its picture from the estimates of its parts, and remove those.
+    """Write the outputs of a recording from the estimates of its parts, and remove those.
 
     Raises
     ------
@@ -132,10 +139,7 @@ def _parts(task: Task, recording: Recording, work: Work, key: str) -> list[Part]
 
 
 def _process(task: Task, recording: Recording, work: Work, estimator: Estimator) -> None:
-    task.out.parent.mkdir(parents=True, exist_ok=True)
     discard_leftovers(*task.outputs)
-    if task.report is not None:
-        check_outputs(("--reports", task.report, PAGE), inputs=recording.files, force=work.force)
     summary = process_recording(
         recording,
         task.out,
