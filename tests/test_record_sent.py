@@ -207,6 +207,31 @@ def test_only_what_was_recorded_can_be_sent_again_and_once(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_every_frame_that_came_is_in_one_counter(tmp_path: Path, kind: str) -> None:
+    """More than the buffer holds, one of them twice and one damaged."""
+    sent = [parts for _ in range(20) for parts in messages(kind)]
+    for seq, parts in enumerate(sent):
+        again = seq == 50
+        said = {"seq": seq, "frame_id": seq - again, "stream": "one"}
+        parts[1] = msgpack.packb(msgpack.unpackb(parts[1]) | said)
+    sent[70] = [*sent[70][:2], b"short"]
+    with scanner() as (endpoint, sender):
+        settings = RecordSettings(
+            folder=tmp_path, rf=endpoint, strain=free_endpoint(), buffer_frames=8
+        )
+        with Recorder(settings) as recorder:
+            sender.send(sent)
+            assert recorder._rf.counters.wait_for("received", len(sent) - 1, WAIT_S)
+    counts = recorder.report()
+    assert counts["rf.malformed.size"] == counts["rf.repeated"] == 1
+    outcomes = ("recorded", "lost", "overflow", "unread", "repeated", "out_of_order")
+    assert counts["rf.received"] == len(sent) - 1
+    assert sum(counts.get(f"rf.{name}", 0) for name in outcomes) == counts["rf.received"]
+    with open_recording(tmp_path) as recording:
+        assert len(recording) == counts["rf.recorded"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_segments_of_a_take_are_one_recording_in_any_order_of_reading(
     tmp_path: Path, kind: str
 ) -> None:
