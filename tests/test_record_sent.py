@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -31,6 +33,8 @@ from rtelasto.sinks.segment_writer import Segments
 from rtelasto.sinks.zea_file import GZIP
 from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import Counters
+from rtelasto.wire.formats import format_fields
+from rtelasto.wire.message import MAX_HEADER_BYTES
 from rtelasto.wire.rf import decode_rf, encode_rf
 
 FC, C = 6.25e6, 1540.0
@@ -96,15 +100,15 @@ def frames(kind: str) -> list[np.ndarray]:
 
 
 def messages(kind: str) -> list[Message]:
-    """As a scanner sends them: its own stream and clock, an acquisition left out, one key too many."""
+    """As a scanner sends them: its own stream, counts and clock, an acquisition left out."""
     sent = []
     for seq, samples in enumerate(frames(kind)):
         stamp = FrameStamp(seq + (seq > 2), -(10**9) + 5 * 10**7 * seq)
         frame = scanner_frame(samples, KINDS[kind][0], stamp)
         topic, header, data = encode_rf(frame, stream="vantage", seq=seq + 40, clock="scanner")
         said = msgpack.unpackb(header)
-        # A whole number in place of a float, and a key of a later version: allowed, and not ours to lose.
-        said |= {"sound_speed_m_s": 1540, "start_depth_m": 0.0047, "probe": "L12-5"}
+        # A whole number in place of a float is allowed, and not every depth comes back from a time.
+        said |= {"sound_speed_m_s": 1540, "start_depth_m": 0.0047}
         sent.append([bytes(topic), msgpack.packb(said), bytes(data)])
     return sent
 
@@ -138,6 +142,19 @@ def test_a_recording_replays_as_the_same_messages_byte_for_byte(tmp_path: Path, 
     assert replayed(tmp_path, N_FRAMES, stamp="sent") == sent
 
 
+@pytest.mark.parametrize("kind", ["plane waves, int16", "IQ"])
+def test_keys_that_the_wire_does_not_define_are_not_recorded(tmp_path: Path, kind: str) -> None:
+    sent = messages(kind)
+    added = []
+    for topic, header, data in sent:
+        said = msgpack.unpackb(header) | {"patient": "DOE^JANE"}
+        inner = "iq" if kind == "IQ" else "channel"
+        said[inner] |= {"operator": "DOE^JOHN"}
+        added.append([topic, msgpack.packb(said), data])
+    record(tmp_path, added)
+    assert replayed(tmp_path, N_FRAMES, stamp="sent") == sent
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_replay_now_differs_in_stream_counts_and_times_alone(tmp_path: Path, kind: str) -> None:
     sent = messages(kind)
@@ -145,9 +162,9 @@ def test_a_replay_now_differs_in_stream_counts_and_times_alone(tmp_path: Path, k
     for was, now in zip(sent, replayed(tmp_path, N_FRAMES), strict=True):
         assert now[2] == was[2]
         before, after = msgpack.unpackb(was[1]), msgpack.unpackb(now[1])
-        for own in ("stream", "seq", "acquired_ns", "clock", "probe"):
+        for own in ("stream", "seq", "acquired_ns", "clock"):
             before.pop(own)
-            after.pop(own, None)
+            after.pop(own)
         # A depth becomes a time and a depth again, to the last bit or the one before.
         assert after.pop("start_depth_m") == pytest.approx(before.pop("start_depth_m"), rel=1e-15)
         assert after == before
@@ -231,6 +248,36 @@ def test_every_frame_that_came_is_in_one_counter(tmp_path: Path, kind: str) -> N
         assert len(recording) == counts["rf.recorded"]
 
 
+def test_a_header_that_grows_too_long_costs_its_frame_alone(tmp_path: Path) -> None:
+    """1,000 transmits fit a header in float 32, which rtelasto accepts, but not in float 64."""
+    many = replace(
+        PLANES,
+        n_acquisitions=1000,
+        n_samples=40,
+        transmits=(PlaneWave(),) * 1000,
+        first_elements=(8,) * 1000,
+    )
+    said = {"schema": "rtelasto/1", "type": "rf", "stream": "s", "seq": 0, "frame_id": 0}
+    said |= {"acquired_ns": 0, "clock": "scanner", "kind": "channel", "dtype": "<i2"}
+    said |= {"shape": list(many.shape)} | format_fields(many)
+    header = msgpack.Packer(use_single_float=True).pack(said)
+    assert len(header) < MAX_HEADER_BYTES
+    short = replace(PLANES, n_samples=40)
+    next_one = ChannelFrame(np.zeros(short.shape, np.int16), short, FrameStamp(1, 1))
+    with scanner() as (endpoint, sender):
+        settings = RecordSettings(folder=tmp_path, rf=endpoint, strain=free_endpoint())
+        with Recorder(settings) as recorder:
+            sender.send(
+                [
+                    [b"rf", header, bytes(2 * math.prod(many.shape))],
+                    [bytes(part) for part in encode_rf(next_one, stream="s", seq=1)],
+                ]
+            )
+            assert recorder._rf.counters.wait_for("received", 2, WAIT_S)
+    counts = recorder.report()
+    assert (counts["rf.lost"], counts["rf.recorded"]) == (1, 1)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_segments_of_a_take_are_one_recording_in_any_order_of_reading(
     tmp_path: Path, kind: str
@@ -246,14 +293,14 @@ def test_segments_of_a_take_are_one_recording_in_any_order_of_reading(
         clock,
     )
     for message in sent:
-        segments.write(message.frame, header=message.packed_header)
+        segments.write(message.frame, header=message.defined_header())
         clock.now += 0.6
     segments.finish()
     assert counters["rf.segments"] == 3
     with open_recording(tmp_path) as recording:
         assert len(recording) == N_FRAMES
         for i in (5, 0, 3, 2, 1, 4):
-            assert recording.header_as_sent(i) == sent[i].packed_header
+            assert recording.header_as_sent(i) == sent[i].defined_header()
             assert np.array_equal(recording.as_sent(i).samples, sent[i].frame.samples)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -20,10 +21,13 @@ from rtelasto.sinks.strain_writer import StrainWriter
 from rtelasto.sinks.zea_file import blosc_packing
 from rtelasto.telemetry.counters import Counters
 from rtelasto.transport.receivers import RfMessageReceiver, StrainReceiver
+from rtelasto.wire.rf import RfMessage
 
 # Time limit for writing what is still in the buffers when stopping.
 _DRAIN_S = 0.5
 _LOOK_S = 0.05
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -168,10 +172,19 @@ class Recorder(Closing):
         if sent is not None:
             sent_format = sent.frame.format
             self._formats = {sent.stream: sent_format} if isinstance(sent_format, RfFormat) else {}
-            self._rf_segments.write(sent.frame, header=sent.packed_header)
+            self._write_sent(sent)
         if strain is not None:
             self._strain_segments.write(strain.frame)
         return sent is not None or strain is not None
+
+    def _write_sent(self, sent: RfMessage) -> None:
+        try:
+            header = sent.defined_header()
+        except RtelastoError as error:
+            log.error("frame %d is not recorded: %s", sent.frame_id, error)
+            self.counters.add("rf.lost")
+        else:
+            self._rf_segments.write(sent.frame, header=header)
 
 
 def _prepare(folder: Path, *, fsync: bool) -> None:

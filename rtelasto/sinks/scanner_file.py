@@ -14,8 +14,8 @@ from rtelasto.sinks.zea_file import Packing, Provenance, ZeaFile
 class ScannerFile(ZeaFile):
     """Base of the writers of RF lines, IQ pixels and channel data: frames of one format and type.
 
-    Headers of messages are kept as the bytes that came, so that `replay` can send the same messages again:
-    one after another in ``custom/wire_header/bytes``, with the end of each in ``custom/wire_header/ends``.
+    Headers of messages are kept as msgpack, so that `replay` can send the same messages again: one after
+    another in ``custom/wire_header/bytes``, with the end of each in ``custom/wire_header/ends``.
     """
 
     def __init__(self, path: str | Path, scanner_format: ScannerFormat, packing: Packing) -> None:
@@ -43,7 +43,7 @@ class ScannerFile(ZeaFile):
             self._has_headers = header is not None
             if header is not None:
                 self._series(
-                    "wire_header/bytes", (), np.uint8, "–", "Headers as they came, msgpack"
+                    "wire_header/bytes", (), np.uint8, "–", "Headers of the messages, msgpack"
                 )
                 self._series("wire_header/ends", (), np.int64, "bytes", "Where each header ends")
             self._begin(frame)

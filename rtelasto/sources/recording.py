@@ -170,7 +170,7 @@ class Recording(Closing):
         return scanner_frame(self._checked(i, self._sent.read), self._sent.format, self._stamp(i))
 
     def header_as_sent(self, i: int) -> bytes:
-        """Return the header of the message that brought frame ``i``, as the bytes that came.
+        """Return the header of the message that brought frame ``i``, as `rtelasto record` kept it.
 
         Raises
         ------

@@ -45,18 +45,31 @@ class RfMessage(Stamped):
         The frame: an `RfFrame`, `IqFrame` or `ChannelFrame`. Its samples share the message's memory.
     header
         All keys as received, those unknown to this version included.
-    packed_header
-        The same, as the bytes that came.
     """
 
     kind: str
     frame: ScannerFrame
     header: Header
-    packed_header: bytes
 
     @property
     def stamp(self) -> FrameStamp:  # type: ignore[override]
         return self.frame.stamp
+
+    def defined_header(self) -> bytes:
+        """The header without keys that the format does not define, which may name a patient; its order and
+        values are those received, so that a message of `encode_rf` keeps its bytes.
+
+        Raises
+        ------
+        RtelastoError
+            If it is longer than the format allows, because it came with numbers of half the length.
+        """
+        ours = _header(self.frame, self.stream, self.seq, self.clock)
+        kept = {key: value for key, value in self.header.items() if key in ours}
+        for key, value in kept.items():
+            if isinstance(value, dict):
+                kept[key] = {inner: value[inner] for inner in value if inner in ours[key]}
+        return pack_header(kept)
 
 
 def wire_samples(samples: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -108,7 +121,12 @@ def encode_rf(frame: ScannerFrame, *, stream: str, seq: int, clock: str = "unkno
             f"samples of kind {kind} must be {' or '.join(dtypes)} to go over the wire, got dtype "
             f"{frame.samples.dtype}: convert them with wire_samples"
         )
-    header = {
+    header = _header(frame, stream, seq, clock)
+    return [TOPIC_RF, pack_header(header), buffer_of(frame.samples)]
+
+
+def _header(frame: ScannerFrame, stream: str, seq: int, clock: str) -> Header:
+    return {
         "schema": SCHEMA,
         "type": "rf",
         "stream": text(stream, "stream"),
@@ -116,11 +134,10 @@ def encode_rf(frame: ScannerFrame, *, stream: str, seq: int, clock: str = "unkno
         "frame_id": whole(int(frame.frame_id), "frame_id"),
         "acquired_ns": int(frame.acquired_ns),
         "clock": text(clock, "clock"),
-        "kind": kind,
-        "dtype": dtype,
+        "kind": kind_of(frame.format),
+        "dtype": frame.samples.dtype.newbyteorder("<").str,
         "shape": list(frame.samples.shape),
     } | format_fields(frame.format)
-    return [TOPIC_RF, pack_header(header), buffer_of(frame.samples)]
 
 
 def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
@@ -163,5 +180,4 @@ def decode_rf(parts: Sequence[Any], *, received_ns: int = 0) -> RfMessage:
         received_ns=received_ns,
         decoded_ns=monotonic_ns() if received_ns else 0,
     )
-    frame = scanner_frame(samples, scanner_format, stamp)
-    return RfMessage(kind, frame, header, bytes(parts[1]))
+    return RfMessage(kind, scanner_frame(samples, scanner_format, stamp), header)
