@@ -1,6 +1,6 @@
 """Many recordings on Dask workers: rates, the cost of a task, memory, and a model of a large archive.
 
-    python -m benchmarks.archive [--write] [--quick] [--recordings 12] [--tasks 2000]
+    python -m benchmarks.archive [--write] [--quick] [--recordings 12] [--repeats 3] [--tasks 2000]
 
 Rates are those of `rtelasto process` with several recordings, once its engines are open. *Independent* are
 two processes pinned to a core each, without Dask: what two workers could reach at best. The small tasks are
@@ -256,7 +256,8 @@ def measure(folder: Path, count: int, n_tasks: int, *, n_frames: int = 20, repea
     lines = [
         f"{began} when it began.",
         "",
-        f"{count} recordings of {n_frames} frames of 2608 × 128, recordings an hour, by workers × threads:",
+        f"{count} recordings of {n_frames} frames of 2608 × 128, recordings an hour by workers × threads, "
+        f"median of {repeats}:",
         "",
         *rate_table(rates),
         "",
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write into benchmarks/README.md")
     parser.add_argument("--quick", action="store_true", help="every part briefly")
     parser.add_argument("--recordings", type=int, default=12, help="whose rate is measured")
+    parser.add_argument("--repeats", type=int, default=3, help="of each rate")
     parser.add_argument("--tasks", type=int, default=2000, help="small recordings")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -282,7 +284,7 @@ def main() -> None:
         if options.quick:
             text = measure(folder, 4, 20, n_frames=3, repeats=1)
         else:
-            text = measure(folder, options.recordings, options.tasks)
+            text = measure(folder, options.recordings, options.tasks, repeats=options.repeats)
     print(text)
     if options.write:
         write_measured(README, "archive", text)
