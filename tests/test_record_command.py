@@ -15,7 +15,7 @@ from rtelasto import RecordSettings
 @pytest.mark.slow
 def test_the_flags_of_record_are_its_settings_and_say_what_those_say() -> None:
     text = " ".join(finish("record", "--help").stdout.split())
-    flags = set(re.findall(r"--([a-z-]+)(?::| PATH| STR| INT)", text)) - {"config"}
+    flags = set(re.findall(r"--(?!no-)([a-z-]+)(?:[:,]| PATH| STR| INT)", text)) - {"config"}
     names = {field.name.replace("_", "-") for field in dataclasses.fields(RecordSettings)}
     assert flags == names
     assert "lost and counted as overflow" in text

@@ -47,7 +47,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "rtelasto view --host 0.0.0.0 --port 8080  — for a tablet; prints the address with its token",
     ),
     "record": (
-        "Record the RF and strain streams to disk.",
+        "Record what the scanner sends, and strain, to disk.",
         "rtelasto record scan-1",
         "rtelasto record scan-1 --rf tcp://10.0.0.5:5555 --strain tcp://10.0.0.6:5556 --keys ~/rtelasto-keys",
     ),
