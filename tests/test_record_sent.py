@@ -248,6 +248,33 @@ def test_every_frame_that_came_is_in_one_counter(tmp_path: Path, kind: str) -> N
         assert len(recording) == counts["rf.recorded"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ends", np.array([10]), "header of frame 5 is damaged"),
+        ("ends", np.array([400, 300, 200, 100, 0, 9]), "header of frame 4 is damaged"),
+        ("ends", np.arange(1, 7) << 40, "header of frame 5 is damaged"),
+        ("ends", np.zeros((2, 3), np.int64), r"wire_header/ends holds int64 \(2, 3\)"),
+        ("bytes", np.zeros(2000), "wire_header/bytes holds float64"),
+    ],
+)
+def test_a_damaged_header_is_said(tmp_path: Path, name: str, value: np.ndarray, said: str) -> None:
+    record(tmp_path, messages("IQ"))
+    path = tmp_path / "rf-01-00001.h5"
+    with h5py.File(path, "a") as file:
+        assert file["custom/frame_id"].shape == (N_FRAMES,)
+        del file[f"custom/wire_header/{name}"]
+        file[f"custom/wire_header/{name}"] = value
+
+    def read_all() -> None:
+        with open_recording(path) as recording:
+            for i in (5, 4):
+                recording.header_as_sent(i)
+
+    with pytest.raises(RtelastoError, match=said):
+        read_all()
+
+
 def test_a_header_that_grows_too_long_costs_its_frame_alone(tmp_path: Path) -> None:
     """1,000 transmits fit a header in float 32, which rtelasto accepts, but not in float 64."""
     many = replace(

@@ -76,11 +76,16 @@ class StoredHeaders:
     def __init__(self, group: h5py.Group) -> None:
         self._bytes = group.get("bytes")
         check_storage(self._bytes)
-        self._ends = numbers(group.get("ends"), MAX_FRAMES)
+        ends = numbers(group.get("ends"), MAX_FRAMES)
+        for name, stored, kind in (("bytes", self._bytes, "u"), ("ends", ends, "i")):
+            if stored.ndim != 1 or stored.dtype.kind != kind:
+                raise RtelastoError(f"{group.name}/{name} holds {stored.dtype} {stored.shape}")
+        self._bounds = np.append(0, ends)
 
     def __getitem__(self, frame: int, /) -> bytes:
-        start, end = (int(self._ends[k]) if k >= 0 else 0 for k in (frame - 1, frame))
-        stored = self._bytes[start:end] if 0 <= start < end <= start + MAX_HEADER_BYTES else None
-        if stored is None or stored.dtype != np.uint8 or stored.shape != (end - start,):
-            raise RtelastoError(f"the header of frame {frame} is damaged")
-        return bytes(stored)
+        bounds = self._bounds[frame : frame + 2].tolist()
+        if len(bounds) == 2:
+            start, end = bounds
+            if 0 <= start < end <= min(start + MAX_HEADER_BYTES, self._bytes.shape[0]):
+                return bytes(self._bytes[start:end].astype(np.uint8))
+        raise RtelastoError(f"the header of frame {frame} is damaged")
