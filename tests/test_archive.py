@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from archive import write_recordings
@@ -138,6 +139,24 @@ def test_a_strain_file_says_what_it_was_made_from(tmp_path: Path) -> None:
             assert figures(strain)["losses"] == "pair_first 1"
             assert figures(strain)["pairs"] == 4
             assert 0.5 < figures(strain)["pattern_stability"] <= 1.0
+
+
+def test_the_same_recording_makes_the_same_bytes_whenever_python_releases_datasets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = write_recordings(tmp_path, 1)
+    kept, create = [], h5py.Group.create_dataset
+
+    def create_and_keep(*arguments: object, **options: object) -> h5py.Dataset:
+        kept.append(create(*arguments, **options))
+        return kept[-1]
+
+    with open_recording(path) as recording:
+        process_recording(recording, tmp_path / "released.h5", SETTINGS)
+        monkeypatch.setattr(h5py.Group, "create_dataset", create_and_keep)
+        process_recording(recording, tmp_path / "kept.h5", SETTINGS)
+    assert kept
+    assert (tmp_path / "kept.h5").read_bytes() == (tmp_path / "released.h5").read_bytes()
 
 
 def test_leftovers_of_one_output_are_removed(tmp_path: Path) -> None:

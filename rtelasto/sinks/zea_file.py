@@ -170,9 +170,12 @@ class ZeaFile:
         group["unit"] = unit
         group["description"] = description
         if "coordinates" not in self._track["data"].attrs:
-            group.create_dataset("coordinates", data=_coordinates(grid), **self._packing)
-            group["coordinates"].attrs["unit"] = "m"
-            self._track["data"].attrs["coordinates"] = group["coordinates"].name
+            positions = group.create_dataset(
+                "coordinates", data=_coordinates(grid), **self._packing
+            )
+            positions.flush()
+            positions.attrs["unit"] = "m"
+            self._track["data"].attrs["coordinates"] = positions.name
         else:
             # A second name for the same dataset: every map has its positions, which are stored once.
             group["coordinates"] = self._file[self._track["data"].attrs["coordinates"]]
