@@ -123,7 +123,7 @@ class Training:
             self._folder / "strain.pt",
             self._budget("strain"),
             loss_terms=terms,
-            total=lambda found: found["strain"] + _GAIN_WEIGHT * found["gain"],
+            total=lambda found: found["strain"] + _GAIN_WEIGHT * found["gain_error"],
             validate=validate,
         )
 
@@ -149,7 +149,7 @@ class Training:
             total=lambda found: (
                 _DISPLACEMENT_WEIGHT * found["displacement"]
                 + found["strain"]
-                + _GAIN_WEIGHT * found["gain"]
+                + _GAIN_WEIGHT * found["gain_error"]
             ),
             validate=validate,
         )

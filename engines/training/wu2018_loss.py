@@ -51,7 +51,7 @@ def strain_errors(found: Tensor, truth: Tensor) -> dict[str, Tensor]:
     certainty = power / (_LEAST_CONTRAST**2 + power)
     return {
         "strain": ((estimate - true).abs() * weight).sum() / count.sum(),
-        "gain": ((gain - 1.0).abs() * certainty).mean(),
+        "gain_error": ((gain - 1.0).abs() * certainty).mean(),
     }
 
 
