@@ -134,7 +134,7 @@ def _parts(task: Task, recording: Recording, work: Work, key: str) -> list[Part]
     if not work.split or work.how.get("accumulate"):
         return []
     parts = split(recording.n_frames, task.out, key)
-    # On a GPU, joining would take longer than what is shared.
+    # On a GPU, joining would take most of the time.
     return parts if parts and isinstance(estimator_of(work.settings), CpuEstimator) else []
 
 
