@@ -24,10 +24,10 @@ FORMAT = RfFormat(
 BREAKS_AFTER_TWO = """
 import rtelasto.sinks.hdf5 as hdf5
 write = hdf5.RecordingWriter.write
-def break_off(self, frame):
+def break_off(self, frame, **more):
     if self.n_frames == 2:
         raise ArithmeticError("not one of rtelasto's own errors")
-    write(self, frame)
+    write(self, frame, **more)
 hdf5.RecordingWriter.write = break_off
 """
 

@@ -30,49 +30,67 @@ def half_rows(grid: Grid) -> int:
 
 
 @kernel(fastmath=FASTMATH)
-def _gaps(displacement, strain, correlation, row_step_m, half, gaps, begin, end):  # type: ignore[no-untyped-def]
-    """Compute gaps[line, row] = (c · (Δu − Σ strain over the window), c) for lines begin … end.
+def _gaps(  # type: ignore[no-untyped-def]
+    displacement, strain, correlation, row_step_m, half, weighted, weights, begin, end
+):
+    """Compute weighted = c · (Δu − Σ strain over the window) and weights = c for lines begin … end.
 
-    The sum is by the trapezoidal rule. A difference that is not a number counts with c = 0.
+    The sum is by the trapezoidal rule; strain that is not a number counts as 0. A difference that is not a
+    number has the weight 0.
     """
     n_rows = displacement.shape[1]
+    unexplained = np.empty(n_rows, np.float32)
+    half_step_m = np.float32(0.5) * row_step_m
     for i in range(begin, end):
+        explained, before = np.float32(0.0), np.float32(0.0)
         for row in range(n_rows):
-            low, high = max(row - half, 0), min(row + half, n_rows - 1)
-            total = np.float32(-0.5) * (strain[i, low] + strain[i, high])
-            for k in range(low, high + 1):
-                total += strain[i, k]
-            gap = displacement[i, high] - displacement[i, low] - row_step_m * total
-            c = correlation[i, row]
+            here = strain[i, row] if strain[i, row] == strain[i, row] else np.float32(0.0)
+            if row > 0:
+                explained += half_step_m * (before + here)
+            unexplained[row] = displacement[i, row] - explained
+            before = here
+        for row in range(n_rows):
+            gap = unexplained[min(row + half, n_rows - 1)] - unexplained[max(row - half, 0)]
             known = abs(gap) < np.float32(1.0)
-            gaps[i, row, 0] = c * gap if known else np.float32(0.0)
-            gaps[i, row, 1] = c if known else np.float32(0.0)
+            weighted[i, row] = correlation[i, row] * gap if known else np.float32(0.0)
+            weights[i, row] = correlation[i, row] if known else np.float32(0.0)
 
 
 @kernel(fastmath=FASTMATH)
 def _lower(  # type: ignore[no-untyped-def]
-    gaps, displacement, row_step_m, side, normal_m, band_m, correlation, begin, end
+    weighted,
+    weights,
+    displacement,
+    row_step_m,
+    side,
+    normal_m,
+    band_m,
+    correlation,
+    begin,
+    end,
 ):
     """Lower the correlation of lines begin … end by the mean difference, and in the bands at both ends."""
     n_lines, n_rows = correlation.shape
     last_m = row_step_m * np.float32(n_rows - 1)
+    one, zero = np.float32(1.0), np.float32(0.0)
+    totals, weight = np.empty(n_rows, np.float32), np.empty(n_rows, np.float32)
     for i in range(begin, end):
-        left_at_top = displacement[i, 0] < -row_step_m
+        totals[:] = zero
+        weight[:] = zero
+        for k in range(max(i - side, 0), min(i + side + 1, n_lines)):
+            for row in range(n_rows):
+                totals[row] += weighted[k, row]
+                weight[row] += weights[k, row]
+        top_m = band_m if displacement[i, 0] < -row_step_m else -one
         left_at_bottom = displacement[i, n_rows - 1] > row_step_m
+        bottom_m = last_m - band_m if left_at_bottom else last_m + one
         for row in range(n_rows):
-            total, weight = np.float32(0.0), np.float32(0.0)
-            for k in range(max(i - side, 0), min(i + side + 1, n_lines)):
-                total += gaps[k, row, 0]
-                weight += gaps[k, row, 1]
-            if weight > np.float32(0.0):
-                excess = abs(total) / (weight * normal_m) - np.float32(1.0)
-                share = np.float32(1.0) - min(max(excess, np.float32(0.0)), np.float32(1.0))
-                correlation[i, row] *= share
+            limit = normal_m * weight[row]
+            excess = (abs(totals[row]) - limit) / limit if limit > zero else zero
             partner_m = row_step_m * np.float32(row) + displacement[i, row]
-            if (left_at_top and partner_m < band_m) or (
-                left_at_bottom and partner_m > last_m - band_m
-            ):
-                correlation[i, row] = np.float32(0.0)
+            lost = (partner_m < top_m) | (partner_m > bottom_m)
+            kept = zero if lost else one - min(max(excess, zero), one)
+            correlation[i, row] *= kept
 
 
 def lower_where_inconsistent(
@@ -99,7 +117,7 @@ def lower_where_inconsistent(
     wavelength_m
         Of the transmitted wave in tissue.
     """
-    gaps = np.empty((*grid.shape, 2), np.float32)
+    weighted, weights = np.empty((2, *grid.shape), np.float32)
     row_step_m = np.float32(grid.axial_step_m)
     over_lines(
         _gaps,
@@ -109,12 +127,14 @@ def lower_where_inconsistent(
         correlation,
         row_step_m,
         half_rows(grid),
-        gaps,
+        weighted,
+        weights,
     )
     over_lines(
         _lower,
         grid.n_lines,
-        gaps,
+        weighted,
+        weights,
         displacement_m,
         row_step_m,
         SIDE_LINES,

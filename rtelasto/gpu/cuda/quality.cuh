@@ -127,8 +127,11 @@ HD void gaps_block(Block b, const Work& w, int, NoScratch&) {
         const int low = most(row - half, 0), high = least(row + half, n_rows - 1);
         const float* strain = w.strain + line;
         const float* displacement = w.displacement_m + line;
-        float total = -0.5f * (strain[low] + strain[high]);
-        for (int k = low; k <= high; ++k) total += strain[k];
+        float total = 0.0f;
+        for (int k = low; k <= high; ++k) {
+            const float share = 0.5f * (float)((k > low) + (k < high));
+            if (strain[k] == strain[k]) total += share * strain[k];
+        }
         const float gap = displacement[high] - displacement[low] - (float)w.row_step_m * total;
         const bool known = gap > -1.0f && gap < 1.0f;
         const float c = known ? w.correlation[at] : 0.0f;
