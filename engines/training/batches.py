@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
+from rtelasto_engines.training.dataset import AXIAL_STRIDE, COUNTS_PER_RMS, Example
 
-_COUNTS_PER_RMS = 512.0
 # Largest width of a strip without partner.
 _STRIP_LINES = 8
 
@@ -116,7 +115,7 @@ class Batches:
             post[lost] = 0.0
             displacement, strain = displacement.copy(), strain.copy()
             displacement[lost] = strain[lost] = np.nan
-        gain = 1.0 / _COUNTS_PER_RMS
+        gain = 1.0 / COUNTS_PER_RMS
         if augmentation.mirrored:
             gain *= (1.0 if rng.random() < 0.5 else -1.0) * rng.uniform(0.7, 1.4)
         pre, post = gain * pre, gain * post

@@ -29,8 +29,8 @@ from rtelasto_engines.training.sets import SETS, StretchError, TrainingSet
 
 SAMPLES_PER_WAVELENGTH = 6.4
 AXIAL_STRIDE = 4
-# int16 covers ±64 times the RMS: no echo comes close, and the step is far below any noise.
-_COUNTS_PER_RMS = 512.0
+COUNTS_PER_RMS = 512.0
+"""int16 covers ±64 times the RMS: no echo comes close, and the step is far below any noise."""
 # Fraction of the pairs for which the scanner reports a wrong centre frequency, and its largest error
 # (logarithm).
 _WRONG_FREQUENCY_SHARE, _WRONG_FREQUENCY = 0.15, 0.3
@@ -153,7 +153,7 @@ def _stretched(
     before, after = echoes(pair.pre, given), echoes(pair.post, given)
     pre, energy_pre = resample_frame(before, given, grid)
     post, energy_post = resample_frame(after, given, grid, elongation)
-    scale = _COUNTS_PER_RMS / np.sqrt((energy_pre + energy_post) / (2.0 * pre.size) + 1e-30)
+    scale = COUNTS_PER_RMS / np.sqrt((energy_pre + energy_post) / (2.0 * pre.size) + 1e-30)
     return Example(
         np.clip(np.rint(pre * scale), -32767, 32767).astype(np.int16),
         np.clip(np.rint(post * scale), -32767, 32767).astype(np.int16),

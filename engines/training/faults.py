@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
+from rtelasto_engines.training.dataset import AXIAL_STRIDE, COUNTS_PER_RMS, Example
 
 Float32Image = NDArray[np.float32]
 _SAMPLES_PER_WAVELENGTH = 6.4
@@ -42,7 +42,7 @@ def crop(example: Example, lines: slice, first: int, samples: int) -> Crop:
     """Return a copy of some lines from sample ``first`` (a multiple of 4) on."""
     depths = slice(first // AXIAL_STRIDE, (first + samples) // AXIAL_STRIDE)
     frames = (
-        frame[lines, first : first + samples].astype(np.float32) / np.float32(512.0)
+        frame[lines, first : first + samples].astype(np.float32) / np.float32(COUNTS_PER_RMS)
         for frame in (example.pre, example.post)
     )
     lateral = example.lateral

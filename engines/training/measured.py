@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from rtelasto_engines.network.tracking import Measurement, Tracking
-from rtelasto_engines.training.dataset import Example
+from rtelasto_engines.training.dataset import COUNTS_PER_RMS, Example
 from rtelasto_engines.training.faults import Crop, crop, faulty
 
 # Number of depths of the measurement, 8 samples each, that are stored of an example.
@@ -65,7 +65,7 @@ def shifted_crop(rng: np.random.Generator, example: Example) -> Crop:
         first = 0 if rng.random() < 0.5 else n_samples - samples - (n_samples - samples) % 8
     c = crop(example, slice(0, n_lines), first, samples)
     shift = int(rng.integers(-_MAX_SHIFT, _MAX_SHIFT + 1))
-    whole = example.post.astype(np.float32) / np.float32(512.0)
+    whole = example.post.astype(np.float32) / np.float32(COUNTS_PER_RMS)
     c.post = np.zeros_like(c.pre)
     begin, end = max(first + shift, 0), min(first + shift + samples, n_samples)
     c.post[:, begin - first - shift : end - first - shift] = whole[:, begin:end]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rtelasto_engines.network import StrainNetwork, make_network
 from rtelasto_engines.training.batches import Batches
-from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
+from rtelasto_engines.training.dataset import AXIAL_STRIDE, COUNTS_PER_RMS, Example
 from rtelasto_engines.training.loop import learning_rate
 from rtelasto_engines.training.loss_parts import bounded, edges
 
@@ -81,7 +81,7 @@ def validate(
     errors = []
     for example in examples:
         pre, post = (
-            torch.from_numpy(frame.astype(np.float32) / 512.0)[None].to(device)
+            torch.from_numpy(frame.astype(np.float32) / COUNTS_PER_RMS)[None].to(device)
             for frame in (example.pre, example.post)
         )
         displacement, strain = (output[0].float().cpu().numpy() for output in model(pre, post))

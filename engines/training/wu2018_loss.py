@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtelasto_engines.network.wu2018 import Wu2018
-from rtelasto_engines.training.dataset import Example
+from rtelasto_engines.training.dataset import COUNTS_PER_RMS, Example
 from rtelasto_engines.training.loss_parts import edges
 
-_COUNTS_PER_RMS = 512.0
 # Strain is compared in percent.
 _STRAIN_UNIT = 0.01
 # Residual strain of a crop, in percent RMS, at which its gain counts half.
@@ -100,7 +99,7 @@ def scores(network: Wu2018, examples: Sequence[Example], *, strain: bool) -> dic
     rows = []
     for example in examples:
         pre, post = (
-            torch.from_numpy(frame.astype(np.float32) / _COUNTS_PER_RMS)[None]
+            torch.from_numpy(frame.astype(np.float32) / COUNTS_PER_RMS)[None]
             for frame in (example.pre, example.post)
         )
         if strain:
