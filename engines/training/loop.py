@@ -70,6 +70,25 @@ def training_parser(
     return parser
 
 
+def recipe_parser(description: str, *, pairs: int, minutes: float) -> argparse.ArgumentParser:
+    """Return a parser of the options that all trainings from a seed to ONNX files have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=pairs)
+    parser.add_argument(
+        "--minutes", type=float, default=minutes, help="of training, all stages together"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return parser
+
+
+def first_pair(seed: int) -> int:
+    """Return the seed of the first simulated pair of a training with this seed."""
+    return 1_000_000 + 100_000 * seed
+
+
 def budget_of(options: argparse.Namespace) -> Budget:
     """Return the budget from the options of `training_parser`."""
     return Budget(options.minutes, options.rate, options.report_s, options.bf16)

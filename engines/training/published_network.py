@@ -13,7 +13,6 @@ Its stages are trained one after the other, then together:
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -23,7 +22,7 @@ from rtelasto_engines.export import export
 from rtelasto_engines.network.wu2018 import Wu2018, displacement_image
 from rtelasto_engines.training.batches import IN_PLACE, Batches
 from rtelasto_engines.training.dataset import Example, make_dataset
-from rtelasto_engines.training.loop import Budget, train_module
+from rtelasto_engines.training.loop import Budget, first_pair, recipe_parser, train_module
 from rtelasto_engines.training.sets import SETS
 from rtelasto_engines.training.wu2018_loss import (
     displacement_error,
@@ -79,7 +78,6 @@ class Training:
 
         def terms(model: nn.Module) -> dict[str, Tensor]:
             pre, post, truth, _ = self._batches.draw()
-            model.train()
             return {"displacement": displacement_error(model.dense(pre, post), truth)}  # type: ignore[operator]
 
         def validate(average: nn.Module) -> dict[str, float]:
@@ -108,7 +106,6 @@ class Training:
             found = measured(pre, post)
             taken = torch.rand(len(found), 1, 1) < _TRUE_SHARE
             found = torch.where(taken, noisy_truth(displacement, found), found)
-            model.train()
             return strain_errors(model.dense(displacement_image(found)), truth)  # type: ignore[operator]
 
         def validate(average: nn.Module) -> dict[str, float]:
@@ -128,8 +125,8 @@ class Training:
             validate=validate,
         )
 
-    def together(self) -> dict[str, float]:
-        """Train both stages end to end, and return the scores."""
+    def together(self) -> None:
+        """Train both stages end to end."""
 
         def terms(model: nn.Module) -> dict[str, Tensor]:
             pre, post, displacement, truth = self._batches.draw()
@@ -154,26 +151,19 @@ class Training:
             ),
             validate=validate,
         )
-        return validate(self.network)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pairs", type=int, default=640)
+    parser = recipe_parser((__doc__ or "").splitlines()[0], pairs=640, minutes=120.0)
     parser.add_argument("--held-out", type=int, default=16, help="pairs for the scores")
-    parser.add_argument("--minutes", type=float, default=120.0, help="of training, all steps")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--lines", type=int, default=32)
     parser.add_argument("--samples", type=int, default=1280)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report-s", type=float, default=240.0)
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    first_seed = 1_000_000 + 100_000 * options.seed
+    first_seed = first_pair(options.seed)
     sets = {"pairs": (options.pairs, first_seed)}
     sets["held_out"] = (options.held_out, first_seed + _HELD_OUT_SEED)
     for name, (pairs, seed) in sets.items():
@@ -196,13 +186,11 @@ def main() -> None:
     training = Training(options.folder, batches, held_out, options)
     training.displacement()
     training.strain()
-    final = training.together()
-    steps = [
-        torch.load(options.folder / f"{name}.pt", weights_only=True)["step"] for name in _SHARES
-    ]
+    training.together()
+    ended = [torch.load(options.folder / f"{name}.pt", weights_only=True) for name in _SHARES]
     path = options.folder / "wu2018.onnx"
-    export(training.network, path, {"training_steps": "+".join(map(str, steps))})
-    print(f"{path}: {final}")
+    export(training.network, path, {"training_steps": "+".join(str(s["step"]) for s in ended)})
+    print(f"{path}: {ended[-1]['scores']}")
 
 
 if __name__ == "__main__":

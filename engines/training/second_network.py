@@ -6,7 +6,6 @@ python -m rtelasto_engines.training.second_network FOLDER --pairs 1600 --minutes
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from rtelasto_engines.export import export, export_stages
 from rtelasto_engines.network.cnn2 import Cnn2, StrainFromMotion
 from rtelasto_engines.training import measured, train_strain, train_tracking
 from rtelasto_engines.training.dataset import make_dataset
+from rtelasto_engines.training.loop import first_pair, recipe_parser
 from rtelasto_engines.training.measured import as_measurement
 from rtelasto_engines.training.strain_loss import load
 
@@ -60,24 +60,18 @@ def join(tracking: Path, strain: Path, held_out: list[Path]) -> tuple[Cnn2, dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pairs", type=int, default=1600)
+    parser = recipe_parser((__doc__ or "").splitlines()[0], pairs=1600, minutes=90.0)
     parser.add_argument("--variants", type=int, default=3, help="of each pair, with other faults")
-    parser.add_argument("--minutes", type=float, default=90.0, help="of training, both stages")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--start", type=Path, help="cnn.onnx; its sparse network initialises stage 1"
     )
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder: Path = options.folder
     make_dataset(
         folder / "pairs",
         pairs=options.pairs,
-        first_seed=1_000_000 + 100_000 * options.seed,
+        first_seed=first_pair(options.seed),
         workers=options.threads,
     )
     common = {

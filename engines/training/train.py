@@ -21,7 +21,7 @@ from rtelasto_engines.network import StrainNetwork, make_network
 from rtelasto_engines.training.batches import Batches
 from rtelasto_engines.training.dataset import AXIAL_STRIDE, COUNTS_PER_RMS, Example
 from rtelasto_engines.training.loop import learning_rate
-from rtelasto_engines.training.loss_parts import bounded, edges
+from rtelasto_engines.training.loss_parts import bounded, strain_weight
 
 # Residual displacements beyond the range of the front end's lags cannot be learned.
 _MAX_DISPLACEMENT = 13.0
@@ -33,9 +33,8 @@ def loss_terms(
 ) -> dict[str, Tensor]:
     """Return the mean absolute errors of stage 1, of the final displacement, of strain and of its steps.
 
-    Strain errors are in percent, weighted by 1 / (0.3 % + the strain level of the crop), so that a pair at
-    0.1 % has the same weight as one at 2 %, and up to four times as much where the true strain changes. The
-    step term compares differences of neighbouring strain pixels, which are wrong at a smoothed edge.
+    Strain errors are in percent, weighted by `strain_weight`. The step term compares differences of
+    neighbouring strain pixels, which are wrong at a smoothed edge.
     """
     pre, post, displacement, strain = batch
     first, final, estimate = model.stages(pre, post)
@@ -45,8 +44,7 @@ def loss_terms(
     true_displacement = torch.where(valid, displacement, torch.zeros_like(displacement))
     true_strain = torch.where(valid, strain, torch.zeros_like(strain)) / _STRAIN_UNIT
     count = valid.sum().clamp(min=1)
-    level = (true_strain.abs().sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)).reshape(-1, 1, 1)
-    weight = valid / (0.3 + level) * (1.0 + 3.0 * edges(true_strain, level))
+    weight = strain_weight(true_strain, valid)
     error = estimate / _STRAIN_UNIT - true_strain
     axial = (error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:] * valid[..., :-1]
     lateral = (error[:, 1:] - error[:, :-1]).abs() * weight[:, 1:] * valid[:, :-1]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rtelasto_engines.network.wu2018 import Wu2018
 from rtelasto_engines.training.dataset import COUNTS_PER_RMS, Example
-from rtelasto_engines.training.loss_parts import edges
+from rtelasto_engines.training.loss_parts import strain_weight
 
 # Strain is compared in percent.
 _STRAIN_UNIT = 0.01
@@ -32,7 +32,7 @@ def displacement_error(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def strain_errors(found: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Return the error of strain, relative to its level and weighted at edges, and that of its gain.
+    """Return the error of strain, weighted by `strain_weight`, and that of its gain.
 
     The gain of a crop is the slope of the regression of the estimate on the truth. A mean absolute error
     alone prefers a gain below 1, because that also shrinks the noise of the estimate.
@@ -41,15 +41,13 @@ def strain_errors(found: Tensor, truth: Tensor) -> dict[str, Tensor]:
     estimate = found / _STRAIN_UNIT
     true = torch.where(valid, truth, torch.zeros_like(truth)) / _STRAIN_UNIT
     count = valid.sum((1, 2), keepdim=True).clamp(min=1)
-    level = true.abs().sum((1, 2), keepdim=True) / count
-    weight = valid / (0.3 + level) * (1.0 + 3.0 * edges(true, level))
     contrast = valid * (true - true.sum((1, 2), keepdim=True) / count)
     power = contrast.square().sum((1, 2))
     gain = (estimate * contrast).sum((1, 2)) / power.clamp(min=1e-9)
     power = power / count[:, 0, 0]
     certainty = power / (_LEAST_CONTRAST**2 + power)
     return {
-        "strain": ((estimate - true).abs() * weight).sum() / count.sum(),
+        "strain": ((estimate - true).abs() * strain_weight(true, valid)).sum() / count.sum(),
         "gain_error": ((gain - 1.0).abs() * certainty).mean(),
     }
 
