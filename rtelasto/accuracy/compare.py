@@ -117,8 +117,7 @@ class _Regions:
     def __init__(self, pair: HeldOutPair, grid: Grid) -> None:
         rf_format = pair.frames.pre.format
         self.truth: Truth = pair.simulated.field.truth(grid)
-        wavelength_m = rf_format.wavelength_m
-        self.judged = judged_pixels(self.truth, wavelength_m)
+        self.judged = judged_pixels(self.truth, rf_format.wavelength_m)
         flat = np.flatnonzero(self.judged)
         rng = np.random.default_rng(pair.seed)
         self.drawn = rng.choice(flat, min(flat.size, _POOLED_PER_PAIR), replace=False)

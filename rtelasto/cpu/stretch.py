@@ -62,7 +62,5 @@ class Stretch:
             factor = np.float32(1.0 / math.sqrt(mean_square))
             _scale(pre, factor)
             _scale(post, factor)
-        wavelength_m = rf_format.wavelength_m
-        return StretchedPair(
-            pre, post, grid, fit.elongation, wavelength_m / (2.0 * grid.axial_step_m)
-        )
+        samples_per_wavelength = rf_format.wavelength_m / (2.0 * grid.axial_step_m)
+        return StretchedPair(pre, post, grid, fit.elongation, samples_per_wavelength)

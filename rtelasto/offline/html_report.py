@@ -72,12 +72,11 @@ def errors_against_truth(recording: Recording, strain: StrainFile) -> Errors | N
     """Return the errors of every pair; None if the recording holds no truth."""
     if recording.truth is None:
         return None
-    wavelength_m = recording.format.wavelength_m
     rows = []
     for frame in strain:
         pre, post = (recording.index_of(frame_id) for frame_id in frame.frame_ids)
         truth = recording.truth.between(pre, post, grid=strain.grid)
-        judged = judged_pixels(truth, wavelength_m)
+        judged = judged_pixels(truth, recording.format.wavelength_m)
         found, true = frame.axial_displacement_m[judged], truth.axial_displacement_m[judged]
         rows.append(
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic_ns
@@ -83,8 +84,9 @@ class _RfReceiver(_Receiver[Item]):
         """Raise RuntimeError if the receiving thread has failed."""
         self._subscription.check()
 
+    @abstractmethod
     def _item_of(self, message: RfMessage) -> Item:
-        raise NotImplementedError
+        """Return what the receiver hands out for a message."""
 
     def _accept(self, parts: list[zmq.Frame]) -> Item | None:
         message = decode_rf(parts, received_ns=monotonic_ns())

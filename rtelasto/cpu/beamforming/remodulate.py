@@ -59,10 +59,7 @@ class Remodulator:
             sound_speed_m_s=iq_format.sound_speed_m_s,
         )
         self._table = interpolation_table(N_TAPS, N_PHASES, PASS_EDGE)
-        pixel_m = iq_format.sound_speed_m_s / (2.0 * iq_format.sampling_freq_hz)
-        pixels_m = iq_format.start_depth_m + pixel_m * np.arange(
-            iq_format.n_samples, dtype=np.float64
-        )
+        pixels_m = iq_format.grid.depth_m
         kept = iq_format.carrier == "kept"
         self._down = self._turn(-pixels_m if kept else 0.0 * pixels_m)
         self._up = self._turn(self.format.grid.depth_m)
