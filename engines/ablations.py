@@ -2,14 +2,15 @@
 
 python -m rtelasto_engines.training.dataset OUT --set published --pairs 52      # 40 tissues, 12 held out
 python -m rtelasto_engines.ablations --data OUT                     # as published: 30 epochs each
-python -m rtelasto_engines.ablations --data OUT --steps 200         # reduced: compare trends, not scores
+python -m rtelasto_engines.ablations --data OUT --steps 1600        # reduced: compare trends, not scores
 python -m rtelasto_engines.ablations --data OUT --only published --export FOLDER
 
 Every variant starts from the same seed and is trained on the same crops in the same order for the same number
 of steps, as in the publication: Adam, learning rate 10e-4, mean absolute error of displacement (in samples)
-and strain (in percent), both stages at once, crops as simulated. It prints one line per variant and writes
-all results and their budget as JSON after each variant. A second run with the same --out resumes after the
-last finished variant. ``--export`` also writes each variant as ``wu2018 (VARIANT).onnx``.
+and strain (in percent), both stages at once, crops as simulated. The published variant is trained from more
+than one seed (``--seeds``), which shows the spread. After each variant all results and their budget are
+written as JSON, and as a table in a Markdown file beside it. A second run with the same --out resumes after
+the last finished variant. ``--export`` also writes each variant as ``wu2018 (VARIANT).onnx``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,12 @@ from rtelasto_engines.export import export
 from rtelasto_engines.network.wu2018 import Architecture, Wu2018
 from rtelasto_engines.training.batches import AS_SIMULATED, Batches
 from rtelasto_engines.training.dataset import Example
-from rtelasto_engines.training.train import validate
+from rtelasto_engines.training.loop import autocast
+from rtelasto_engines.training.wu2018_loss import scores
 
+PUBLISHED = "published"
 VARIANTS: dict[str, Architecture] = {
-    "published": Architecture(),
+    PUBLISHED: Architecture(),
     "average pooling": Architecture(pooling="average"),
     "no pooling (strided convolutions)": Architecture(pooling="stride"),
     "3 convolution layers": Architecture(layers=3),
@@ -70,13 +74,27 @@ def frame_gflop(architecture: Architecture) -> float:
     return counter.get_total_flops() / 1e9
 
 
+def runs(names: Iterable[str], seed: int, seeds: int) -> Iterator[tuple[str, str, int]]:
+    """Yield the label, the variant and the seed of every run: the published variant ``seeds`` times."""
+    for name in names:
+        yield name, name, seed
+        if name == PUBLISHED:
+            for other in range(seed + 1, seed + seeds):
+                yield f"{name}, seed {other}", name, other
+
+
 def run_variant(
-    name: str, train: list[Path], held_out: list[Example], o: argparse.Namespace
+    label: str,
+    name: str,
+    seed: int,
+    train: list[Path],
+    held_out: list[Example],
+    o: argparse.Namespace,
 ) -> dict[str, float]:
     """Train one variant and score it on whole held-out frames."""
     architecture = VARIANTS[name]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(o.seed)
+    torch.manual_seed(seed)
     model = Wu2018(architecture).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = Batches(
@@ -84,7 +102,7 @@ def run_variant(
         batch=o.batch,
         lines=o.lines,
         samples=o.samples,
-        seed=o.seed,
+        seed=seed,
         augmentation=AS_SIMULATED,
     )
     optimiser = torch.optim.Adam(model.parameters(), lr=_RATE)
@@ -92,7 +110,8 @@ def run_variant(
     started = time.monotonic()
     for _ in range(o.steps):
         pre, post, displacement, strain = (part.to(device) for part in batches.draw())
-        loss = mean_absolute_error(model, (pre, post, displacement, strain))
+        with autocast(o.bf16, device.type):
+            loss = mean_absolute_error(model, (pre, post, displacement, strain))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -100,16 +119,42 @@ def run_variant(
         losses.append(loss.item())
     seconds = time.monotonic() - started
     last = losses[-max(1, o.steps // 5) :]
+    model.cpu().eval()
     if o.export is not None:
         o.export.mkdir(parents=True, exist_ok=True)
-        export(model.eval(), o.export / f"wu2018 ({name}).onnx", {"training_steps": str(o.steps)})
+        export(model, o.export / f"wu2018 ({label}).onnx", {"training_steps": str(o.steps)})
     return {
         "train_mae_last_fifth": sum(last) / len(last),
-        **validate(model, held_out, device),
+        **scores(model, held_out, strain=True),
         "parameters": sum(p.numel() for p in model.parameters()),
         "gflop_a_frame": frame_gflop(architecture),
         "minutes": seconds / 60.0,
     }
+
+
+def table(variants: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the results as the lines of a Markdown table."""
+    heads = (
+        "variant",
+        "displacement RMSE, samples",
+        "strain RMSE, %",
+        "gain",
+        "GFLOP a frame",
+        "weights",
+        "minutes",
+    )
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
+    for label, found in variants.items():
+        cells = (
+            f"{found['displacement_rmse_samples']:.3f}",
+            f"{found['strain_rmse_percent']:.3f}",
+            f"{found['gain']:.2f}",
+            f"{found['gflop_a_frame']:.1f}",
+            f"{found['parameters']:,.0f}",
+            f"{found['minutes']:.0f}",
+        )
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return lines
 
 
 def budget(options: argparse.Namespace, n_train: int) -> dict[str, float | int | str]:
@@ -123,6 +168,7 @@ def budget(options: argparse.Namespace, n_train: int) -> dict[str, float | int |
         "held_out_pairs": options.validation,
         "epochs": round(epochs, 3),
         "published_epochs": PUBLISHED_EPOCHS,
+        "multiplied_in": "bfloat16" if options.bf16 else "float32",
         "seed": options.seed,
     }
 
@@ -145,19 +191,19 @@ def run(options: argparse.Namespace) -> None:
             )
     print(json.dumps(report["budget"], ensure_ascii=False), flush=True)
     held_out = [Example.load(path) for path in held]
-    for name in options.only or VARIANTS:
-        if name not in report["variants"]:
-            report["variants"][name] = run_variant(name, train, held_out, options)
-            partial = options.out.with_suffix(f".{os.getpid()}.part")
-            partial.write_text(json.dumps(report, indent=2), "utf-8")
-            os.replace(partial, options.out)
-        scores = report["variants"][name]
-        print(
-            f"{name:<36}{scores['displacement_rmse_samples']:8.3f} samples"
-            f"{scores['strain_rmse_percent']:8.3f} % strain"
-            f"{scores['gflop_a_frame']:8.1f} GFLOP{scores['parameters']:9.0f} parameters",
-            flush=True,
-        )
+    variants = report["variants"]
+    for label, name, seed in runs(options.only or VARIANTS, options.seed, options.seeds):
+        if label not in variants:
+            variants[label] = run_variant(label, name, seed, train, held_out, options)
+            _replace(options.out, json.dumps(report, indent=2))
+            _replace(options.out.with_suffix(".md"), "\n".join(table(variants)) + "\n")
+        print(table({label: variants[label]})[-1], flush=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(text, "utf-8")
+    os.replace(partial, path)
 
 
 def main() -> None:
@@ -170,6 +216,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=320)
     parser.add_argument("--validation", type=int, default=12, help="examples held out")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=2, help="runs of the published variant")
+    parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16")
     parser.add_argument("--export", type=Path, help="folder for the ONNX files of the variants")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT")
     run(parser.parse_args())

@@ -353,6 +353,8 @@ def test_ablations_train_score_and_go_on_where_they_stopped(tmp_path, capsys):
         samples=160,
         validation=1,
         seed=1,
+        seeds=2,
+        bf16=False,
         export=tmp_path / "networks",
     )
     ablations.run(argparse.Namespace(**vars(options), only=["dilation 2"]))
@@ -369,9 +371,22 @@ def test_ablations_train_score_and_go_on_where_they_stopped(tmp_path, capsys):
     assert scores["displacement_rmse_samples"] > 0.0
     assert scores["gflop_a_frame"] == pytest.approx(13.45, abs=0.01)
     assert "average pooling" in capsys.readouterr().out
+    written = out.with_suffix(".md").read_text("utf-8").splitlines()
+    assert [line.split(" | ")[0] for line in written[2:]] == ["| dilation 2", "| average pooling"]
     options.steps = 3
     with pytest.raises(SystemExit, match="another budget"):
         ablations.run(argparse.Namespace(**vars(options), only=["dilation 2"]))
+
+
+def test_ablations_train_the_published_variant_from_several_seeds() -> None:
+    every = list(ablations.runs(ablations.VARIANTS, seed=5, seeds=3))
+    assert len(every) == len(ablations.VARIANTS) + 2
+    assert every[:3] == [
+        ("published", "published", 5),
+        ("published, seed 6", "published", 6),
+        ("published, seed 7", "published", 7),
+    ]
+    assert {seed for _, _, seed in every[3:]} == {5}
 
 
 def test_stage_2_learns_from_the_displacement_in_use() -> None:

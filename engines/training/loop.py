@@ -128,7 +128,7 @@ def train_module(
         progress = now_spent_s / (60.0 * budget.minutes)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(progress, budget.rate)
-        with _autocast(budget.bf16):
+        with autocast(budget.bf16):
             terms = loss_terms(model)
         loss = total(terms)
         optimiser.zero_grad(set_to_none=True)
@@ -163,8 +163,9 @@ def train_module(
             return average
 
 
-def _autocast(bf16: bool) -> contextlib.AbstractContextManager[Any]:
-    return torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
+def autocast(bf16: bool, device: str = "cpu") -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which products are computed in bfloat16, if asked for."""
+    return torch.autocast(device, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
 @torch.no_grad()
