@@ -20,6 +20,7 @@ from speckle import speckle_pair
 
 import rtelasto
 from rtelasto.cpu.estimator import CpuEstimator
+from rtelasto.cpu.field_of_view import poor_share
 from rtelasto.cpu.median import median
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
@@ -84,6 +85,32 @@ def test_nan_in_the_same_place_of_every_frame_is_outside_the_field_of_view(
     assert strain.quality == pytest.approx(whole.quality, abs=0.02)
     assert strain.quality == pytest.approx(np.median(strain.correlation[~outside]))
     assert strain.applied_strain == pytest.approx(whole.applied_strain, abs=6e-4)
+    assert strain.poor_share == pytest.approx(np.mean(strain.correlation[~outside] < 0.7))
+
+
+def test_a_small_part_that_failed_shows_in_the_share_of_poor_pixels() -> None:
+    pre, post = press()
+    whole = estimator("cnn")(pair_of(pre, post))
+    # A tenth of the depth is other tissue after the press.
+    post = post.copy()
+    post[:, 600:720] = np.roll(post[:, 600:720], 13, axis=0)
+    strain = estimator("cnn")(pair_of(pre, post))
+    assert strain.quality == pytest.approx(whole.quality, abs=0.02)
+    assert whole.poor_share < 0.02
+    assert 0.08 < strain.poor_share < 0.2
+
+
+@pytest.mark.parametrize(
+    ("outside", "share"), [(None, 0.5), ([[True, False]], 0.0), ([[True, True]], math.nan)]
+)
+def test_pixels_outside_the_field_of_view_are_not_poor(
+    outside: list[list[bool]] | None, share: float
+) -> None:
+    correlation = np.array([[0.0, 0.7]], np.float32) + np.float32(1e-6)
+    mask = None if outside is None else np.array(outside)
+    if mask is not None:
+        correlation[mask] = 0.0
+    assert poor_share(correlation, mask) == pytest.approx(share, nan_ok=True)
 
 
 def test_frames_without_a_finite_echo_are_dropped_and_counted() -> None:

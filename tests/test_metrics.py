@@ -93,6 +93,7 @@ def test_a_run_tells_what_it_counts_and_how_long_it_takes():
     # Acquired when it was sent, in this test.
     assert 0.0 < found["rtelasto_newest_frame_age_seconds", ""] < WAIT_S
     assert found["rtelasto_quality", ""] > 0.9
+    assert 0.0 <= found["rtelasto_poor_share", ""] < 0.1
     assert found["rtelasto_applied_strain", ""] == pytest.approx(-0.005, abs=1e-3)
     assert found["rtelasto_run_info", "cpu"] == 1
     # After a restart counters and histograms go on, and there is no pair yet.

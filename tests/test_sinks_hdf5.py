@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from importlib.metadata import version
@@ -60,6 +61,7 @@ def strain_frames(grid: Grid, n_frames: int = 3) -> list[StrainFrame]:
                 engine="ncc",
                 quality=0.9 - 0.1 * i,
                 applied_strain=-0.01 * i,
+                poor_share=0.125 * i,
                 drops={"pair.gap": i},
                 age_ns=None if i == 0 else 10**9 * i,
                 stale=i == 2,
@@ -180,6 +182,7 @@ def test_strain_is_stored_in_percent_with_its_grid_and_provenance(tmp_path):
         np.testing.assert_array_equal(custom["stale"], [0, 0, 1])
         np.testing.assert_allclose(custom["quality"], [0.9, 0.8, 0.7], rtol=1e-6)
         np.testing.assert_allclose(custom["applied_strain"], [0.0, -0.01, -0.02], rtol=1e-6)
+        np.testing.assert_array_equal(custom["poor_share"], [0.0, 0.125, 0.25])
         assert custom["rf_format/sampling_freq_hz"][()] == FORMAT.sampling_freq_hz
         assert custom["provenance/command"].asstr()[()] == "process a.h5"
         assert custom["provenance/seed"][()] == 3
@@ -187,9 +190,20 @@ def test_strain_is_stored_in_percent_with_its_grid_and_provenance(tmp_path):
         assert custom["engine"].asstr()[()] == "ncc"
         assert custom["drops/pair_gap"][()] == 2
     with StrainFile(tmp_path / "out.h5") as written:
-        assert [(frame.age_ns, frame.stale) for frame in written] == [
-            (frame.age_ns, frame.stale) for frame in frames
-        ]
+        for found, frame in zip(written, frames, strict=True):
+            assert (found.age_ns, found.stale) == (frame.age_ns, frame.stale)
+            assert found.poor_share == frame.poor_share
+
+
+def test_a_strain_file_from_before_the_share_of_poor_pixels_still_opens(tmp_path):
+    with StrainWriter(tmp_path / "out.h5", FORMAT) as writer:
+        for frame in strain_frames(FORMAT.grid):
+            writer.write(frame)
+    with h5py.File(tmp_path / "out.h5", "r+") as file:
+        del file["custom/poor_share"]
+    with StrainFile(tmp_path / "out.h5") as written:
+        assert [frame.quality for frame in written] == pytest.approx([0.9, 0.8, 0.7])
+        assert all(math.isnan(frame.poor_share) for frame in written)
 
 
 @pytest.mark.parametrize("given", [(), ("axial_strain_std",), FURTHER])

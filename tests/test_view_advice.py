@@ -58,6 +58,14 @@ def test_the_page_says_how_to_press(scene: Scene, peak: float, words: str):
     scene.wait_for_text("hint", f"^{words}$")
 
 
+def test_the_page_says_how_much_of_the_picture_failed(scene: Scene):
+    scene.press(hand(5))
+    scene.wait_for_text("poor-share", "^–$")
+    for applied in hand(20):
+        scene.show(strain_frame(scene.sent, applied).replace(poor_share=0.07))
+    scene.wait_for_text("poor-share", "^7 %$")
+
+
 def test_good_frames_are_marked_on_the_trace(scene: Scene):
     scene.press([-0.002] * 20)
     assert scene.page.evaluate(GOOD_MARKS) == 0

@@ -19,7 +19,7 @@ from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import PersistenceState, StrainFrame
-from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault
+from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault, unpack_header
 from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
 from rtelasto.wire.strain import (
     FURTHER_ARRAYS,
@@ -322,6 +322,17 @@ def test_strain_with_persistence_vector_both_ways():
     for name in ("relative_strain", "relative_strain_std"):
         np.testing.assert_array_equal(getattr(message.frame, name), getattr(frame, name))
         np.testing.assert_array_equal(message.arrays[name], getattr(frame, name))
+
+
+@pytest.mark.parametrize("persistence", [None, PersistenceState(1.5, 34, 3, 0.25)])
+def test_the_share_of_poor_pixels_is_the_last_key_of_a_later_version(persistence):
+    frame = strain_frame().replace(persistence=persistence)
+    without = unpack_header(as_bytes(encode_strain(frame, stream="s", seq=1))[1], "strain")
+    encoded = as_bytes(encode_strain(frame.replace(poor_share=0.25), stream="s", seq=1))
+    header = unpack_header(encoded[1], "strain")
+    assert header == without | {"schema": "rtelasto/1.2", "poor_share": 0.25}
+    assert list(header)[-1] == "poor_share"
+    assert decode_strain(encoded).frame.poor_share == 0.25
 
 
 LATERAL = {

@@ -76,6 +76,7 @@ def _process_one(
     rows: dict[str, object] = {
         "strain frames": summary.pairs,
         "median correlation": f"{summary.median_quality:.3f}",
+        "poor pixels": f"{summary.median_poor_share:.1%}",
         "applied strain": str(summary.hand),
         "time per pair": summary.time_per_pair,
     }

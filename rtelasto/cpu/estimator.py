@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from rtelasto.cpu.consistency import lower_where_inconsistent
-from rtelasto.cpu.field_of_view import outside_view, summarise
+from rtelasto.cpu.field_of_view import outside_view, poor_share, summarise
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.elongation import ElongationFit
@@ -81,6 +81,7 @@ class CpuEstimator:
             engine=self.engine.name,
             quality=quality,
             applied_strain=applied_strain,
+            poor_share=poor_share(correlation, outside),
             stage_ns={
                 "stretch": after_stretch - started,
                 "engine": after_engine - after_stretch,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rtelasto.cpu.median import median
 from rtelasto.frames.rf import Float32Image, Grid, RfFrame
+from rtelasto.frames.strain import POOR_CORRELATION
 
 
 def all_finite(samples: NDArray[np.generic]) -> bool:
@@ -44,3 +45,15 @@ def summarise(
     if outside is not None:
         correlation[outside] = 0.0
     return median(correlation, outside), median(strain, outside)
+
+
+def poor_share(correlation: Float32Image, outside: NDArray[np.bool_] | None) -> float:
+    """Return the share of the field of view where the correlation is poor, 0 … 1; NaN without pixels.
+
+    ``correlation`` is 0 outside the field of view, as `summarise` leaves it.
+    """
+    n_outside = 0 if outside is None else int(np.count_nonzero(outside))
+    inside = correlation.size - n_outside
+    if inside == 0:
+        return math.nan
+    return 1.0 - int(np.count_nonzero(correlation >= POOR_CORRELATION)) / inside

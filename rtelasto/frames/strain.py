@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from rtelasto.frames.rf import Float32Image, Grid
 
+POOR_CORRELATION = 0.7
+"""Correlation below which a pixel is not to be relied on: pictures do not show it by default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Elongation:
@@ -164,7 +167,8 @@ class StrainFrame:
     ``applied_strain`` the median of ``axial_strain``, over every pixel that is a number and lies in the
     field of view. Dead lines lie in it: their correlation is 0 and counts, so that quality falls to 0
     when half of the lines are dead. Where the pre-compression frame is NaN is outside; correlation is 0
-    there and does not count.
+    there and does not count. ``poor_share`` is the share of these pixels whose correlation is below
+    `POOR_CORRELATION`: a median does not see a small part of the image that failed.
 
     ``stage_ns`` holds the time spent in each stage, ``drops`` the counters of everything lost so far, by
     cause; both are read-only copies of what they are made from. ``clock`` names the clock of
@@ -203,6 +207,7 @@ class StrainFrame:
     engine: str = ""
     quality: float = math.nan
     applied_strain: float = math.nan
+    poor_share: float = math.nan
     stage_ns: Mapping[str, int] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     bmode: NDArray[np.uint8] | None = None

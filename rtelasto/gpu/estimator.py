@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rtelasto.cpu.field_of_view import outside_view, summarise
+from rtelasto.cpu.field_of_view import outside_view, poor_share, summarise
 from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.errors import first_line
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
@@ -158,6 +158,7 @@ class GpuEstimator:
             engine=self.name,
             quality=quality,
             applied_strain=applied_strain,
+            poor_share=poor_share(images["correlation"], outside),
             elongation=Elongation(*(float(value) for value in summary["elongation"])),
             stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
         )

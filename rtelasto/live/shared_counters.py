@@ -54,9 +54,9 @@ class Pulse(ctypes.Structure):
     """The heartbeat of a run's main loop, and figures of its newest frame.
 
     ``rounds`` counts heartbeats; ``loading`` is 1 while the next step may take minutes, because
-    something is read, compiled or built. ``applied_strain`` and ``quality`` are of the newest strain frame,
-    NaN before the first; ``begun_ns`` is when that frame began to age, on the monotonic clock, 0 before the
-    first; ``queued`` frames wait for the pipeline. The rest describes the averaged picture, as
+    something is read, compiled or built. ``applied_strain``, ``quality`` and ``poor_share`` are of the newest
+    strain frame, NaN before the first; ``begun_ns`` is when that frame began to age, on the monotonic clock,
+    0 before the first; ``queued`` frames wait for the pipeline. The rest describes the averaged picture, as
     `rtelasto.frames.strain.PersistenceState` does, and its median standard deviation.
     """
 
@@ -65,6 +65,7 @@ class Pulse(ctypes.Structure):
         ("loading", ctypes.c_int64),
         ("applied_strain", ctypes.c_double),
         ("quality", ctypes.c_double),
+        ("poor_share", ctypes.c_double),
         ("begun_ns", ctypes.c_int64),
         ("queued", ctypes.c_int64),
         ("persistence_frames", ctypes.c_int64),
@@ -81,13 +82,14 @@ class Pulse(ctypes.Structure):
 
     def forget_pair(self) -> None:
         """Clear the newest pair: there is none yet, or its process has exited."""
-        self.applied_strain = self.quality = math.nan
+        self.applied_strain = self.quality = self.poor_share = math.nan
         self.persistence_age_s = self.relative_strain_std = math.nan
         self.queued = self.persistence_frames = self.persistence_presses = 0
 
     def show(self, strain: StrainFrame) -> None:
         """Record the newest published strain frame."""
         self.applied_strain, self.quality = strain.applied_strain, strain.quality
+        self.poor_share = strain.poor_share
         age_ns = strain.stage_ns.get("total", 0) if strain.age_ns is None else strain.age_ns
         self.begun_ns = time.monotonic_ns() - age_ns
         if strain.persistence is not None:
@@ -105,6 +107,7 @@ class Pulse(ctypes.Structure):
         age_s = (time.monotonic_ns() - self.begun_ns) / 1e9 if self.begun_ns else math.nan
         return {
             "quality": self.quality,
+            "poor_share": self.poor_share,
             "applied_strain": self.applied_strain,
             "newest_frame_age_seconds": age_s,
             "queue_frames": self.queued,

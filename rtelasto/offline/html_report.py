@@ -118,6 +118,7 @@ def _page(
         "averaged over": f"{settings.persistence_s:g} s" if settings.persistence_s else "nothing",
         "strain frames": summary.pairs,
         "median correlation": f"{summary.median_quality:.3f}",
+        "poor pixels": f"{summary.median_poor_share:.1%}",
         "applied strain": str(summary.hand),
         "time per pair": summary.time_per_pair,
         **summary.counters,

@@ -67,11 +67,12 @@ class HandSummary:
 
 @dataclass(frozen=True, slots=True)
 class OfflineSummary:
-    """What a processed recording holds: number of pairs, median over pairs of their median correlation, the
-    hand's motion, and what became of the frames that made no pair."""
+    """What a processed recording holds: number of pairs, medians over pairs of their median correlation and
+    of their share of poor pixels, the hand's motion, and what became of the frames that made no pair."""
 
     pairs: int
     median_quality: float
+    median_poor_share: float
     hand: HandSummary
     time_per_pair: LatencySummary
     counters: dict[str, int]
@@ -150,6 +151,7 @@ def process_recording(
         ),
     }
     qualities: list[float] = []
+    poor_shares: list[float] = []
     strains: list[float] = []
     times = Latencies()
     best: StrainFrame | None = None
@@ -163,6 +165,7 @@ def process_recording(
                 times.add(time.perf_counter_ns() - started)
                 writer.write(strain)
                 qualities.append(strain.quality)
+                poor_shares.append(strain.poor_share)
                 strains.append(strain.applied_strain)
                 if layer is None:
                     layer = layer_of(strain, show, DEFAULT_MASK)
@@ -195,6 +198,7 @@ def process_recording(
     return OfflineSummary(
         len(qualities),
         finite_median(qualities),
+        finite_median(poor_shares),
         HandSummary.of(np.array(strains)),
         times.summary(),
         counts,

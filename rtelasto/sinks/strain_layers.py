@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import POOR_CORRELATION, StrainFrame
 from rtelasto.sinks.shown_strain import NOISE_STRAIN, motion_word, shown_percent
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Shown = Literal[
 ]
 
 # Correlation below which strain is not shown.
-DEFAULT_MASK = 0.7
+DEFAULT_MASK = POOR_CORRELATION
 RELATIVE_LIMITS = (0.25, 4.0)
 # Relative strain is shown if its standard deviation is at most this share of it.
 MOST_UNCERTAIN = 0.5

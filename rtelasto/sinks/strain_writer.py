@@ -9,7 +9,7 @@ import numpy as np
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
-from rtelasto.frames.strain import PersistenceState, StrainFrame
+from rtelasto.frames.strain import POOR_CORRELATION, PersistenceState, StrainFrame
 from rtelasto.frames.strain_maps import (
     ACCUMULATED_FROM,
     FURTHER_MAPS,
@@ -67,6 +67,13 @@ class StrainWriter(ZeaFile):
             self._series("stale", (), np.uint8, "–", "1 if published too old to be called live")
             self._series("quality", (), np.float32, "–", "Median of the correlation")
             self._series("applied_strain", (), np.float32, "–", "Median of the axial strain, ∂u/∂z")
+            self._series(
+                "poor_share",
+                (),
+                np.float32,
+                "–",
+                f"Share of the pixels whose correlation is below {POOR_CORRELATION}",
+            )
 
     def write(self, frame: StrainFrame) -> None:
         """Append a strain frame."""
@@ -97,6 +104,7 @@ class StrainWriter(ZeaFile):
             self._append("stale", frame.stale)
             self._append("quality", frame.quality)
             self._append("applied_strain", frame.applied_strain)
+            self._append("poor_share", frame.poor_share)
             self.n_frames += 1
         self._drops.update(frame.drops)
         self._engines.add(frame.engine)

@@ -45,8 +45,8 @@ class StrainFile(Closing):
         int64 (n_frames,): age when published, −1 if unknown.
     stale
         uint8 (n_frames,): 1 if the frame was published too old to be called live.
-    quality, applied_strain
-        float32 (n_frames,).
+    quality, applied_strain, poor_share
+        float32 (n_frames,); ``poor_share`` is NaN in files from before it was written.
     has_relative_strain
         Whether persistence was on.
     made_from
@@ -83,6 +83,11 @@ class StrainFile(Closing):
             self.stale: NDArray[np.uint8] = _series(custom["stale"], np.uint8)
             self.quality: NDArray[np.float32] = _series(custom["quality"], np.float32)
             self.applied_strain: NDArray[np.float32] = _series(custom["applied_strain"], np.float32)
+            self.poor_share: NDArray[np.float32] = (
+                _series(custom["poor_share"], np.float32)
+                if "poor_share" in custom
+                else np.full(self.n_frames, np.nan, np.float32)
+            )
             self._persistence = {
                 name: _series(custom[f"persistence/{name}"], dtype)
                 for name, (dtype, _, _) in PERSISTENCE_SERIES.items()
@@ -127,6 +132,7 @@ class StrainFile(Closing):
             engine=self.engine,
             quality=float(self.quality[i]),
             applied_strain=float(self.applied_strain[i]),
+            poor_share=float(self.poor_share[i]),
             persistence=self._state(i),
             accumulated_from=self._reference(i),
         )
@@ -164,6 +170,7 @@ class StrainFile(Closing):
             if getattr(self, name).shape != expected:
                 raise RtelastoError(f"{name} has shape {getattr(self, name).shape}")
         series = {f"persistence/{name}": values for name, values in self._persistence.items()}
+        series["poor_share"] = self.poor_share
         if self._accumulated_from is not None:
             series[ACCUMULATED_FROM] = self._accumulated_from
         for name, values in series.items():

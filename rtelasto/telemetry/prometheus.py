@@ -19,6 +19,7 @@ TOTAL = "total"
 _FRAMES_IN, _STRAIN_OUT = "received", "strain.out"
 _GAUGES = {
     "quality": "Median correlation of the last pair; NaN before the first",
+    "poor_share": "Share of the pixels of the last pair with poor correlation; NaN before the first",
     "applied_strain": "Median axial strain of the last pair; NaN before the first",
     "newest_frame_age_seconds": "Time since the newest strain frame was acquired (or arrived, if its "
     "clock cannot tell)",

@@ -22,6 +22,7 @@ from rtelasto.frames.stamp import MAX_COUNT
 SCHEMA = "rtelasto/1"
 # The schema of messages with keys that the first version did not have.
 SCHEMA_WITH_PERSISTENCE = "rtelasto/1.1"
+SCHEMA_WITH_POOR_SHARE = "rtelasto/1.2"
 TOPIC_RF = b"rf"
 TOPIC_STRAIN = b"strain"
 TOPIC_STATUS = b"status"

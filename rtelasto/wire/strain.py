@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.wire.message import (
     SCHEMA,
     SCHEMA_WITH_PERSISTENCE,
+    SCHEMA_WITH_POOR_SHARE,
     TOPIC_STATUS,
     TOPIC_STRAIN,
     Header,
@@ -125,7 +127,7 @@ def encode_strain(
         if array.shape != frame.grid.shape:
             raise ValueError(f"{name} has shape {array.shape}, its grid {frame.grid.shape}")
     header = {
-        "schema": SCHEMA if frame.persistence is None else SCHEMA_WITH_PERSISTENCE,
+        "schema": SCHEMA,
         "type": "strain",
         "stream": text(stream, "stream"),
         "seq": whole(int(seq), "seq"),
@@ -152,12 +154,16 @@ def encode_strain(
         "drops": {name: int(value) for name, value in frame.drops.items()},
     }
     if frame.persistence is not None:
+        header["schema"] = SCHEMA_WITH_PERSISTENCE
         header["persistence"] = {
             "seconds": float(frame.persistence.seconds),
             "frames": whole(int(frame.persistence.frames), "frames"),
             "presses": whole(int(frame.persistence.presses), "presses"),
             "age_s": nil_if_nan(frame.persistence.age_s),
         }
+    if math.isfinite(frame.poor_share):
+        header["schema"] = SCHEMA_WITH_POOR_SHARE
+        header["poor_share"] = float(frame.poor_share)
     return [TOPIC_STRAIN, pack_header(header), *(buffer_of(array) for array, _ in images.values())]
 
 
@@ -188,6 +194,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         engine=_text_or_empty(header.get("engine"), "engine"),
         quality=real_or_nan(header, "quality"),
         applied_strain=real_or_nan(header, "applied_strain"),
+        poor_share=real(header, "poor_share") if "poor_share" in header else math.nan,
         stage_ns=counts(header, "timings_ns"),
         drops=counts(header, "drops"),
         bmode=bmode if bmode is not None and bmode.dtype == np.uint8 else None,  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ _IMAGES = (
     *("axial_strain", "axial_displacement_m", "correlation"),
     *("lateral_displacement_m", "lateral_strain", "axial_strain_std"),
 )
+_FIGURES = ("quality", "applied_strain", "poor_share")
 # Numbers of an elongation, at the beginning of each row of both tables.
 _MOTION = len(astuple(Elongation()))
 
@@ -77,14 +78,19 @@ class KeepingEstimator:
             self._grid = strain.grid
             self._put("grid", astuple(strain.grid))
             self._put("images", [image is not None for image in images])
-        self._pairs[_ids(pair)] = *astuple(strain.elongation), strain.quality, strain.applied_strain
+        figures = (getattr(strain, name) for name in _FIGURES)
+        self._pairs[_ids(pair)] = *astuple(strain.elongation), *figures
         return strain
 
     def finish(self) -> None:
         """Write the tables."""
-        for name, table in (("pairs", self._pairs), ("looks", self._looks)):
+        for name, table, others in (
+            ("pairs", self._pairs, len(_FIGURES)),
+            ("looks", self._looks, 2),
+        ):
             self._put(f"{name}_ids", np.array(list(table), np.int64).reshape(-1, 2))
-            self._put(name, np.array(list(table.values()), np.float64).reshape(-1, _MOTION + 2))
+            rows = np.array(list(table.values()), np.float64)
+            self._put(name, rows.reshape(-1, _MOTION + others))
 
     def _put(self, name: str, values: ArrayLike) -> None:
         with self._archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -139,7 +145,7 @@ class RecallingEstimator:
             self.n_estimated += 1
             return self._estimator(pair)
         file, values = self._file_of[ids], self._pairs[ids]
-        quality, applied_strain = values[_MOTION:]
+        quality, applied_strain, poor_share = values[_MOTION:]
         n_lines, n_depths, *spacing = file["grid"].tolist()
         given = [name for name, there in zip(_IMAGES, file["images"], strict=True) if there]
         return StrainFrame(
@@ -152,6 +158,7 @@ class RecallingEstimator:
             engine=self._estimator.engine.name,
             quality=quality,
             applied_strain=applied_strain,
+            poor_share=poor_share,
             elongation=Elongation(*values[:_MOTION]),
         )
 

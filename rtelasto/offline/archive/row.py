@@ -40,6 +40,8 @@ class Row:
         Numbers of RF frames and of strain frames.
     median_correlation
         Median over the pairs of their median post-warp correlation.
+    poor_share
+        Median over the pairs of the share of their pixels with poor correlation (below 0.7).
     press_strain, release_strain
         Median applied strain of the pairs in a press and in a release.
     pattern_stability
@@ -60,6 +62,7 @@ class Row:
     frames: int = 0
     pairs: int = 0
     median_correlation: float = math.nan
+    poor_share: float = math.nan
     press_strain: float = math.nan
     release_strain: float = math.nan
     pattern_stability: float = math.nan
@@ -86,6 +89,7 @@ def figures(strain: StrainFile) -> dict[str, float | int | str]:
     return {
         "pairs": strain.n_frames,
         "median_correlation": finite_median(strain.quality),
+        "poor_share": finite_median(strain.poor_share),
         "press_strain": hand.press_strain,
         "release_strain": hand.release_strain,
         "pattern_stability": _stability(strain),

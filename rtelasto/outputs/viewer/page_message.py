@@ -40,6 +40,7 @@ def pack_images(message: StrainMessage) -> tuple[dict[str, object], bytes]:
         "motion": page_motion(message),
         "persistence": _persistence(frame),
         "quality": _number(frame.quality),
+        "poor_share": _number(frame.poor_share),
         "applied_strain": _number(frame.applied_strain),
         "engine": frame.engine,
         "drops": frame.drops,

@@ -16,6 +16,8 @@ export function showPress(frames, held) {
   // Tissue at rest agrees best of all, which is not good quality.
   const moves = recent.some((frame) => Math.abs(frame.appliedStrain ?? 0) >= REST_STRAIN);
   showQuality(middle(recent.map((frame) => frame.quality)), moves);
+  const poorShare = middle(recent.map((frame) => frame.poorShare));
+  byId("poor-share").value = poorShare === null ? "–" : `${(100 * poorShare).toFixed(0)} %`;
   const percents = recent.filter((frame) => frame.appliedStrain !== null).map((f) => 100 * f.appliedStrain);
   const peak = percents.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
   let words = "at rest";

@@ -77,6 +77,7 @@ export function recordOf(frame, seen, settings, figures) {
     colours_from: seen.limits,
     applied_strain: frame.appliedStrain,
     quality: frame.quality,
+    poor_share: frame.poorShare,
     persistence: seen.source?.persistence ?? null,
     settings,
     figures,

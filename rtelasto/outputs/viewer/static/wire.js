@@ -38,6 +38,7 @@ export function decodeFrame(buffer) {
     persistence: header.persistence,
     bytes: buffer.byteLength,
     quality: header.quality,
+    poorShare: header.poor_share,
     appliedStrain: header.applied_strain,
     engine: header.engine,
     ageMs: header.age_ms,
