@@ -1,6 +1,6 @@
 """Many recordings on Dask workers: rates, the cost of a task, memory, and a model of a large archive.
 
-    python -m benchmarks.archive [--write] [--quick] [--recordings 12] [--repeats 3] [--tasks 2000]
+    python -m benchmarks.archive [--write] [--quick] [--only-cnn] [--recordings 12] [--repeats 3] [--tasks N]
 
 Rates are those of `rtelasto process` with several recordings, once its engines are open. *Independent* are
 two processes pinned to a core each, without Dask: what two workers could reach at best. The small tasks are
@@ -132,10 +132,12 @@ def _process_alone(core: int, scans: Sequence[Path], engine: str, barrier: Barri
         barrier.wait()
 
 
-def measure_rates(scans: Sequence[Path], repeats: int) -> dict[str, dict[str, float]]:
+def measure_rates(
+    scans: Sequence[Path], engines: Sequence[str], repeats: int
+) -> dict[str, dict[str, float]]:
     """Return the median rate by engine and layout, all layouts in turn."""
     rates: dict[str, dict[str, float]] = {}
-    for engine in ENGINES:
+    for engine in engines:
         found: dict[str, list[float]] = {}
         for _ in range(repeats):
             for workers, threads in LAYOUTS:
@@ -230,7 +232,15 @@ def rate_table(rates: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def measure(folder: Path, count: int, n_tasks: int, *, n_frames: int = 20, repeats: int = 3) -> str:
+def measure(
+    folder: Path,
+    count: int,
+    n_tasks: int,
+    *,
+    engines: Sequence[str] = ENGINES,
+    n_frames: int = 20,
+    repeats: int = 3,
+) -> str:
     """Return the section of the page.
 
     Parameters
@@ -241,12 +251,14 @@ def measure(folder: Path, count: int, n_tasks: int, *, n_frames: int = 20, repea
         Recordings whose rate is measured, their frames, and how often it is measured.
     n_tasks
         Small recordings.
+    engines
+        Whose rates are measured, `cnn` among them.
     """
     began = f"{when_and_where()}; load averages {' / '.join(f'{x:.1f}' for x in os.getloadavg())}"
     scan, strain = write_scan(folder / "scan.h5", n_frames), folder / "strain.h5"
     with open_recording(scan) as recording:
         process_recording(recording, strain, settings_of("cnn", 1), **HOW)
-    rates = measure_rates(copies(scan, count), repeats)
+    rates = measure_rates(copies(scan, count), engines, repeats)
     recording_s = 2 * 3600.0 / rates["cnn"]["2 × 1"]
     n_long = 2 * PART_FRAMES
     long = write_scan(folder / "long.h5", n_long, SMALL)
@@ -275,16 +287,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Archives on Dask workers.")
     parser.add_argument("--write", action="store_true", help="write into benchmarks/README.md")
     parser.add_argument("--quick", action="store_true", help="every part briefly")
+    parser.add_argument("--only-cnn", action="store_true", help="no rates of ncc")
     parser.add_argument("--recordings", type=int, default=12, help="whose rate is measured")
     parser.add_argument("--repeats", type=int, default=3, help="of each rate")
     parser.add_argument("--tasks", type=int, default=2000, help="small recordings")
     options = parser.parse_args()
+    engines = ENGINES[:1] if options.only_cnn else ENGINES
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.quick:
-            text = measure(folder, 4, 20, n_frames=3, repeats=1)
+            text = measure(folder, 4, 20, engines=engines, n_frames=3, repeats=1)
         else:
-            text = measure(folder, options.recordings, options.tasks, repeats=options.repeats)
+            text = measure(
+                folder,
+                options.recordings,
+                options.tasks,
+                engines=engines,
+                repeats=options.repeats,
+            )
     print(text)
     if options.write:
         write_measured(README, "archive", text)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtelasto.closing import Closing
 from rtelasto.errors import MissingExtraError, RtelastoError
-from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Grid
+from rtelasto.frames.rf import MAX_LINES, MAX_SAMPLES, Float32Image, Grid
 from rtelasto.frames.strain import PersistenceState, StrainFrame
 from rtelasto.frames.strain_maps import (
     ACCUMULATED_FROM,
@@ -114,13 +114,7 @@ class StrainFile(Closing):
 
     def frame(self, i: int) -> StrainFrame:
         """Return strain frame ``i``; raise RtelastoError if its data cannot be read."""
-        try:
-            images = {
-                field: np.float32(1.0 / _ALL_MAPS[field].factor) * np.ascontiguousarray(values[i].T)
-                for field, values in self._maps.items()
-            }
-        except (OSError, ValueError, RuntimeError, MemoryError) as error:
-            raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
+        images = {name: self.image(name, i) for name in self._maps}
         pre, post = (int(number) for number in self.frame_ids[i])
         return StrainFrame(
             **images,  # type: ignore[arg-type]
@@ -136,6 +130,22 @@ class StrainFile(Closing):
             persistence=self._state(i),
             accumulated_from=self._reference(i),
         )
+
+    def image(self, name: str, i: int) -> Float32Image:
+        """Return an image of strain frame ``i`` by its name in `StrainFrame`, without reading the others.
+
+        Raises
+        ------
+        KeyError
+            If the file has no such images.
+        RtelastoError
+            If its data cannot be read.
+        """
+        values, factor = self._maps[name], np.float32(1.0 / _ALL_MAPS[name].factor)
+        try:
+            return np.asarray(factor * np.ascontiguousarray(values[i].T))
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+            raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
 
     def _reference(self, i: int) -> int | None:
         if self._accumulated_from is None or self._accumulated_from[i] < 0:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache, partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtelasto.accuracy.recordings import alike
 from rtelasto.offline.archive.recordings import Task
@@ -100,14 +100,11 @@ def figures(strain: StrainFile) -> dict[str, float | int | str]:
 def _stability(strain: StrainFile) -> float:
     last = strain.n_frames - 1
     chosen = sorted({round(i) for i in np.linspace(1, last, min(last, _MOST_COMPARED))})
+    name = "relative_strain" if strain.has_relative_strain else "axial_strain"
+    pattern = lru_cache(maxsize=2)(partial(strain.image, name))
     values = []
     for i in chosen:
-        before, after = (_pattern(strain, k) for k in (i - 1, i))
+        before, after = pattern(i - 1), pattern(i)
         both = np.isfinite(before) & np.isfinite(after)
         values.append(alike(before[both], after[both]))
     return finite_median(values)
-
-
-def _pattern(strain: StrainFile, i: int) -> NDArray[np.float32]:
-    frame = strain.frame(i)
-    return frame.axial_strain if frame.relative_strain is None else frame.relative_strain
