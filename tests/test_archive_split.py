@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import simulated_gpu
 from archive import write_palpation
 
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
-from rtelasto.offline.archive import parts
+from rtelasto.offline.archive import parts, worker
 from rtelasto.offline.archive.estimates import recalling
 from rtelasto.offline.archive.parts import (
     clear_parts,
@@ -20,13 +21,14 @@ from rtelasto.offline.archive.parts import (
     worth_splitting,
 )
 from rtelasto.offline.archive.recordings import Task
-from rtelasto.offline.archive.worker import Work, process_task
+from rtelasto.offline.archive.worker import Work, process_part, process_task
 from rtelasto.offline.process import process_recording
 from rtelasto.pipeline.engines import open_engine
 from rtelasto.settings import EstimateSettings
 from rtelasto.sources import open_recording
 
 PAIRINGS = ("adaptive", "lag 3")
+HOW = {"show": "strain", "accumulate": False, "reference": None}
 
 
 def settings(pair: str = "adaptive") -> EstimateSettings:
@@ -123,8 +125,7 @@ def test_a_file_of_another_kind_is_refused_before_parts_are_computed(
     short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "PART_FRAMES", 20)
-    how = {"show": "strain", "accumulate": False, "reference": None}
-    work = Work(settings=settings(), overrides={}, how=how, force=False, split=True)
+    work = Work(settings=settings(), overrides={}, how=HOW, force=False, split=True)
     out = tmp_path / "sub" / "strain.h5"
     found = process_task(Task(short, out), work)
     assert isinstance(found, list)
@@ -133,3 +134,26 @@ def test_a_file_of_another_kind_is_refused_before_parts_are_computed(
     with pytest.raises(RtelastoError, match=r"strain\.h5"):
         process_task(Task(short, out), work)
     assert isinstance(process_task(Task(short, out), replace(work, force=True)), list)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("simulated_device")
+def test_a_worker_with_a_gpu_estimates_parts_that_one_without_hands_out(
+    short: Path, estimator: CpuEstimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_FRAMES", 20)
+    whole, joined = tmp_path / "whole.h5", tmp_path / "joined.h5"
+    with open_recording(short) as recording:
+        process_recording(recording, whole, settings(), estimator=estimator)
+    work = Work(settings=settings(), overrides={}, how=HOW, force=False, split=True)
+    task = Task(short, joined)
+    handed_out = process_task(task, work)
+    assert isinstance(handed_out, list)
+    gpu = simulated_gpu.estimator()
+    monkeypatch.setattr(worker, "estimator_of", lambda _: gpu)
+    for part in handed_out:
+        process_part(part, task, work)
+    with open_recording(short) as recording, recalling(gpu.fallback, whole_parts(joined)) as known:
+        process_recording(recording, joined, settings(), estimator=known)
+        assert known.n_estimated <= 2
+    assert joined.read_bytes() == whole.read_bytes()

@@ -10,8 +10,8 @@ import numpy as np
 from rtelasto.accuracy.agreement_plots import draw_agreement
 from rtelasto.accuracy.compare import TRUTH, Column, Comparison, Example
 from rtelasto.accuracy.summary import Shown, spread
-from rtelasto.frames.rf import Grid
 from rtelasto.sinks.output_check import load_matplotlib, save_figure
+from rtelasto.sinks.picture import extent_mm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,12 +56,6 @@ def save_comparison(path: Path, comparison: Comparison, shown: Shown) -> None:
     save_figure(figure, path, per_inch=_PIXELS_PER_INCH)
 
 
-def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:
-    half = 0.5e3 * grid.n_lines * grid.line_pitch_m
-    top = 1e3 * grid.start_depth_m
-    return -half, half, top + 1e3 * grid.n_depths * grid.axial_step_m, top
-
-
 def _draw_example(figure: SubFigure, example: Example, labels: list[str]) -> None:
     names = [TRUTH, *labels]
     panels = figure.subplots(1, len(names), sharex=True, sharey=True)
@@ -75,7 +69,7 @@ def _draw_example(figure: SubFigure, example: Example, labels: list[str]) -> Non
             cmap="viridis_r" if pressed else "viridis",
             vmin=low - margin,
             vmax=high + margin,
-            extent=_extent_mm(example.grids[name]),
+            extent=extent_mm(example.grids[name]),
             aspect="equal",
             interpolation="nearest",
         )

@@ -151,7 +151,7 @@ def _draw(
     title: str | None,
     limits: Limits | None = None,
 ) -> None:
-    extent = _extent_mm(rf.format.grid)
+    extent = extent_mm(rf.format.grid)
     width_mm, height_mm = extent[1] - extent[0], extent[2] - extent[3]
     ratio = width_mm / height_mm
     panel_inch = min(max(_IMAGE_HEIGHT_INCH * ratio, 2.0), _IMAGE_WIDTH_INCH)
@@ -198,7 +198,7 @@ def _draw_layer(
         values.T,
         cmap=layer.colours,
         norm=layer.norm(limits or layer.limits(values.compressed())),
-        extent=_extent_mm(frame.grid),
+        extent=extent_mm(frame.grid),
         interpolation="nearest",
     )
     bar = figure.colorbar(image, cax=bar_axes, label=layer.label, extend="both")
@@ -209,7 +209,7 @@ def _draw_layer(
         bar_axes.text(0.5, height, text, transform=bar_axes.transAxes, ha="center", va=edge)
 
 
-def _extent_mm(grid: Grid) -> tuple[float, float, float, float]:
+def extent_mm(grid: Grid) -> tuple[float, float, float, float]:
     """Return the edges of the image for imshow: left, right, bottom, top; half a pixel beyond the centres."""
     half_width = 0.5e3 * grid.n_lines * grid.line_pitch_m
     top = 1e3 * (grid.start_depth_m - 0.5 * grid.axial_step_m)

@@ -189,9 +189,12 @@ def estimator_of(settings: EstimateSettings) -> CpuEstimator | GpuEstimator:
 
 
 def _cpu_estimator(settings: EstimateSettings) -> CpuEstimator:
+    """Return an estimator for parts: those of one recording may be estimated on machines with and without a
+    GPU, and have to be the same."""
     estimator = estimator_of(settings)
-    assert isinstance(estimator, CpuEstimator)
-    return estimator
+    on_cpu = estimator if isinstance(estimator, CpuEstimator) else estimator.fallback
+    assert isinstance(on_cpu, CpuEstimator)
+    return on_cpu
 
 
 def _is_current(task: Task, key: str) -> bool:
