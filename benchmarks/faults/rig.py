@@ -36,6 +36,8 @@ PUBLISHED = RfFormat(
 _PATIENCE_S = 90.0
 # A run that finds no compiled code compiles for minutes on a busy machine.
 _READY_S = 300.0
+# Unless the fault is that a process hangs, one that is kept waiting on a busy machine does not.
+_PATIENT = ("--hang-s", "60")
 _LOOK_S = 0.01
 _SCANNER = (sys.executable, "-m", "benchmarks.faults.scanner")
 # Number of statuses within which an idle run must finish its queued frames.
@@ -186,6 +188,7 @@ class FaultRig(Closing):
                 self.rf_endpoint,
                 "--strain",
                 self.strain_endpoint,
+                *(() if "--hang-s" in options else _PATIENT),
                 *options,
             ]
             self._start = lambda: subprocess.Popen(
