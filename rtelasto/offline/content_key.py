@@ -18,7 +18,8 @@ def content_key(recording: Recording, settings: EstimateSettings, **how: object)
     ``show``, ``accumulate``, ``reference``.
 
     Strain files of the same key hold the same strain. `rtelasto.offline.process` writes it into them as
-    ``provenance/made_from``, and an archive whose key is unchanged is not computed again.
+    ``provenance/made_from``, and into their pictures and reports; outputs of an archive with an unchanged key
+    are not computed again.
 
     Raises
     ------

@@ -126,6 +126,7 @@ def _page(
     }
     parts = {
         "title": escape(recording.path.name),
+        "made_from": strain.made_from,
         "notice": NOT_A_MEDICAL_DEVICE,
         "facts": _table(facts),
         "notes": "".join(f"<p>{escape(note)}</p>" for note in recording.notes),

@@ -142,13 +142,12 @@ def process_recording(
     pipeline.warm_up()
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
+    key = content_key(recording, settings, show=show, accumulate=accumulate, reference=reference)
     provenance = {
         **recording.provenance,
         "engine": settings.engine,
         "pair": settings.pair,
-        "made_from": content_key(
-            recording, settings, show=show, accumulate=accumulate, reference=reference
-        ),
+        "made_from": key,
     }
     qualities: list[float] = []
     poor_shares: list[float] = []
@@ -187,6 +186,7 @@ def process_recording(
             recording.frame_with_id(layer.at_frame(best)),
             title=printable_name(f"{recording.path.name} · {best.engine}"),
             show=show,
+            made_from=key,
         )
     if mp4 is not None:
         from rtelasto.sinks.video import save_video

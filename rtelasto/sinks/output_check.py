@@ -228,8 +228,8 @@ def _folded(path: Path) -> str:
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 
 
-def save_figure(figure: Any, path: Path, *, per_inch: int) -> None:
-    """Write a matplotlib figure as the kind of picture that the suffix names.
+def save_figure(figure: Any, path: Path, *, per_inch: int, made_from: str = "") -> None:
+    """Write a matplotlib figure as the kind of picture that the suffix names, and what it was made from.
 
     Raises
     ------
@@ -238,11 +238,12 @@ def save_figure(figure: Any, path: Path, *, per_inch: int) -> None:
     """
     check_suffix(path, PICTURE)
     kind = path.suffix.lower()[1:]
+    keywords = {"Keywords": made_from} if made_from else {}
     with OutputFile(path) as temporary:
         figure.savefig(
             temporary,
             format=kind,
             dpi=per_inch,
             facecolor="white",
-            metadata={_MARK_IN[kind]: WRITTEN_BY},
+            metadata={_MARK_IN[kind]: WRITTEN_BY, **keywords},
         )

@@ -33,6 +33,7 @@ def save_picture(
     title: str | None = None,
     mask_below: float = DEFAULT_MASK,
     show: Shown = "strain",
+    made_from: str = "",
 ) -> None:
     """Draw the B-mode of the pre-compression frame beside its strain and save the picture.
 
@@ -60,6 +61,8 @@ def save_picture(
         Draw in place of the strain another image that the frame has, in mm or %, in colours of either sign:
         ``lateral-displacement``, ``lateral-strain``, and of accumulated motion, with its reference frame as
         ``rf``, ``accumulated-axial-displacement`` and the like (`rtelasto.sinks.strain_layers.Shown`).
+    made_from
+        Key of what the strain was computed from (`rtelasto.offline.content_key`), for the picture's keywords.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def save_picture(
     path = Path(path)
     check_suffix(path, PICTURE)
     drawing = Drawing(frame, rf, layer_of(frame, show, mask_below), title=title)
-    save_figure(drawing.figure, path, per_inch=_PIXELS_PER_INCH)
+    save_figure(drawing.figure, path, per_inch=_PIXELS_PER_INCH, made_from=made_from)
 
 
 class Drawing:

@@ -22,7 +22,7 @@ from rtelasto.offline.html_report import report_page
 from rtelasto.offline.process import process_recording
 from rtelasto.pipeline.estimators import Estimator
 from rtelasto.settings import EstimateSettings
-from rtelasto.sinks.output_check import PAGE, STRAIN, check_outputs
+from rtelasto.sinks.output_check import PAGE, PICTURE, STRAIN, check_outputs
 from rtelasto.sinks.output_file import OutputFile, discard_leftovers
 from rtelasto.sources.opening import open_recording
 from rtelasto.sources.recording import Recording
@@ -72,10 +72,12 @@ def process_task(task: Task, work: Work) -> Row | list[Part]:
     with _opened(task, work) as (recording, started):
         key = content_key(recording, work.settings, **work.how)
         if _is_current(task, key):
+            clear_parts(task.out)
             return _row(task, recording, State.UNCHANGED, started)
         task.out.parent.mkdir(parents=True, exist_ok=True)
         check_outputs(
             ("--out", task.out, STRAIN),
+            ("--pictures", task.picture, PICTURE),
             ("--reports", task.report, PAGE),
             inputs=recording.files,
             force=work.force,
@@ -198,14 +200,13 @@ def _cpu_estimator(settings: EstimateSettings) -> CpuEstimator:
 
 
 def _is_current(task: Task, key: str) -> bool:
-    """Whether the outputs are there and were made from what has this key."""
-    if not all(path.exists() for path in task.outputs):
-        return False
+    """Whether the outputs are there, and each was made from what has this key."""
+    drawn = [path for path in (task.picture, task.report) if path is not None]
     try:
         with StrainFile(task.out) as strain:
-            return strain.made_from == key
-    except RtelastoError:
-        return False  # damaged, or another file: process_recording replaces it or says why not
+            return strain.made_from == key and all(key.encode() in x.read_bytes() for x in drawn)
+    except (OSError, RtelastoError):
+        return False  # missing, damaged, or another file: process_recording replaces it or says why not
 
 
 def _peak_memory_mib() -> float:
