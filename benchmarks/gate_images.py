@@ -173,7 +173,7 @@ def transfer(
 
 
 @functools.lru_cache(maxsize=16)
-def _slip_pair(jump: int, echoes: str) -> FramePair:
+def slip_pair(jump: int, echoes: str) -> FramePair:
     field = layered_field(np.full(64, -0.005), width_m=_WIDTH_M, depth_m=_DEPTH_M)
     field = with_slip(field, z_m=0.5 * _DEPTH_M, slant_rad=0.0, axial_jump_m=jump * SAMPLE_M)
     return frames_of(simulated(field, echoes))
@@ -181,7 +181,7 @@ def _slip_pair(jump: int, echoes: str) -> FramePair:
 
 def slip_integral(estimator: Estimator, jump: int, echoes: str) -> float:
     """Return the excess strain over ±3 mm around a slip plane, relative to the jump; median over lines."""
-    estimate = estimator(_slip_pair(jump, echoes))
+    estimate = estimator(slip_pair(jump, echoes))
     near = np.abs(estimate.grid.depth_m - 0.5 * _DEPTH_M) <= 3e-3
     strain = estimate.axial_strain[8:-8][:, near] + 0.005
     moved = strain.sum(axis=1) * estimate.grid.axial_step_m

@@ -31,6 +31,8 @@ from rtelasto.sinks.shown_strain import direction
 from rtelasto.sources import open_recording
 
 ENGINES = ("wu2018", "cnn", "ncc", "am")
+# The engine that chooses the pair, and the colours, of a recording.
+CHOOSING = ENGINES.index("cnn")
 TISSUES = 2
 # A recording's pair must agree at least as well as this.
 LEAST_QUALITY = 0.9
@@ -63,13 +65,14 @@ def tissue_rows(engines: Sequence[Estimate]) -> Iterator[Row]:
 
 
 def recording_row(path: Path, engines: Sequence[Estimate]) -> Row:
-    """Return the row of a recording: its pair of neighbours with the largest strain, by the second engine."""
+    """Return the row of a recording: of its pairs that agree well, the one with the largest strain."""
     with open_recording(path) as recording:
-        frames = list(recording)
-    pairs = [FramePair(pre, post) for pre, post in pairwise(frames)]
-    found = [engines[1](pair) for pair in pairs]
+        pairs = [FramePair(pre, post) for pre, post in pairwise(recording)]
+    found = [engines[CHOOSING](pair) for pair in pairs]
     good = [k for k, strain in enumerate(found) if strain.quality >= LEAST_QUALITY]
-    chosen = max(good or range(len(pairs)), key=lambda k: abs(found[k].applied_strain))
+    if not good:
+        raise SystemExit(f"{path}: no two neighbouring frames agree to {LEAST_QUALITY}")
+    chosen = max(good, key=lambda k: abs(found[k].applied_strain))
     strains = [estimate(pairs[chosen]) for estimate in engines]
     pre = pairs[chosen].pre
     name = f"{path.stem}, frames {strains[0].frame_ids[0]}, {strains[0].frame_ids[1]}"
@@ -92,16 +95,16 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _draw_row(figure: Any, panels: Any, row: Row) -> None:
-    middle = row.strains[1]
-    sign = 100.0 * direction(middle.applied_strain)
+    chosen = row.strains[CHOOSING]
+    sign = 100.0 * direction(chosen.applied_strain)
     # The true strain has no outliers.
-    shown, outliers = (row.known, 0.5) if row.simulated else (middle.axial_strain, 3.0)
+    shown, outliers = (row.known, 0.5) if row.simulated else (chosen.axial_strain, 3.0)
     low, high = np.percentile(sign * shown, (outliers, 100.0 - outliers))
     colours = {"cmap": "viridis", "vmin": low, "vmax": high}
     if row.simulated:
-        _show(panels[0], sign * row.known, middle.grid, "truth", colours)
+        _show(panels[0], sign * row.known, chosen.grid, "truth", colours)
     else:
-        _show(panels[0], row.known, middle.grid, "B-mode", {"cmap": "gray"})
+        _show(panels[0], row.known, chosen.grid, "B-mode", {"cmap": "gray"})
     panels[0].set_ylabel(f"{row.title}\ndepth, mm", fontsize="small")
     image: Any = None
     for panel, name, strain in zip(panels[1:], ENGINES, row.strains, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,19 @@ from archive import write_palpation
 pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
 pytest.importorskip("skfem", reason="needs the extra 'sim'")
 
-from benchmarks.side_by_side import ENGINES, TISSUES, draw, recording_row, tissue_rows
+from benchmarks.side_by_side import (
+    CHOOSING,
+    ENGINES,
+    LEAST_QUALITY,
+    TISSUES,
+    draw,
+    recording_row,
+    tissue_rows,
+)
 from rtelasto.cpu.estimator import CpuEstimator
+from rtelasto.frames.rf import FramePair
 from rtelasto.pipeline.engines import open_engine
+from rtelasto.sources import open_recording
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +38,16 @@ def test_tissues_and_the_strongest_pair_of_a_recording_by_every_engine(tmp_path:
         for strain in row.strains:
             error = strain.axial_strain - row.known
             assert abs(float(np.median(error))) < 0.1 * abs(float(np.median(row.known)))
-    recorded = recording_row(write_palpation(tmp_path / "palpation.h5", 12), engines)
+    scan = write_palpation(tmp_path / "palpation.h5", 12)
+    recorded = recording_row(scan, engines)
     assert not recorded.simulated
     names = [strain.engine for strain in recorded.strains]
     assert names == list(ENGINES)
     pre, post = recorded.strains[0].frame_ids
     assert post == pre + 1
+    with open_recording(scan) as recording:
+        of_pairs = [engines[CHOOSING](FramePair(*pair)) for pair in pairwise(recording)]
+    strains = [abs(pair.applied_strain) for pair in of_pairs if pair.quality >= LEAST_QUALITY]
+    assert abs(recorded.strains[CHOOSING].applied_strain) == max(strains) > min(strains)
     draw([*tissues, recorded], tmp_path / "side.png")
     assert (tmp_path / "side.png").stat().st_size > 50_000

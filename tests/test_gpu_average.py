@@ -128,7 +128,7 @@ def test_means_at_nodes_are_those_of_the_cpu(library: ctypes.CDLL, shape: tuple[
     )
     gpu = HostGpu(library, Layout(size, 6.4, 4, False))
     frame = random_pair(np.random.default_rng(6), gpu.layout.rows)
-    gpu["strain"][:], gpu["correlation"][:] = frame.axial_strain, frame.correlation
+    gpu["strain"][:], gpu["post_warp_correlation"][:] = frame.axial_strain, frame.correlation
     gpu["displacement_m"][:] = frame.axial_displacement_m
     gpu.launch(
         "node_means",

@@ -92,6 +92,23 @@ def test_a_wrong_centre_frequency_is_said_once_for_its_format(caplog, said_hz, w
     assert len(caplog.records) == warns + 1
 
 
-def test_frames_without_an_echo_say_nothing_about_the_frequency(caplog):
-    CentreCheck()(frame_said_to_be_at(4e6, np.zeros((8, 500))))
+@pytest.mark.parametrize("first", ["silence", "noise", "nan"])
+def test_frames_without_an_echo_say_nothing_about_the_frequency(caplog, first):
+    rng = np.random.default_rng(8)
+    samples = np.zeros((8, 500)) if first == "silence" else rng.standard_normal((8, 2000))
+    if first == "nan":
+        samples[:, ::100] = np.nan
+    check = CentreCheck()
+    check(frame_said_to_be_at(4e6, samples))
     assert not caplog.records
+    # The first one that has an echo is checked.
+    check(frame_said_to_be_at(4e6, np.resize(echo(6e6), samples.shape)))
+    assert len(caplog.records) == 1
+
+
+def test_formats_that_alternate_are_each_said_once(caplog):
+    check = CentreCheck()
+    for _ in range(3):
+        for said_hz in (3e6, 4e6):
+            check(frame_said_to_be_at(said_hz, echo(6e6)))
+    assert len(caplog.records) == 2

@@ -19,7 +19,7 @@ from rtelasto.frames.iq import IqFormat, IqFrame
 from rtelasto.frames.rf import Grid, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import PersistenceState, StrainFrame
-from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault, unpack_header
+from rtelasto.wire.message import CAUSES, MAX_HEADER_BYTES, WireFault, pack_header, unpack_header
 from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
 from rtelasto.wire.strain import (
     FURTHER_ARRAYS,
@@ -306,9 +306,13 @@ def test_strain_vector_both_ways():
     assert math.isnan(message.frame.applied_strain)
 
 
-def test_strain_with_persistence_vector_both_ways():
-    parts = vector("strain_persistence.hex")
+@pytest.mark.parametrize(
+    ("name", "poor_share"), [("strain_persistence", math.nan), ("strain_poor_share", 0.125)]
+)
+def test_strain_with_persistence_vector_both_ways(name, poor_share):
+    parts = vector(f"{name}.hex")
     frame = strain_frame().replace(
+        poor_share=poor_share,
         bmode=np.array([[0, 255]], np.uint8),
         relative_strain=np.array([[0.5, np.nan]], np.float32),
         relative_strain_std=np.array([[0.03125, np.nan]], np.float32),
@@ -319,6 +323,7 @@ def test_strain_with_persistence_vector_both_ways():
 
     message = decode_strain(parts)
     assert message.frame.persistence == frame.persistence
+    assert message.frame.poor_share == pytest.approx(poor_share, nan_ok=True)
     for name in ("relative_strain", "relative_strain_std"):
         np.testing.assert_array_equal(getattr(message.frame, name), getattr(frame, name))
         np.testing.assert_array_equal(message.arrays[name], getattr(frame, name))
@@ -332,7 +337,14 @@ def test_the_share_of_poor_pixels_is_the_last_key_of_a_later_version(persistence
     header = unpack_header(encoded[1], "strain")
     assert header == without | {"schema": "rtelasto/1.2", "poor_share": 0.25}
     assert list(header)[-1] == "poor_share"
-    assert decode_strain(encoded).frame.poor_share == 0.25
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, "0.5"])
+def test_a_share_of_poor_pixels_lies_between_0_and_1(share):
+    encoded = as_bytes(encode_strain(strain_frame(), stream="s", seq=1))
+    encoded[1] = pack_header(unpack_header(encoded[1], "strain") | {"poor_share": share})
+    with pytest.raises(WireFault, match="poor_share"):
+        decode_strain(encoded)
 
 
 LATERAL = {

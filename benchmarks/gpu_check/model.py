@@ -150,12 +150,12 @@ def nodes(layout: Layout, press: Press = ORDINARY) -> list[Node]:
         Node("resampling", "scale", 1, 4 * image),
         Node("quality", "compose", 1, 5 * rows),
         Node("quality", "agreement", 1, 2 * image + 4 * rows, 40 * image),
-        Node("quality", "correlation", 1, 4 * rows),
+        Node("quality", "correlation", 1, 5 * rows),
         Node("quality", "gaps", 1, 6 * rows, 40 * rows / 4),
         Node("quality", "lower", 1, 5 * rows),
         Node("quality", "medians", 1, cycles=medians),
         Node("quality", "node_means", 1, 3 * rows),
-        Node("download", "copy", 1, bus_bytes=3 * rows + 12.0 * math.prod(n_nodes(layout.rows))),
+        Node("download", "copy", 1, bus_bytes=4 * rows + 12.0 * math.prod(n_nodes(layout.rows))),
     ]
 
 

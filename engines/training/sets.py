@@ -26,7 +26,10 @@ class TrainingSet:
 
     @property
     def pairs_per_block(self) -> int:
-        """Neighbouring seeds that share their finite-element tissues, one of each kind."""
+        """Neighbouring seeds that share their finite-element tissues: one for each kind that has its own.
+
+        ``near`` has those of ``published``.
+        """
         return self.pairs_per_tissue * len(self.kinds)
 
     def kind_of(self, seed: int) -> TrainingKind:

@@ -6,7 +6,6 @@ python -m rtelasto_engines.training.train --data OUT --checkpoint cnn.pt --minut
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import time
@@ -20,7 +19,7 @@ from torch import Tensor
 from rtelasto_engines.network import StrainNetwork, make_network
 from rtelasto_engines.training.batches import Batches
 from rtelasto_engines.training.dataset import AXIAL_STRIDE, COUNTS_PER_RMS, Example
-from rtelasto_engines.training.loop import learning_rate
+from rtelasto_engines.training.loop import autocast, learning_rate
 from rtelasto_engines.training.loss_parts import bounded, strain_weight
 
 # Residual displacements beyond the range of the front end's lags cannot be learned.
@@ -126,11 +125,6 @@ def train(options: argparse.Namespace) -> None:
         optimiser.load_state_dict(state["optimiser"])
         step, spent_s = state["step"], state["spent_s"]
         print(f"resuming from {options.checkpoint}: step {step}, {spent_s / 60:.1f} min spent")
-    autocast = (
-        torch.autocast("cuda", torch.bfloat16)
-        if device.type == "cuda"
-        else contextlib.nullcontext()
-    )
     budget_s = 60.0 * options.minutes
     sums: dict[str, float] = {}
     reported = started = time.monotonic()
@@ -140,7 +134,7 @@ def train(options: argparse.Namespace) -> None:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(progress, options.rate)
         batch = tuple(part.to(device, non_blocking=True) for part in batches.draw())
-        with autocast:
+        with autocast(device.type == "cuda", device.type):
             terms = loss_terms(model, batch)  # type: ignore[arg-type]
         loss = total_loss(terms)
         optimiser.zero_grad(set_to_none=True)

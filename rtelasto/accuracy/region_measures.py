@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rtelasto.accuracy.metrics import strain_cnr_db, strain_snr_db
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import POOR_CORRELATION, StrainFrame
 
 LEAST_PIXELS = 4
 NORMAL_95 = 1.96
@@ -69,7 +69,11 @@ class RegionMeasures:
 
 
 def measure_regions(
-    frame: StrainFrame, lesion: Region, background: Region, *, min_correlation: float = 0.7
+    frame: StrainFrame,
+    lesion: Region,
+    background: Region,
+    *,
+    min_correlation: float = POOR_CORRELATION,
 ) -> RegionMeasures:
     """Compare the strain in two regions.
 

@@ -58,7 +58,8 @@ class CpuEstimator:
         residual = self.engine.estimate(stretched)
         after_engine = time.perf_counter_ns()
         motion = compose(stretched.elongation, residual)
-        correlation = post_warp_correlation(stretched, residual)
+        matched = post_warp_correlation(stretched, residual)
+        correlation = matched.copy()
         lower_where_inconsistent(
             correlation,
             motion.axial_displacement_m,
@@ -68,6 +69,9 @@ class CpuEstimator:
         )
         outside = outside_view(pair.pre, residual.grid)
         quality, applied_strain = summarise(correlation, motion.axial_strain, outside)
+        poor = poor_share(correlation, outside)
+        if outside is not None:
+            matched[outside] = 0.0
         after_quality = time.perf_counter_ns()
         return StrainFrame(
             axial_strain=motion.axial_strain,
@@ -81,7 +85,7 @@ class CpuEstimator:
             engine=self.engine.name,
             quality=quality,
             applied_strain=applied_strain,
-            poor_share=poor_share(correlation, outside),
+            poor_share=poor,
             stage_ns={
                 "stretch": after_stretch - started,
                 "engine": after_engine - after_stretch,
@@ -91,4 +95,5 @@ class CpuEstimator:
             lateral_strain=motion.lateral_strain,
             axial_strain_std=motion.axial_strain_std,
             elongation=stretched.elongation,
+            post_warp_correlation=matched,
         )

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 LARGEST_CENTRE_ERROR = 0.15
 """Relative difference of the echo's and the given centre frequency that is normal."""
 _BAND_DB = 10.0
+# Standard deviation of the spectrum over the Nyquist frequency: 0.29 for white noise, at most 0.1 for echoes
+# of 100 % bandwidth that are sampled four times a period.
+_WIDEST = 0.2
 
 
 def estimate_center_freq_hz(
@@ -32,7 +35,7 @@ def estimate_center_freq_hz(
     Returns
     -------
     float or None
-        The centroid in Hz, or None if no line holds an echo.
+        The centroid in Hz, or None if no line holds an echo, but silence or white noise.
     """
     power: NDArray[np.float64] | None = None
     n_samples = 0
@@ -55,7 +58,9 @@ def estimate_center_freq_hz(
         return None
     power[power < peak * 10.0 ** (-_BAND_DB / 10.0)] = 0.0
     frequency_hz = np.fft.rfftfreq(n_samples, 1.0 / sampling_freq_hz)
-    return float((frequency_hz * power).sum() / power.sum())
+    centre_hz = float((frequency_hz * power).sum() / power.sum())
+    variance = float((np.square(frequency_hz - centre_hz) * power).sum() / power.sum())
+    return centre_hz if variance < (_WIDEST * 0.5 * sampling_freq_hz) ** 2 else None
 
 
 def shallow_center_freq_hz(

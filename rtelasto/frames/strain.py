@@ -184,8 +184,8 @@ class StrainFrame:
     With persistence, ``relative_strain`` is the strain over the applied strain, averaged over time and
     carried along with the tissue (1 = average tissue, NaN where unknown), ``relative_strain_std`` one
     standard deviation of it, at the same pixels and points as the other images, and ``persistence`` says
-    what the average rests on. ``elongation`` is the global part of the motion, where the frame was made in
-    this process.
+    what the average rests on. Where the frame was made in this process, ``elongation`` is the global part of
+    the motion, and ``post_warp_correlation`` is ``correlation`` before it was lowered.
 
     With accumulation, ``accumulated_axial_displacement_m``, ``accumulated_axial_strain`` and, where the
     engine gives lateral motion, ``accumulated_lateral_displacement_m`` and ``accumulated_lateral_strain`` are
@@ -218,6 +218,7 @@ class StrainFrame:
     relative_strain_std: Float32Image | None = None
     persistence: PersistenceState | None = None
     elongation: Elongation | None = None
+    post_warp_correlation: Float32Image | None = None
     accumulated_axial_displacement_m: Float32Image | None = None
     accumulated_axial_strain: Float32Image | None = None
     accumulated_lateral_displacement_m: Float32Image | None = None
@@ -227,6 +228,15 @@ class StrainFrame:
     def __post_init__(self) -> None:
         for name in ("stage_ns", "drops"):
             object.__setattr__(self, name, ReadOnlyCounts(getattr(self, name)))
+
+    @property
+    def displacement_correlation(self) -> Float32Image:
+        """How reliable the displacement is: ``post_warp_correlation``, or ``correlation`` without it.
+
+        Strain that is wrong does not make the displacement beside it wrong.
+        """
+        lowered, matched = self.correlation, self.post_warp_correlation
+        return lowered if matched is None else matched
 
     def replace(self, **changes: object) -> StrainFrame:
         """A copy with some fields changed."""

@@ -146,6 +146,7 @@ class GpuEstimator:
         outside = outside_view(pair.pre, rows)
         if outside is not None:
             quality, applied_strain = summarise(images["correlation"], images["strain"], outside)
+            images["post_warp_correlation"][outside] = 0.0
         strain = StrainFrame(
             axial_strain=images["strain"],
             axial_displacement_m=images["displacement_m"],
@@ -159,6 +160,7 @@ class GpuEstimator:
             quality=quality,
             applied_strain=applied_strain,
             poor_share=poor_share(images["correlation"], outside),
+            post_warp_correlation=images["post_warp_correlation"],
             elongation=Elongation(*(float(value) for value in summary["elongation"])),
             stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
         )

@@ -107,9 +107,11 @@ def visible_gpus() -> list[str]:
         If there is none (`find_gpu`).
     """
     find_gpu()
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen:
-        return [name.strip() for name in chosen.split(",")]
     from cupy.cuda import runtime
 
-    return [str(number) for number in range(runtime.getDeviceCount())]
+    count = runtime.getDeviceCount()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen:
+        # CUDA leaves out the first one that does not exist, and all after it.
+        return [name.strip() for name in chosen.split(",")][:count]
+    return [str(number) for number in range(count)]

@@ -55,6 +55,7 @@ _POINTERS = {
     "displacement_m": "float",
     "agreement": "float",
     "correlation": "float",
+    "post_warp_correlation": "float",
     "node_means": "float",
     "average": "Average",
     "node_lines": "long long",

@@ -29,7 +29,7 @@ from rtelasto.gpu.source import N_CANDIDATES
 # Frames are uploaded after their header, at an address aligned for every access size.
 HEADER_BYTES = 256
 _ALIGNED = 256
-OUTPUTS = ("strain", "displacement_m", "correlation")
+OUTPUTS = ("strain", "displacement_m", "correlation", "post_warp_correlation")
 
 
 def address(array: Any) -> int:
@@ -70,7 +70,7 @@ class Workspace:
     upload
         uint8: ``HEADER_BYTES`` of header, followed by the samples.
     output
-        uint8: strain, displacement and correlation, float32 of ``layout.rows``, the means at nodes
+        uint8: `OUTPUTS`, float32 of ``layout.rows``, the means at nodes
         (`rtelasto.cpu.averaging.measurement.node_means`), then the summary.
     work
         The record itself, on the device.

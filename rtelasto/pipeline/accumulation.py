@@ -164,7 +164,8 @@ def _moved_on(before: _Position, strain: StrainFrame) -> _Position:
         map_coordinates(image, places, order=1, mode="nearest")
         for image in _motion(strain)
     )
-    added = map_coordinates(_variance(strain.correlation), places, order=1, cval=_UNKNOWN_VARIANCE)
+    variance = _variance(strain.displacement_correlation)
+    added = map_coordinates(variance, places, order=1, cval=_UNKNOWN_VARIANCE)
     # Lengths multiply: 1 + strain is the length over that in the reference.
     motion = np.stack(
         (
@@ -179,10 +180,11 @@ def _moved_on(before: _Position, strain: StrainFrame) -> _Position:
 
 def _corrected(chained: _Position, direct: StrainFrame) -> _Position:
     """Return the mean of the chain and a direct pair by their variances, where the latter can be trusted."""
-    of_direct = _variance(direct.correlation)
+    correlation = direct.displacement_correlation
+    of_direct = _variance(correlation)
     gain = chained.variance / (chained.variance + of_direct)
     motion = chained.motion + gain * (_motion(direct) - chained.motion)
-    trusted = direct.correlation >= LEAST_DIRECT_CORRELATION
+    trusted = correlation >= LEAST_DIRECT_CORRELATION
     return _Position(
         np.where(trusted, motion, chained.motion),
         np.where(trusted, gain * of_direct, chained.variance),

@@ -194,7 +194,7 @@ def decode_strain(parts: Sequence[Any]) -> StrainMessage:
         engine=_text_or_empty(header.get("engine"), "engine"),
         quality=real_or_nan(header, "quality"),
         applied_strain=real_or_nan(header, "applied_strain"),
-        poor_share=real(header, "poor_share") if "poor_share" in header else math.nan,
+        poor_share=_poor_share(header),
         stage_ns=counts(header, "timings_ns"),
         drops=counts(header, "drops"),
         bmode=bmode if bmode is not None and bmode.dtype == np.uint8 else None,  # type: ignore[arg-type]
@@ -250,6 +250,16 @@ def _persistence(header: Header) -> PersistenceState | None:
         presses=whole(found.get("presses"), "presses"),
         age_s=real_or_nan(found, "age_s"),
     )
+
+
+def _poor_share(header: Header) -> float:
+    """The share of poor pixels, NaN in a message of an earlier version."""
+    if "poor_share" not in header:
+        return math.nan
+    share = real(header, "poor_share")
+    if not 0.0 <= share <= 1.0:
+        raise WireFault("header", f"poor_share must lie in 0…1, got {share:g}")
+    return share
 
 
 def _grid(header: Header, shape: tuple[int, ...]) -> Grid:

@@ -97,7 +97,8 @@ def n_nodes(grid: Grid) -> tuple[int, int]:
 def node_means(strain: StrainFrame) -> NodeMeans:
     """Return the means over the pixels around each node: displacement in m, strain, and their weight."""
     means = np.empty((3, *n_nodes(strain.grid)), np.float32)
-    _block_means(strain.axial_displacement_m, strain.axial_strain, strain.correlation, means)
+    trust = strain.displacement_correlation
+    _block_means(strain.axial_displacement_m, strain.axial_strain, trust, means)
     return means
 
 

@@ -8,7 +8,7 @@ struct NodeScratch {
 
 // How much a pixel counts in the means of its node.
 HD float trust_of(const Work& w, long long at) {
-    const float c = w.correlation[at], weight = c * c * (c * c);
+    const float c = w.post_warp_correlation[at], weight = c * c * (c * c);
     const bool moves = fabsf(w.displacement_m[at]) < (float)LARGEST_MOTION;
     return weight > (float)LEAST_TRUST && moves && fabsf(w.strain[at]) < (float)LARGEST_MOTION
                ? weight

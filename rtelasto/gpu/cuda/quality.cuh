@@ -111,7 +111,7 @@ HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
             }
             value = within(cross / (sqrtf(energy_pre) * sqrtf(energy_post)), 0.0f, 1.0f);
         }
-        w.correlation[at] = value;
+        w.correlation[at] = w.post_warp_correlation[at] = value;
     });
 }
 

@@ -25,7 +25,7 @@ from rtelasto.sinks.output_file import OutputFile
 # Of a strain frame; the second row only where the engine gives them.
 _IMAGES = (
     *("axial_strain", "axial_displacement_m", "correlation"),
-    *("lateral_displacement_m", "lateral_strain", "axial_strain_std"),
+    *("lateral_displacement_m", "lateral_strain", "axial_strain_std", "post_warp_correlation"),
 )
 _FIGURES = ("quality", "applied_strain", "poor_share")
 # Numbers of an elongation, at the beginning of each row of both tables.
