@@ -77,9 +77,9 @@ def test_each_segment_is_flushed_before_it_has_its_name_and_its_folder_after(
     tmp_path: Path,
 ) -> None:
     calls = calls_of_record(tmp_path, "--fsync")
-    # The folders that were made, from the inside out, and then segment after segment.
-    assert calls[:2] == [("fsync", "new"), ("fsync", ".")]
-    assert calls[2:] == [
+    # The names of the folders that were made, from the inside out; whether the folder takes it; segments.
+    assert calls[:3] == [("fsync", "new"), ("fsync", "."), ("fsync", "new/scan")]
+    assert calls[3:] == [
         step
         for name in SEGMENTS
         for step in (

@@ -193,13 +193,13 @@ def _prepare(folder: Path, *, fsync: bool) -> None:
     Raises
     ------
     RtelastoError
-        If it cannot be written, or if it holds a recording.
+        If it cannot be written or flushed, or if it holds a recording.
     """
     try:
         made = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        for place in made if fsync else ():
-            flush_to_disk(place.parent)
+        if fsync:
+            _flush_names(*(place.parent for place in made), folder)
         if any(folder.glob("rf-*.h5")) or any(folder.glob("strain-*.h5")):
             raise RtelastoError(f"{folder} already holds a recording: name another folder")
         probe = folder / f".{uuid.uuid4().hex[:8]}.tmp"
@@ -207,3 +207,14 @@ def _prepare(folder: Path, *, fsync: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise RtelastoError(f"cannot record into {folder}: {error.strerror or error}") from error
+
+
+def _flush_names(*folders: Path) -> None:
+    for folder in folders:
+        try:
+            flush_to_disk(folder)
+        except OSError as error:
+            raise RtelastoError(
+                f"cannot flush the folder {folder} to the disk ({error.strerror}): record without --fsync, "
+                "or into a folder on another disk"
+            ) from error

@@ -66,21 +66,28 @@ class OutputFile:
         reason = error.strerror or " ".join(str(error).split())
         return RtelastoError(f"cannot write {self.path}: {reason}")
 
-    def commit(self, *, fsync: bool = False) -> None:
-        """Rename the file to its final name, replacing an existing one.
+    def flush(self) -> None:
+        """Wait until the content is on the disk, so that a power cut after `commit` leaves the whole file or
+        none of that name.
 
-        With ``fsync`` the content is on the disk before the file has its name, and the name before this
-        returns, so that a power cut leaves either the whole file or none of that name.
+        Raises
+        ------
+        RtelastoError
+            If the disk does not take it.
+        """
+        try:
+            flush_to_disk(self.temporary)
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def commit(self) -> None:
+        """Rename the file to its final name, replacing an existing one.
 
         Only a failed rename keeps the temporary file (on Windows, a viewer may hold the old file open):
         it then holds the whole result.
         """
         try:
-            if fsync:
-                flush_to_disk(self.temporary)
             os.replace(self.temporary, self.path)
-            if fsync:
-                flush_to_disk(self.path.parent)
         except OSError as error:
             raise RtelastoError(
                 f"cannot replace {self.path} ({error.strerror}): the result is in {self.temporary}"

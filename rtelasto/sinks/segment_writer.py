@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from rtelasto.errors import RtelastoError
+from rtelasto.sinks.output_file import flush_to_disk
 from rtelasto.telemetry.counters import Counters
 
 Frame = TypeVar("Frame")
@@ -56,7 +57,8 @@ class Segments(Generic[Frame]):
     clock
         Returns the time in s.
     fsync
-        Whether each segment is on the disk, not only in the system's cache, before it counts as recorded.
+        Whether each segment is on the disk, not only in the system's cache, before it gets its name, and its
+        name after.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Segments(Generic[Frame]):
         self._take: Hashable = None
         self._takes = 0
         self._segments = 0
+        self._names_flushed = True
 
     def write(self, frame: Frame, **more: Any) -> None:
         """Append a frame, in a new segment if one is due, and ``more`` that the file's ``write`` takes."""
@@ -122,6 +125,23 @@ class Segments(Generic[Frame]):
         self._counters.add(f"{self._kind}.segments")
         self._segments += 1
         self._file = None
+        if self._fsync:
+            self._flush_names()
+
+    def _flush_names(self) -> None:
+        """Flush the folder; the first of failures in a row is logged. The segment is whole all the same."""
+        try:
+            flush_to_disk(self._folder)
+        except OSError as error:
+            if self._names_flushed:
+                log.error(
+                    "cannot flush the folder %s to the disk: %s; a power cut may cost recorded segments",
+                    self._folder,
+                    error.strerror,
+                )
+            self._names_flushed = False
+        else:
+            self._names_flushed = True
 
     def _fail(self, error: RtelastoError, frames: int) -> None:
         """Abandon the segment, pause, and log the error once per pause."""

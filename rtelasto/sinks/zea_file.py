@@ -110,7 +110,7 @@ class ZeaFile:
     def close(self, *, fsync: bool = False) -> None:
         """Finish the file and give it its name. A second call does nothing.
 
-        With ``fsync`` it is then on the disk, whatever becomes of the machine (`OutputFile.commit`).
+        With ``fsync`` its content is on the disk before it has its name (`OutputFile.flush`).
         """
         if not self._open:
             return
@@ -120,8 +120,10 @@ class ZeaFile:
             self._finish()
             self._file.close()
             self._stream.close()
+            if fsync:
+                self._output.flush()
         self._open = False
-        self._output.commit(fsync=fsync)
+        self._output.commit()
 
     def abort(self) -> None:
         """Remove everything written so far. Does nothing after `close`."""
