@@ -198,11 +198,21 @@ def test_what_does_not_follow_from_the_recording_cannot_be_given(tmp_path: Path)
         open_recording(tmp_path, line_pitch_m=1e-4)
     with open_recording(tmp_path, sound_speed_m_s=1480.0) as recording:
         assert recording.format.sound_speed_m_s == 1480.0
-        with (
-            pytest.raises(RtelastoError, match="its header says"),
-            Replayer(recording, free_endpoint(), stamp="sent", wait_s=0.0) as replayer,
-        ):
-            replayer.run()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_sent_cannot_be_sent_again_with_other_values(tmp_path: Path, kind: str) -> None:
+    record(tmp_path, messages(kind))
+    given = {"center_freq_hz": 5.8e6, "sound_speed_m_s": 1480.0}
+    # Before a subscriber is waited for.
+    with (
+        open_recording(tmp_path, **given) as recording,
+        pytest.raises(RtelastoError, match="is not read as its header says") as refused,
+    ):
+        Replayer(recording, free_endpoint(), stamp="sent")
+    assert "sound_speed_m_s 1480.0 (header: 1540.0)" in str(refused.value)
+    assert "omit --center-freq-hz, --sound-speed-m-s to send what was sent" in str(refused.value)
+    assert len(str(refused.value)) < 250
 
 
 def test_only_what_was_recorded_can_be_sent_again_and_once(tmp_path: Path) -> None:
@@ -275,7 +285,9 @@ def test_a_damaged_header_is_said(tmp_path: Path, name: str, value: np.ndarray, 
         read_all()
 
 
-def test_a_header_that_grows_too_long_costs_its_frame_alone(tmp_path: Path) -> None:
+def test_headers_that_grow_too_long_cost_their_frames_alone_and_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """1,000 transmits fit a header in float 32, which rtelasto accepts, but not in float 64."""
     many = replace(
         PLANES,
@@ -284,25 +296,31 @@ def test_a_header_that_grows_too_long_costs_its_frame_alone(tmp_path: Path) -> N
         transmits=(PlaneWave(),) * 1000,
         first_elements=(8,) * 1000,
     )
-    said = {"schema": "rtelasto/1", "type": "rf", "stream": "s", "seq": 0, "frame_id": 0}
+    said = {"schema": "rtelasto/1", "type": "rf", "stream": "s"}
     said |= {"acquired_ns": 0, "clock": "scanner", "kind": "channel", "dtype": "<i2"}
     said |= {"shape": list(many.shape)} | format_fields(many)
-    header = msgpack.Packer(use_single_float=True).pack(said)
-    assert len(header) < MAX_HEADER_BYTES
+    headers = [
+        msgpack.Packer(use_single_float=True).pack(said | {"seq": seq, "frame_id": seq})
+        for seq in range(3)
+    ]
+    assert len(headers[0]) < MAX_HEADER_BYTES
     short = replace(PLANES, n_samples=40)
-    next_one = ChannelFrame(np.zeros(short.shape, np.int16), short, FrameStamp(1, 1))
+    next_one = ChannelFrame(np.zeros(short.shape, np.int16), short, FrameStamp(3, 1))
     with scanner() as (endpoint, sender):
         settings = RecordSettings(folder=tmp_path, rf=endpoint, strain=free_endpoint())
         with Recorder(settings) as recorder:
             sender.send(
                 [
-                    [b"rf", header, bytes(2 * math.prod(many.shape))],
-                    [bytes(part) for part in encode_rf(next_one, stream="s", seq=1)],
+                    *([b"rf", header, bytes(2 * math.prod(many.shape))] for header in headers),
+                    [bytes(part) for part in encode_rf(next_one, stream="s", seq=3)],
                 ]
             )
-            assert recorder._rf.counters.wait_for("received", 2, WAIT_S)
+            assert recorder._rf.counters.wait_for("received", 4, WAIT_S)
     counts = recorder.report()
-    assert (counts["rf.lost"], counts["rf.recorded"]) == (1, 1)
+    assert (counts["rf.lost"], counts["rf.recorded"]) == (3, 1)
+    (line,) = caplog.messages
+    assert "frames are not recorded from frame 0 on: header of" in line
+    assert "with fewer transmits in a frame" in line
 
 
 @pytest.mark.parametrize("kind", KINDS)

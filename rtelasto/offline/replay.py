@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import ScannerFrame
-from rtelasto.transport.rf_sender import RfSender
+from rtelasto.transport.rf_sender import RfSender, message_of
 
 # More than the sleep of a desktop system overshoots.
 LATE_NS = 2_000_000
@@ -184,7 +184,8 @@ class Replayer(Closing):
     Raises
     ------
     RtelastoError
-        If a parameter is out of range, frame times are missing or ``endpoint`` cannot be bound.
+        If a parameter is out of range, frame times are missing, ``endpoint`` cannot be bound, or "sent" is
+        asked of a recording that does not hold messages or is opened with other values than theirs.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class Replayer(Closing):
                 raise RtelastoError(
                     "stamp sent replays once: the same messages again would count as repeated"
                 )
-            recording.header_as_sent(0)
+            message_of(recording.header_as_sent(0), recording.as_sent(0))
         self._recording = recording
         self._times_ns, self._period_ns = frame_times_ns(
             recording.timestamps_ns, recording.n_frames, fps

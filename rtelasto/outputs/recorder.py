@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtelasto.closing import Closing
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.iq import ScannerFrame
+from rtelasto.frames.iq import ScannerFormat, ScannerFrame
 from rtelasto.frames.rf import RfFormat
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.sinks.output_file import flush_to_disk
@@ -87,6 +87,8 @@ class Recorder(Closing):
         self.counters = Counters()
         # The strain stream does not carry the format of the RF frames; the RF stream does.
         self._formats: dict[str, RfFormat] = {}
+        # Stream and format of the frames that were last refused for the length of their header.
+        self._too_long: tuple[str, ScannerFormat] | None = None
         self._rf_segments: Segments[ScannerFrame] = Segments(
             settings.folder,
             "rf",
@@ -181,7 +183,10 @@ class Recorder(Closing):
         try:
             header = sent.defined_header()
         except RtelastoError as error:
-            log.error("frame %d is not recorded: %s", sent.frame_id, error)
+            take = (sent.stream, sent.frame.format)
+            if take != self._too_long:
+                log.error("frames are not recorded from frame %d on: %s", sent.frame_id, error)
+                self._too_long = take
             self.counters.add("rf.lost")
         else:
             self._rf_segments.write(sent.frame, header=header)

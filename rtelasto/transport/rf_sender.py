@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from time import monotonic_ns, time_ns
 
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.iq import ScannerFormat, ScannerFrame, scanner_frame
+from rtelasto.frames.rf import PHYSICS
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.transport.publishing import Publisher
-from rtelasto.wire.message import TOPIC_RF, Part, buffer_of
+from rtelasto.wire.message import TOPIC_RF, Part, buffer_of, short
 from rtelasto.wire.rf import decode_rf, encode_rf, wire_samples
 
 _CLOCKS = {"monotonic": monotonic_ns, "unix": time_ns}
@@ -117,14 +119,36 @@ class RfSender(Publisher):
         RtelastoError
             If the header is not one of this frame.
         """
-        parts: list[Part] = [TOPIC_RF, header, buffer_of(wire_samples(frame.samples))]
-        said = decode_rf(parts).frame.format
-        if said != frame.format:
-            raise RtelastoError(f"frame {frame.frame_id} is {frame.format}, its header says {said}")
-        self._hand_over(parts)
+        self._hand_over(message_of(header, frame))
 
     def _hand_over(self, parts: list[Part]) -> None:
         if not self._socket.subscribed(TOPIC_RF):
             self.counters.add("unheard")
         self._socket.send(parts)
         self.counters.add("sent")
+
+
+def message_of(header: bytes, frame: ScannerFrame) -> list[Part]:
+    """Return the parts of a message with this header, as it came.
+
+    Raises
+    ------
+    RtelastoError
+        If the header is not one of this frame.
+    """
+    parts: list[Part] = [TOPIC_RF, header, buffer_of(wire_samples(frame.samples))]
+    read, said = frame.format, decode_rf(parts).frame.format
+    if read != said:
+        names = [
+            f.name for f in fields(read) if getattr(read, f.name) != getattr(said, f.name, None)
+        ]
+        differences = ", ".join(
+            f"{name} {short(getattr(read, name))} (header: {short(getattr(said, name, None))})"
+            for name in names
+        )
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in names if name in PHYSICS)
+        advice = f": omit {flags} to send what was sent" if flags else ""
+        raise RtelastoError(
+            f"frame {frame.frame_id} is not read as its header says, {differences}{advice}"
+        )
+    return parts

@@ -82,8 +82,10 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def pack_header(header: Mapping[str, Any]) -> bytes:
-    """Header as msgpack, keys in the order given.
+def pack_header(
+    header: Mapping[str, Any], *, shorter: str = "with fewer counters or shorter names"
+) -> bytes:
+    """Header as msgpack, keys in the order given; ``shorter`` is how its sender makes it shorter.
 
     msgpack's smallest form for integers, strings and containers, float64 for every Python float.
 
@@ -96,7 +98,7 @@ def pack_header(header: Mapping[str, Any]) -> bytes:
     if len(packed) > MAX_HEADER_BYTES:
         raise RtelastoError(
             f"header of {len(packed)} bytes exceeds the wire format's {MAX_HEADER_BYTES}: "
-            "send fewer counters or shorter names"
+            f"send it {shorter}"
         )
     return packed
 

@@ -32,6 +32,9 @@ from rtelasto.wire.message import (
     whole,
 )
 
+# Nothing else in a header of RF data grows.
+_SHORTER = "with fewer transmits in a frame"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RfMessage(Stamped):
@@ -69,7 +72,7 @@ class RfMessage(Stamped):
         for key, value in kept.items():
             if isinstance(value, dict):
                 kept[key] = {inner: value[inner] for inner in value if inner in ours[key]}
-        return pack_header(kept)
+        return pack_header(kept, shorter=_SHORTER)
 
 
 def wire_samples(samples: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -122,7 +125,7 @@ def encode_rf(frame: ScannerFrame, *, stream: str, seq: int, clock: str = "unkno
             f"{frame.samples.dtype}: convert them with wire_samples"
         )
     header = _header(frame, stream, seq, clock)
-    return [TOPIC_RF, pack_header(header), buffer_of(frame.samples)]
+    return [TOPIC_RF, pack_header(header, shorter=_SHORTER), buffer_of(frame.samples)]
 
 
 def _header(frame: ScannerFrame, stream: str, seq: int, clock: str) -> Header:
