@@ -35,7 +35,7 @@ from rtelasto.sources import open_recording
 from rtelasto.telemetry.counters import Counters
 from rtelasto.wire.formats import format_fields
 from rtelasto.wire.message import MAX_HEADER_BYTES
-from rtelasto.wire.rf import decode_rf, encode_rf
+from rtelasto.wire.rf import RfMessage, decode_rf, encode_rf
 
 FC, C = 6.25e6, 1540.0
 PLANES = ChannelFormat(
@@ -192,10 +192,15 @@ def test_what_was_sent_opens_as_the_rf_lines_that_a_live_run_makes(
     assert type(live_format) is type(sent_format)
 
 
-def test_what_does_not_follow_from_the_recording_cannot_be_given(tmp_path: Path) -> None:
-    record(tmp_path, messages("plane waves, int16"))
-    with pytest.raises(RtelastoError, match=r"holds channel data.*omit --line-pitch-m"):
+@pytest.mark.parametrize(("kind", "named"), [("plane waves, int16", "channel data"), ("IQ", "IQ")])
+def test_what_does_not_follow_from_the_recording_cannot_be_given(
+    tmp_path: Path, kind: str, named: str
+) -> None:
+    record(tmp_path, messages(kind))
+    with pytest.raises(RtelastoError, match=rf"holds {named}, .*omit --line-pitch-m"):
         open_recording(tmp_path, line_pitch_m=1e-4)
+    with pytest.raises(RtelastoError, match=rf"holds {named}: RF lines are made with the cent"):
+        open_recording(tmp_path, center_freq_hz="estimate")
     with open_recording(tmp_path, sound_speed_m_s=1480.0) as recording:
         assert recording.format.sound_speed_m_s == 1480.0
 
@@ -261,9 +266,13 @@ def test_every_frame_that_came_is_in_one_counter(tmp_path: Path, kind: str) -> N
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("ends", np.array([10]), "header of frame 5 is damaged"),
-        ("ends", np.array([400, 300, 200, 100, 0, 9]), "header of frame 4 is damaged"),
-        ("ends", np.arange(1, 7) << 40, "header of frame 5 is damaged"),
+        ("ends", np.array([10]), "frame 5 cannot be read: its header is damaged"),
+        (
+            "ends",
+            np.array([400, 300, 200, 100, 0, 9]),
+            "frame 4 cannot be read: its header is damaged",
+        ),
+        ("ends", np.arange(1, 7) << 40, "frame 5 cannot be read: its header is damaged"),
         ("ends", np.zeros((2, 3), np.int64), r"wire_header/ends holds int64 \(2, 3\)"),
         ("bytes", np.zeros(2000), "wire_header/bytes holds float64"),
     ],
@@ -327,10 +336,40 @@ def test_headers_that_grow_too_long_cost_their_frames_alone_and_one_line(
 def test_segments_of_a_take_are_one_recording_in_any_order_of_reading(
     tmp_path: Path, kind: str
 ) -> None:
-    clock, counters = Clock(100.0), Counters()
     sent = [decode_rf(parts) for parts in messages(kind)]
+    assert record_slowly(tmp_path, sent) == 3
+    with open_recording(tmp_path) as recording:
+        assert len(recording) == N_FRAMES
+        for i in (5, 0, 3, 2, 1, 4):
+            assert recording.header_as_sent(i) == sent[i].defined_header()
+            assert np.array_equal(recording.as_sent(i).samples, sent[i].frame.samples)
+
+
+def test_a_damaged_segment_is_named_with_the_number_of_the_frame_in_the_recording(
+    tmp_path: Path,
+) -> None:
+    record_slowly(tmp_path, [decode_rf(parts) for parts in messages("IQ")])
+    with h5py.File(tmp_path / "rf-01-00003.h5", "a") as file:
+        file["custom/wire_header/ends"][1] = 0
+        values = file["tracks/track_0/data/beamformed_data/values"]
+        place = values.id.get_chunk_info(1)
+    with (tmp_path / "rf-01-00003.h5").open("r+b") as raw:
+        raw.seek(place.byte_offset)
+        raw.write(bytes(place.size))
+    with open_recording(tmp_path) as recording:
+        where = r"frame 5 cannot be read: rf-01-00003\.h5: "
+        with pytest.raises(RtelastoError, match=where + "its header is damaged"):
+            recording.header_as_sent(5)
+        with pytest.raises(RtelastoError, match=where):
+            recording.as_sent(5)
+        recording.as_sent(4)
+
+
+def record_slowly(folder: Path, sent: list[RfMessage]) -> int:
+    """Record messages, two a segment; return the number of segments."""
+    clock, counters = Clock(100.0), Counters()
     segments: Segments[ScannerFrame] = Segments(
-        tmp_path,
+        folder,
         "rf",
         lambda path, frame: frame_writer(path, frame, provenance={}, packing=GZIP),
         lambda frame: (frame.stream, frame.format),
@@ -341,12 +380,7 @@ def test_segments_of_a_take_are_one_recording_in_any_order_of_reading(
         segments.write(message.frame, header=message.defined_header())
         clock.now += 0.6
     segments.finish()
-    assert counters["rf.segments"] == 3
-    with open_recording(tmp_path) as recording:
-        assert len(recording) == N_FRAMES
-        for i in (5, 0, 3, 2, 1, 4):
-            assert recording.header_as_sent(i) == sent[i].defined_header()
-            assert np.array_equal(recording.as_sent(i).samples, sent[i].frame.samples)
+    return counters["rf.segments"]
 
 
 def test_another_kind_of_data_begins_a_new_take(tmp_path: Path) -> None:

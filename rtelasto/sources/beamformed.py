@@ -55,10 +55,10 @@ def beamformed_contents(frames: ChannelFrames, **more: Any) -> Contents:
     )
 
 
-def refuse_overrides(overrides: Overrides) -> None:
-    """Raise if the user overrides what follows from the beamforming of channel data.
+def refuse_overrides(overrides: Overrides, kind: str = "channel data") -> None:
+    """Raise if the user overrides what follows from data of which RF lines are made.
 
-    Only centre frequency and sound speed can be given, because they are inputs of the beamformer.
+    Only centre frequency and sound speed can be given: RF lines are made with them.
 
     Raises
     ------
@@ -68,11 +68,11 @@ def refuse_overrides(overrides: Overrides) -> None:
     for name in ("sampling_freq_hz", "line_pitch_m", "start_depth_m", "axes", "dataset"):
         if getattr(overrides, name) is not None:
             raise RtelastoError(
-                f"holds channel data, whose {name} comes from the file: omit "
+                f"holds {kind}, whose {name} comes from the file: omit "
                 f"--{name.replace('_', '-')} (--center-freq-hz and --sound-speed-m-s may be given)"
             )
     if overrides.center_freq_hz == "estimate":
         raise RtelastoError(
-            "holds channel data: its centre frequency is needed to beamform them and cannot be "
-            "estimated from the result"
+            f"holds {kind}: RF lines are made with the centre frequency, which cannot be estimated from "
+            "the result"
         )

@@ -25,9 +25,6 @@ MAX_VALUES = 1 << 20
 
 MAX_TEXT_BYTES = 1 << 16
 
-MAX_HEADER_BYTES = 1 << 14
-"""Of a message's header in a recording, as on the wire."""
-
 MAX_CHUNK_BYTES = 1 << 28
 """Of an HDF5 chunk, which is always decoded whole."""
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 
+READ_ERRORS = (OSError, ValueError, RuntimeError, MemoryError, zlib.error)
+"""What reading a frame raises where a file is damaged."""
+
 
 class Recording(Closing):
     """RF frames in acquisition order: a sequence and a context manager.
@@ -135,7 +138,7 @@ class Recording(Closing):
         self._check_unwritten()
         try:
             found = read(i)
-        except (OSError, ValueError, RuntimeError, MemoryError, zlib.error) as error:
+        except READ_ERRORS as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
         self._check_unwritten()
         return found

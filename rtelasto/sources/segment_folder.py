@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rtelasto.errors import RtelastoError
 from rtelasto.sources.contents import Contents, Overrides
 from rtelasto.sources.first_look import look_first
+from rtelasto.sources.recording import READ_ERRORS
 
 SEGMENTS = "rf-*.h5"
 _NAME = re.compile(r"rf-(\d+)-(\d+)\.h5")
@@ -128,17 +129,19 @@ class _Joined:
         self.dtype = dtype
 
     def __getitem__(self, place: tuple[Any, ...]) -> Any:
-        segment, frame = self.segment_of(place[0])
-        return segment.array[(frame, *place[1:])]
+        return self.read(place[0], lambda segment, frame: segment.array[(frame, *place[1:])])
 
-    def segment_of(self, frame: int) -> tuple[Contents, int]:
-        """Return the segment that holds a frame, opened, and the place of the frame in it."""
+    def read(self, frame: int, read: Callable[[Contents, int], Any]) -> Any:
+        """Return what ``read`` gives of the segment that holds a frame, opened, and the place of the frame."""
         number = int(np.searchsorted(self._ends, frame, side="right"))
         if self._segment is None or number != self._number:
             self.close()
             self._segment, self._number = self._open_segment(self._paths[number]), number
         start = int(self._ends[number - 1]) if number else 0
-        return self._segment, frame - start
+        try:
+            return read(self._segment, frame - start)
+        except READ_ERRORS as error:
+            raise RtelastoError(f"{self._paths[number].name}: {error}") from error
 
     def close(self) -> None:
         if self._segment is not None and self._segment.close is not None:
@@ -153,6 +156,9 @@ class _JoinedHeaders:
         self._joined = joined
 
     def __getitem__(self, frame: int, /) -> bytes:
-        segment, place = self._joined.segment_of(frame)
-        assert segment.headers is not None, "every segment has headers"
-        return segment.headers[place]
+        return self._joined.read(frame, _header)
+
+
+def _header(segment: Contents, place: int) -> bytes:
+    assert segment.headers is not None, "every segment has headers"
+    return segment.headers[place]

@@ -16,7 +16,8 @@ from rtelasto.sources.beamformed import beamformed_contents
 from rtelasto.sources.contents import Contents
 from rtelasto.sources.hdf5_storage import check_storage, numbers
 from rtelasto.sources.iq_frames import iq_contents
-from rtelasto.sources.limits import MAX_FRAMES, MAX_HEADER_BYTES
+from rtelasto.sources.limits import MAX_FRAMES
+from rtelasto.wire.message import MAX_HEADER_BYTES
 
 
 class Headers(Protocol):
@@ -88,4 +89,4 @@ class StoredHeaders:
             start, end = bounds
             if 0 <= start < end <= min(start + MAX_HEADER_BYTES, self._bytes.shape[0]):
                 return bytes(self._bytes[start:end].astype(np.uint8))
-        raise RtelastoError(f"the header of frame {frame} is damaged")
+        raise RtelastoError("its header is damaged")

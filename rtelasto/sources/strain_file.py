@@ -23,6 +23,7 @@ from rtelasto.frames.strain_maps import (
 from rtelasto.sources.first_look import look_first
 from rtelasto.sources.hdf5_storage import check_links, check_storage, numbers, scalar
 from rtelasto.sources.limits import MAX_STRAIN_FRAMES, MAX_STRAIN_PIXELS, one_line
+from rtelasto.sources.recording import READ_ERRORS
 
 _DATA = "tracks/track_0/data"
 _ALL_MAPS = STRAIN_MAPS | FURTHER_MAPS
@@ -144,7 +145,7 @@ class StrainFile(Closing):
         values, factor = self._maps[name], np.float32(1.0 / _ALL_MAPS[name].factor)
         try:
             return np.asarray(factor * np.ascontiguousarray(values[i].T))
-        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        except READ_ERRORS as error:
             raise RtelastoError(f"{self.path}: frame {i} cannot be read: {error}") from error
 
     def _reference(self, i: int) -> int | None:

@@ -10,6 +10,7 @@ from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.sources.hdf5_storage import check_storage, scalar
 from rtelasto.sources.limits import MAX_FRAME_SAMPLES
+from rtelasto.sources.recording import READ_ERRORS
 
 if TYPE_CHECKING:
     from rtelasto_engines.simulate.motion import DisplacementField, Truth
@@ -59,7 +60,7 @@ class RecordedTruth:
             raise IndexError(f"the truth has frames 0…{self._axial.shape[0] - 1}, got {i}")
         try:
             axial_m, lateral_m = self._axial[i], self._lateral[i]
-        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        except READ_ERRORS as error:
             raise RtelastoError(f"the truth of frame {i} cannot be read: {error}") from error
         if not (np.abs(axial_m).max() <= 1.0 and np.abs(lateral_m).max() <= 1.0):
             raise RtelastoError(f"the truth of frame {i} is not finite, or beyond 1 m")

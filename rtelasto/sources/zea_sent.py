@@ -38,8 +38,9 @@ def read_sent(file: h5py.File, overrides: Overrides) -> Contents:
     RtelastoError
         If something is missing or impossible, or the user overrides what follows from the data.
     """
-    refuse_overrides(overrides)
-    contents = _channel_data(file) if isinstance(file.get(_CHANNEL), h5py.Group) else _pixels(file)
+    channels = isinstance(file.get(_CHANNEL), h5py.Group)
+    refuse_overrides(overrides, "channel data" if channels else "IQ")
+    contents = _channel_data(file) if channels else _pixels(file)
     stated: Any = contents.sent_format
     given = {
         name: float(value)
