@@ -132,7 +132,7 @@ class _Joined:
         return self.read(place[0], lambda segment, frame: segment.array[(frame, *place[1:])])
 
     def read(self, frame: int, read: Callable[[Contents, int], Any]) -> Any:
-        """Return what ``read`` gives of the segment that holds a frame, opened, and the place of the frame."""
+        """Return what ``read`` gives of the segment that holds a frame, opened, and the frame's place."""
         number = int(np.searchsorted(self._ends, frame, side="right"))
         if self._segment is None or number != self._number:
             self.close()
