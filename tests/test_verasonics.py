@@ -137,3 +137,23 @@ def test_what_cannot_be_is_an_error_with_an_identifier(
         f"try, {code}; catch problem, disp(problem.identifier); end",
     )
     assert output == identifier
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("'focus_mm', -10", "options.focus_mm must be a depth, or 0 for plane waves, got -10"),
+        ("'focus_mm', NaN", "options.focus_mm must be a depth, or 0 for plane waves, got NaN"),
+        ("'focus_mm', 20, 'f_number', -1", "options.f_number must be above 0, got -1"),
+        ("'focus_mm', 20, 'f_number', 0", "options.f_number must be above 0, got 0"),
+    ],
+)
+def test_a_beam_that_cannot_be_names_the_option_and_its_value(
+    bridge: Path, options: str, said: str
+) -> None:
+    output = octave.run(
+        bridge,
+        f"T = rtelasto_probe('L12-5 38mm'); try, rtelasto_sequence(T, struct({options})); "
+        "catch problem, disp(problem.message); end",
+    )
+    assert output == said

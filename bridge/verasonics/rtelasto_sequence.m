@@ -92,6 +92,13 @@ end
 if ~any(strcmp(P.source, {'receive', 'inter'}))
     error('rtelasto:sequence:options', 'options.source must be ''receive'' or ''inter''');
 end
+if ~(P.focus_mm >= 0)
+    error('rtelasto:sequence:options', ...
+        'options.focus_mm must be a depth, or 0 for plane waves, got %g', P.focus_mm);
+end
+if ~(P.f_number > 0)
+    error('rtelasto:sequence:options', 'options.f_number must be above 0, got %g', P.f_number);
+end
 if P.focus_mm > 0 && strcmp(P.source, 'inter')
     error('rtelasto:sequence:options', 'options.focus_mm needs the source ''receive''');
 end
