@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -30,11 +33,43 @@ def test_the_model_multiplies_what_was_measured() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="pins processes to cores (Linux)")
+def test_independent_processes_run_on_a_machine_with_one_core(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs the extra 'archive'")
+    from benchmarks.archive import SMALL, independent_rate, write_scan
+
+    scan = write_scan(tmp_path / "scan.h5", 2, SMALL)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert independent_rate([scan], "cnn") > 0.0
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="pins processes to cores (Linux)")
+def test_independent_processes_that_fail_end_the_measurement(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs the extra 'archive'")
+    from benchmarks.archive import independent_rate
+
+    with pytest.raises(threading.BrokenBarrierError):
+        independent_rate([tmp_path / "none.h5"] * 2, "cnn")
+
+
+@pytest.mark.slow
 def test_every_part_of_the_archive_benchmark_runs(tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="needs the extra 'archive'")
-    from benchmarks.archive import measure
+    from benchmarks.archive import measure, pinned_cores
 
     text = measure(tmp_path, 4, 20, n_frames=3, repeats=1)
     assert "| `ncc` |" in text
     assert "One recording of 500 frames" in text
     assert "20 recordings of two frames" in text
+    # The model begins with a rate that does not contain the cost of tasks, which it adds.
+    independent = re.search(r"\| `cnn` \|.* (\d+) \| [\d.]+ \|", text)
+    core_s = re.search(r"takes a core ([\d.]+) s", text)
+    assert independent is not None
+    assert core_s is not None
+    expected_s = len(pinned_cores()) * 3600.0 / float(independent[1])
+    assert float(core_s[1]) == pytest.approx(expected_s, abs=0.06)

@@ -201,12 +201,14 @@ def _cpu_estimator(settings: EstimateSettings) -> CpuEstimator:
 
 def _is_current(task: Task, key: str) -> bool:
     """Whether the outputs are there, and each was made from what has this key."""
+    if not all(path.exists() for path in task.outputs):
+        return False
     drawn = [path for path in (task.picture, task.report) if path is not None]
     try:
         with StrainFile(task.out) as strain:
             return strain.made_from == key and all(key.encode() in x.read_bytes() for x in drawn)
     except (OSError, RtelastoError):
-        return False  # missing, damaged, or another file: process_recording replaces it or says why not
+        return False  # damaged, or another file: process_recording replaces it or says why not
 
 
 def _peak_memory_mib() -> float:
