@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from archive import write_palpation
 from dask_workers import leftovers, scheduler, states, wait_until, worker, writes
-from processes import finish, running
+from processes import running
 from waiting import WAIT_S
 
 from rtelasto.errors import ExitCode
@@ -52,6 +53,20 @@ def expected(scan: Path) -> bytes:
     return whole(scan)
 
 
+def versions_until_end(command: subprocess.Popen[str], files: list[Path]) -> list[set[int]]:
+    """Wait for a command; return the times of writing that each of the files had until it was removed."""
+    seen: list[set[int]] = [set() for _ in files]
+
+    def ended() -> bool:
+        for file, times_ns in zip(files, seen, strict=True):
+            with contextlib.suppress(FileNotFoundError):
+                times_ns.add(file.stat().st_mtime_ns)
+        return command.poll() is not None
+
+    wait_until(ended)
+    return seen
+
+
 def test_one_recording_split_over_both_workers_gives_the_same_file(tmp_path: Path) -> None:
     scan = write_palpation(tmp_path / "palpation.h5", 2000)
     out = tmp_path / "strain.h5"
@@ -83,9 +98,12 @@ def test_a_worker_killed_in_a_part_costs_no_more_than_that(
         with running("process", scan, "-o", out, "--scheduler", address, *FLAGS) as command:
             # In the other part, or in joining.
             wait_until(lambda: bool(whole_parts(strain)) and bool(busy()))
+            finished = whole_parts(strain)
             (busy() or [first])[0].kill()
+            versions = versions_until_end(command, finished)
             _, errors = command.communicate(timeout=WAIT_S)
         assert command.returncode == 0, errors
+    assert [len(times_ns) for times_ns in versions] == [1] * len(finished)
     assert strain.read_bytes() == expected
     assert leftovers(out) == []
 
@@ -103,8 +121,11 @@ def test_ctrl_c_keeps_finished_parts_for_the_next_run(
     assert command.returncode == ExitCode.INTERRUPTED, errors
     kept = whole_parts(strain)
     assert sorted(path for path in out.rglob("*") if path.is_file()) == kept
-    finished = finish(*arguments)
-    assert finished.returncode == 0, finished.stderr
+    written = [{path.stat().st_mtime_ns} for path in kept]
+    with running(*arguments) as command:
+        assert versions_until_end(command, kept) == written
+        _, errors = command.communicate(timeout=WAIT_S)
+    assert command.returncode == 0, errors
     assert states(out) == ["done"]
     assert strain.read_bytes() == expected
     assert leftovers(out) == []
