@@ -108,7 +108,8 @@ def test_a_command_never_replaces_its_recording(tmp_path: Path, command: str):
 
 def process(path: Path, out: Path, **others: Any) -> None:
     """What `rtelasto process` does; the engine is not there, so that any work would fail."""
-    with open_recording(path) as recording:
+    # Noise has no centre frequency of its own.
+    with open_recording(path, center_freq_hz=FORMAT.center_freq_hz) as recording:
         process_recording(recording, out, EstimateSettings(engine="none.onnx"), **others)
 
 
