@@ -36,7 +36,7 @@ CHOOSING = ENGINES.index("cnn")
 TISSUES = 2
 # A recording's pair must agree at least as well as this.
 LEAST_QUALITY = 0.9
-_PANEL_INCH, _PIXELS_PER_INCH = 2.4, 110
+_PANEL_INCH, _PIXELS_PER_INCH = 2.4, 85
 
 Estimate = Callable[[FramePair], StrainFrame]
 
