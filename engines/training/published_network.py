@@ -1,6 +1,6 @@
 """Trains ``wu2018`` from a seed to the ONNX file; existing files are kept, so it can be interrupted.
 
-python -m rtelasto_engines.training.published_network FOLDER --pairs 640 --minutes 120 --seed 1
+python -m rtelasto_engines.training.published_network FOLDER --pairs 640 --minutes 150 --seed 1
 
 Its stages are trained one after the other, then together:
 
@@ -33,11 +33,12 @@ from rtelasto_engines.training.wu2018_loss import (
 )
 
 # Shares of the training time, and the highest learning rates.
-_SHARES = {"displacement": 0.6, "strain": 0.22, "together": 0.18}
-_RATES = {"displacement": 2e-3, "strain": 2e-3, "together": 5e-4}
+_SHARES = {"displacement": 0.4, "strain": 0.14, "together": 0.46}
+_RATES = {"displacement": 2e-3, "strain": 2e-3, "together": 1e-3}
 _TRUE_SHARE = 1.0 / 3.0
-# Of the gain's error: alone, stage 2 finds 0.8 of the contrast.
-_GAIN_WEIGHTS = {"strain": 0.3, "together": 1.0}
+# Of the gain's error. Alone, stage 2 finds 0.8 of the contrast, and with half of the last weight both do not
+# find much more.
+_GAIN_WEIGHTS = {"strain": 0.3, "together": 0.8}
 # In the last part: a displacement error of 0.04 samples and a relative strain error of 0.1 count alike.
 _DISPLACEMENT_WEIGHT = 3.0
 _HELD_OUT_SEED = 50_000
@@ -154,7 +155,7 @@ class Training:
 
 
 def main() -> None:
-    parser = recipe_parser((__doc__ or "").splitlines()[0], pairs=640, minutes=120.0)
+    parser = recipe_parser((__doc__ or "").splitlines()[0], pairs=640, minutes=150.0)
     parser.add_argument("--held-out", type=int, default=16, help="pairs for the scores")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--lines", type=int, default=32)
