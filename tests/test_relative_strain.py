@@ -271,7 +271,8 @@ def test_a_subscriber_of_a_run_gets_it(press: list[np.ndarray]) -> None:
                 stop.set()
                 running.join(60.0)
     assert message is not None
-    assert message.header["schema"] == "rtelasto/1.1"
+    assert message.header["schema"] == "rtelasto/1.2"
+    assert 0.0 <= message.frame.poor_share <= 1.0
     assert message.frame.relative_strain is not None
     assert np.nanmedian(message.frame.relative_strain) == pytest.approx(1.0, abs=0.05)
     assert message.frame.persistence is not None
