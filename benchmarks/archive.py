@@ -4,10 +4,9 @@
 
 Rates are those of `rtelasto process` with several recordings, once its engines are open. *Independent* are
 two processes pinned to a core each (one, if there is but one core), without Dask: what two workers could
-reach at best. The small tasks are
-real recordings of two small frames, on a scheduler and workers in processes of their own. The model
-multiplies what was measured; nothing of it was run. ``--write`` writes the tables into benchmarks/README.md,
-``--quick`` runs every part briefly, as a test.
+reach at best. The small tasks are real recordings of two small frames, on a scheduler and workers in
+processes of their own. The model multiplies what was measured; nothing of it was run. ``--write`` writes the
+tables into benchmarks/README.md, ``--quick`` runs every part briefly, as a test.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from rtelasto.sinks.output_file import OutputFile
 from rtelasto_engines.export import export
 from rtelasto_engines.network.wu2018 import Architecture, Wu2018
 from rtelasto_engines.training.batches import AS_SIMULATED, Batches
@@ -195,15 +195,11 @@ def run(options: argparse.Namespace) -> None:
     for label, name, seed in runs(options.only or VARIANTS, options.seed, options.seeds):
         if label not in variants:
             variants[label] = run_variant(label, name, seed, train, held_out, options)
-            _replace(options.out, json.dumps(report, indent=2))
-            _replace(options.out.with_suffix(".md"), "\n".join(table(variants)) + "\n")
+            with OutputFile(options.out) as temporary:
+                temporary.write_text(json.dumps(report, indent=2), "utf-8")
+            with OutputFile(options.out.with_suffix(".md")) as temporary:
+                temporary.write_text("\n".join(table(variants)) + "\n", "utf-8")
         print(table({label: variants[label]})[-1], flush=True)
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)
 
 
 def main() -> None:

@@ -50,6 +50,15 @@ IN_PLACE = Augmentation(largest_shift_samples=0, lateral_share=0.0, strip_share=
 AS_SIMULATED = Augmentation(0, 0.0, 0.0, 0.0, mirrored=False)
 
 
+def whole_frames(example: Example) -> tuple[Tensor, Tensor]:
+    """Return the pre- and post-compression frame as networks take them, float32 (1, n_lines, n_samples)."""
+    pre, post = (
+        torch.from_numpy(frame.astype(np.float32) / COUNTS_PER_RMS)[None]
+        for frame in (example.pre, example.post)
+    )
+    return pre, post
+
+
 class Batches:
     """Draws augmented crops.
 

@@ -23,6 +23,7 @@ from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.resample import engine_grid, resample_frame
 from rtelasto.frames.rf import Grid, RfFormat
 from rtelasto.frames.strain import Elongation
+from rtelasto.sinks.output_file import OutputFile
 from rtelasto_engines.simulate.pair import SimulatedPair
 from rtelasto_engines.training.broad import TrainingKind, training_pair
 from rtelasto_engines.training.sets import SETS, StretchError, TrainingSet
@@ -54,8 +55,7 @@ class Example:
 
     def save(self, path: Path) -> None:
         """Write under a temporary name and rename, so that every existing file is complete."""
-        partial = path.with_suffix(f".{os.getpid()}.part")
-        with open(partial, "wb") as file:
+        with OutputFile(path) as temporary, temporary.open("wb") as file:
             arrays = {
                 "pre": self.pre,
                 "post": self.post,
@@ -65,7 +65,6 @@ class Example:
             }
             known = {name: array for name, array in arrays.items() if array is not None}
             np.savez(file, **known)  # type: ignore[arg-type]
-        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> Example:

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rtelasto.sinks.output_file import OutputFile
+
 # The weights are averaged over about this many steps; the result of a short training is the average.
 _AVERAGED_STEPS = 300
 
@@ -147,7 +149,7 @@ def train_module(
             line = {"step": step, "minutes": round(now_spent_s / 60, 2), **means, **scores}
             print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
             sums, n_summed = {}, 0
-            _save(
+            save_checkpoint(
                 checkpoint,
                 {
                     "model": average.state_dict(),
@@ -174,7 +176,7 @@ def _follow(average: nn.Module, model: nn.Module, share: float) -> None:
         ours.lerp_(theirs, share)
 
 
-def _save(checkpoint: Path, state: dict[str, Any]) -> None:
-    partial = checkpoint.with_suffix(".part")
-    torch.save(state, partial)
-    os.replace(partial, checkpoint)
+def save_checkpoint(checkpoint: Path, state: dict[str, Any]) -> None:
+    """Replace a checkpoint by another state, so that it is always whole."""
+    with OutputFile(checkpoint) as temporary:
+        torch.save(state, temporary)

@@ -10,7 +10,6 @@ frames.
 from __future__ import annotations
 
 import argparse
-import os
 import zlib
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rtelasto.sinks.output_file import OutputFile
 from rtelasto_engines.network.tracking import Measurement, Tracking
 from rtelasto_engines.training.dataset import COUNTS_PER_RMS, Example
 from rtelasto_engines.training.faults import Crop, crop, faulty
@@ -107,10 +107,8 @@ def save(path: Path, images: Images) -> None:
         name: image if "displacement" in name else image.astype(np.float16)
         for name, image in images.items()
     }
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with open(partial, "wb") as file:
+    with OutputFile(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **kept)  # type: ignore[arg-type]
-    os.replace(partial, path)
 
 
 def measure_folder(data: Path, weights: Path, out: Path, *, variants: int, seed: int = 1) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rtelasto_engines.network import StrainNetwork, make_network
-from rtelasto_engines.training.batches import Batches
-from rtelasto_engines.training.dataset import AXIAL_STRIDE, COUNTS_PER_RMS, Example
-from rtelasto_engines.training.loop import autocast, learning_rate
+from rtelasto_engines.training.batches import Batches, whole_frames
+from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
+from rtelasto_engines.training.loop import autocast, learning_rate, save_checkpoint
 from rtelasto_engines.training.loss_parts import bounded, strain_weight
 
 # Residual displacements beyond the range of the front end's lags cannot be learned.
@@ -77,10 +76,7 @@ def validate(
     model.eval()
     errors = []
     for example in examples:
-        pre, post = (
-            torch.from_numpy(frame.astype(np.float32) / COUNTS_PER_RMS)[None].to(device)
-            for frame in (example.pre, example.post)
-        )
+        pre, post = (frame.to(device) for frame in whole_frames(example))
         displacement, strain = (output[0].float().cpu().numpy() for output in model(pre, post))
         valid = np.abs(example.displacement) < _MAX_DISPLACEMENT
         errors.append(
@@ -154,8 +150,8 @@ def train(options: argparse.Namespace) -> None:
             line = {"step": step, "minutes": round(now_spent_s / 60, 2), **averages, **scores}
             print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
             sums.clear()
-            partial = options.checkpoint.with_suffix(".part")
-            torch.save(
+            save_checkpoint(
+                options.checkpoint,
                 {
                     "network": options.network,
                     "model": model.state_dict(),
@@ -164,9 +160,7 @@ def train(options: argparse.Namespace) -> None:
                     "spent_s": now_spent_s,
                     "scores": scores,
                 },
-                partial,
             )
-            os.replace(partial, options.checkpoint)
             reported = time.monotonic()
         if finished:
             break

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtelasto_engines.network.wu2018 import Wu2018
-from rtelasto_engines.training.dataset import COUNTS_PER_RMS, Example
+from rtelasto_engines.training.batches import whole_frames
+from rtelasto_engines.training.dataset import Example
 from rtelasto_engines.training.loss_parts import strain_weight
 
 # Strain is compared in percent.
@@ -96,10 +97,7 @@ def scores(network: Wu2018, examples: Sequence[Example], *, strain: bool) -> dic
     """
     rows = []
     for example in examples:
-        pre, post = (
-            torch.from_numpy(frame.astype(np.float32) / COUNTS_PER_RMS)[None]
-            for frame in (example.pre, example.post)
-        )
+        pre, post = whole_frames(example)
         if strain:
             found, estimate = (output[0].numpy() for output in network(pre, post))
         else:

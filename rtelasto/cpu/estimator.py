@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from rtelasto.cpu.consistency import lower_where_inconsistent
-from rtelasto.cpu.field_of_view import outside_view, poor_share, summarise
+from rtelasto.cpu.field_of_view import clear_outside, outside_view, poor_share, summarise
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.elongation import ElongationFit
@@ -68,10 +68,9 @@ class CpuEstimator:
             pair.pre.format.wavelength_m,
         )
         outside = outside_view(pair.pre, residual.grid)
+        clear_outside(outside, correlation, matched)
         quality, applied_strain = summarise(correlation, motion.axial_strain, outside)
         poor = poor_share(correlation, outside)
-        if outside is not None:
-            matched[outside] = 0.0
         after_quality = time.perf_counter_ns()
         return StrainFrame(
             axial_strain=motion.axial_strain,

@@ -34,23 +34,27 @@ def outside_view(frame: RfFrame, grid: Grid) -> NDArray[np.bool_] | None:
     return np.asarray(~np.isfinite(frame.samples[:, rows]))
 
 
+def clear_outside(outside: NDArray[np.bool_] | None, *correlations: Float32Image) -> None:
+    """Set correlations to 0 outside the field of view, in place."""
+    if outside is not None:
+        for correlation in correlations:
+            correlation[outside] = 0.0
+
+
 def summarise(
     correlation: Float32Image, strain: Float32Image, outside: NDArray[np.bool_] | None
 ) -> tuple[float, float]:
     """Return the medians of correlation and strain over the field of view: quality and applied strain.
 
-    This also sets ``correlation`` to 0 outside the field of view. NaN pixels are ignored; a median without
-    pixels is NaN.
+    NaN pixels are ignored; a median without pixels is NaN.
     """
-    if outside is not None:
-        correlation[outside] = 0.0
     return median(correlation, outside), median(strain, outside)
 
 
 def poor_share(correlation: Float32Image, outside: NDArray[np.bool_] | None) -> float:
     """Return the share of the field of view where the correlation is poor, 0 … 1; NaN without pixels.
 
-    ``correlation`` is 0 outside the field of view, as `summarise` leaves it.
+    ``correlation`` is 0 outside the field of view (`clear_outside`).
     """
     n_outside = 0 if outside is None else int(np.count_nonzero(outside))
     inside = correlation.size - n_outside

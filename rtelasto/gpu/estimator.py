@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rtelasto.cpu.field_of_view import outside_view, poor_share, summarise
+from rtelasto.cpu.field_of_view import clear_outside, outside_view, poor_share, summarise
 from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.errors import first_line
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
@@ -145,8 +145,8 @@ class GpuEstimator:
         # This is rare, and the device does not know it: there, samples that are not finite are silence.
         outside = outside_view(pair.pre, rows)
         if outside is not None:
+            clear_outside(outside, images["correlation"], images["post_warp_correlation"])
             quality, applied_strain = summarise(images["correlation"], images["strain"], outside)
-            images["post_warp_correlation"][outside] = 0.0
         strain = StrainFrame(
             axial_strain=images["strain"],
             axial_displacement_m=images["displacement_m"],
