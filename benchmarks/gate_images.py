@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, uniform_filter
 
+from rtelasto.cpu.consistency import settle_contradictions
+from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import Float32Image, FramePair, Grid, RfFrame
 from rtelasto.frames.stamp import FrameStamp
@@ -55,7 +57,7 @@ class Estimate:
 
 
 class Estimator:
-    """Stretch, engine and adding back, with all outputs of the engine."""
+    """Stretch, engine, adding back and consistency, with all outputs of the engine."""
 
     def __init__(self, engine: StrainEngine) -> None:
         self.engine = engine
@@ -65,6 +67,13 @@ class Estimator:
         stretched = self._stretch(pair)
         residual = self.engine.estimate(stretched)
         motion = compose(stretched.elongation, residual)
+        settle_contradictions(
+            post_warp_correlation(stretched, residual),
+            motion.axial_displacement_m,
+            motion.axial_strain,
+            residual.grid,
+            pair.pre.format.wavelength_m,
+        )
         return Estimate(
             motion.axial_displacement_m,
             motion.axial_strain,

@@ -1,4 +1,4 @@
-"""Quality where the strain contradicts the displacement, and where tissue left the image."""
+"""Strain and quality where strain and displacement contradict each other, and where tissue left the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
 
 from benchmarks.gate_images import SAMPLE_M, frames_of, simulated
-from rtelasto.cpu.consistency import lower_where_inconsistent
+from rtelasto.cpu.consistency import settle_contradictions
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import Grid
 from rtelasto.frames.strain import StrainFrame
@@ -22,18 +22,22 @@ WAVELENGTH_M = 12.8 * SAMPLE_M
 DEPTH_M = 0.05
 
 
-def lowered(
-    displacement_m: np.ndarray, strain: np.ndarray, correlation: np.ndarray | float = 0.9
-) -> np.ndarray:
-    quality = np.broadcast_to(np.float32(correlation), GRID.shape).copy()
-    lower_where_inconsistent(
-        quality,
-        np.broadcast_to(displacement_m, GRID.shape).astype(np.float32),
-        np.broadcast_to(strain, GRID.shape).astype(np.float32),
-        GRID,
-        WAVELENGTH_M,
+def settled(
+    displacement_m: np.ndarray | float, strain: np.ndarray | float, correlation: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return quality and strain afterwards."""
+    quality, settled_strain, displacement = (
+        np.broadcast_to(np.float32(image), GRID.shape).copy()
+        for image in (correlation, strain, displacement_m)
     )
-    return quality
+    settle_contradictions(quality, displacement, settled_strain, GRID, WAVELENGTH_M)
+    return quality, settled_strain
+
+
+def lowered(
+    displacement_m: np.ndarray, strain: np.ndarray | float, correlation: np.ndarray | float = 0.9
+) -> np.ndarray:
+    return settled(displacement_m, strain, correlation)[0]
 
 
 def press(strain: float) -> np.ndarray:
@@ -62,9 +66,31 @@ def test_a_slip_that_the_strain_misses_is_not_trusted(jump_samples):
     assert (quality[:, inner] == np.float32(0.9)).all()
 
 
+@pytest.mark.parametrize("jump_samples", [2.0, 8.0, -8.0])
+def test_the_strain_of_a_slip_becomes_the_slope_of_the_displacement(jump_samples):
+    middle = GRID.n_depths // 2
+    slip = jump_samples * SAMPLE_M * (np.arange(GRID.n_depths) >= middle)
+    correlation = np.full(GRID.shape, 0.97)
+    correlation[:, middle - 6 : middle + 6] = 0.2  # the warp follows no slip
+    _, strain = settled(press(-0.005) - 1e-4 + slip, -0.005, correlation)
+    excess_m = (strain + 0.005).sum(axis=1) * GRID.axial_step_m
+    np.testing.assert_allclose(excess_m, jump_samples * SAMPLE_M, rtol=1e-3)
+    near = np.abs(np.arange(GRID.n_depths) - (middle - 0.5)) * GRID.axial_step_m < 0.4e-3
+    np.testing.assert_allclose(strain[:, ~near], -0.005, atol=1e-6)
+
+
+def test_the_strain_is_kept_where_the_displacement_is_not_reliable():
+    slip = press(-0.005) + 8.0 * SAMPLE_M * (np.arange(GRID.n_depths) >= 250)
+    for unreliable in (0.85, np.where(np.arange(GRID.n_depths) >= 250, 0.5, 1.0)):
+        _, strain = settled(slip, -0.005, unreliable)
+        assert (strain == np.float32(-0.005)).all()
+
+
 def test_half_a_sample_is_normal():
     slip = 0.5 * SAMPLE_M * (np.arange(GRID.n_depths) >= 250)
-    np.testing.assert_array_equal(lowered(slip, 0.0), np.float32(0.9))
+    quality, strain = settled(slip, 0.0, 0.95)
+    assert (quality == np.float32(0.95)).all()
+    assert not strain.any()
 
 
 def test_lines_without_correlation_do_not_judge_their_neighbours():
@@ -97,6 +123,15 @@ def estimated(*, jump_samples: float) -> StrainFrame:
     field = layered_field(np.full(64, -0.005), width_m=0.02, depth_m=1.1 * DEPTH_M)
     field = with_slip(field, z_m=0.5 * DEPTH_M, slant_rad=0.0, axial_jump_m=jump_samples * SAMPLE_M)
     return CpuEstimator(open_engine("cnn"))(frames_of(simulated(field, "focused")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jump_samples", [5.0, 8.0, -8.0])
+def test_the_strain_at_a_slip_adds_up_to_it(jump_samples):
+    frame = estimated(jump_samples=jump_samples)
+    near = np.abs(frame.grid.depth_m - 0.5 * DEPTH_M) <= 3e-3
+    excess_m = (frame.axial_strain[8:-8][:, near] + 0.005).sum(axis=1) * frame.grid.axial_step_m
+    assert 0.6 < np.median(excess_m) / (jump_samples * SAMPLE_M) < 1.1
 
 
 @pytest.mark.slow

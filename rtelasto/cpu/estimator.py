@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from rtelasto.cpu.consistency import lower_where_inconsistent
+from rtelasto.cpu.consistency import settle_contradictions
 from rtelasto.cpu.field_of_view import clear_outside, outside_view, poor_share, summarise
 from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
@@ -60,7 +60,7 @@ class CpuEstimator:
         motion = compose(stretched.elongation, residual)
         matched = post_warp_correlation(stretched, residual)
         correlation = matched.copy()
-        lower_where_inconsistent(
+        settle_contradictions(
             correlation,
             motion.axial_displacement_m,
             motion.axial_strain,

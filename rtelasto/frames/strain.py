@@ -160,7 +160,8 @@ class StrainFrame:
     """Axial strain and displacement of one pair.
 
     All images are float32 (n_lines, n_depths) of ``grid``: ``axial_strain`` = ∂u/∂z (dimensionless,
-    compression negative), ``axial_displacement_m`` = u at pre-compression points, positive away from the
+    compression negative), which follows the displacement where the engine's strain contradicts it,
+    ``axial_displacement_m`` = u at pre-compression points, positive away from the
     probe, with pre(z) = post(z + u), and ``correlation`` (0…1), the correlation of the two frames after
     warping by u, lowered where strain and displacement contradict each other and 0 where tissue left the
     image (`rtelasto.cpu.consistency`). ``quality`` is the median of ``correlation`` and

@@ -182,6 +182,7 @@ class Layout:
             axial_stride=self.axial_stride,
             half_window=half_window,
             half_rows=consistency.half_rows(self.rows),
+            slope_half_rows=consistency.half_rows(self.rows, consistency.SLOPE_M),
             row_chunk=min(CHUNK, (SPAN - 2 * half_window - 1) // self.axial_stride),
             n_node_lines=n_nodes(self.rows)[0],
             n_node_rows=n_nodes(self.rows)[1],

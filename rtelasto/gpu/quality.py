@@ -19,6 +19,7 @@ def enqueue_quality(launch: Launch, layout: Layout) -> None:
     launch("agreement", (-(-n_rows // sizes["row_chunk"]), n_lines), threads=256)
     launch("correlation", (pixels,), threads=256)
     launch("gaps", (pixels,), threads=256)
-    launch("lower", (pixels,), threads=256)
+    launch("settle", (pixels,), threads=256)
+    launch("follow", (pixels,), threads=256)
     launch("medians", (2,), threads=512)
     launch("node_means", (sizes["n_node_rows"], sizes["n_node_lines"]), threads=128)

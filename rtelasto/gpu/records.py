@@ -100,6 +100,7 @@ _INTEGERS = (
     "axial_stride",
     "half_window",
     "half_rows",
+    "slope_half_rows",
     "row_chunk",
     "n_node_lines",
     "n_node_rows",

@@ -42,6 +42,7 @@ _SOURCES = (
     "wide_search.cuh",
     "resample.cuh",
     "quality.cuh",
+    "consistency.cuh",
     "average.cuh",
     "kernels.cu",
 )
@@ -96,6 +97,7 @@ def _constants() -> dict[str, float | np.float32]:
         "POLYNOMIAL_TAPS": interpolation.POLYNOMIAL_TAPS,
         "SIDE_LINES": consistency.SIDE_LINES,
         "BAND_M": consistency.BAND_M,
+        "RELIABLE_CORRELATION": consistency.RELIABLE_CORRELATION,
         "NEGLIGIBLE_LINES": resample.NEGLIGIBLE_LINES,
         "NODE_LINES": measurement.NODE_LINES,
         "NODE_ROWS": measurement.NODE_ROWS,

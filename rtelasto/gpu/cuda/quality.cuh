@@ -1,6 +1,5 @@
 // The total motion (rtelasto/frames/strain.py), the correlation of the frames after it
-// (rtelasto/cpu/quality.py), its reduction where that cannot be trusted, and the two medians that summarise
-// a strain frame.
+// (rtelasto/cpu/quality.py), and the two medians that summarise a strain frame.
 
 // Grid: (chunks of the output).
 HD void compose_block(Block b, const Work& w, int, NoScratch&) {
@@ -112,60 +111,6 @@ HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
             value = within(cross / (sqrtf(energy_pre) * sqrtf(energy_post)), 0.0f, 1.0f);
         }
         w.correlation[at] = w.post_warp_correlation[at] = value;
-    });
-}
-
-// Difference of the change of the displacement and the sum of the strain over a window, times the
-// correlation, and the correlation: in `agreement`, whose sums are no longer needed
-// (rtelasto/cpu/consistency.py). Grid: (chunks of the output).
-HD void gaps_block(Block b, const Work& w, int, NoScratch&) {
-    const int n_rows = (int)w.n_rows, half = (int)w.half_rows;
-    const long long first = (long long)b.x * SCALE_CHUNK, left = w.n_lines * n_rows - first;
-    each(left < SCALE_CHUNK ? (int)left : SCALE_CHUNK, [&](int i) {
-        const long long at = first + i, line = at / n_rows * n_rows;
-        const int row = (int)(at - line);
-        const int low = most(row - half, 0), high = least(row + half, n_rows - 1);
-        const float* strain = w.strain + line;
-        const float* displacement = w.displacement_m + line;
-        float total = 0.0f;
-        for (int k = low; k <= high; ++k) {
-            const float share = 0.5f * (float)((k > low) + (k < high));
-            if (strain[k] == strain[k]) total += share * strain[k];
-        }
-        const float gap = displacement[high] - displacement[low] - (float)w.row_step_m * total;
-        const bool known = gap > -1.0f && gap < 1.0f;
-        const float c = known ? w.correlation[at] : 0.0f;
-        w.agreement[3 * at] = known ? c * gap : 0.0f;
-        w.agreement[3 * at + 1] = c;
-    });
-}
-
-// The correlation, lowered where the difference is large and near an end where tissue left the image.
-// Grid: (chunks of the output).
-HD void lower_block(Block b, const Work& w, int, NoScratch&) {
-    const int n_rows = (int)w.n_rows;
-    const long long first = (long long)b.x * SCALE_CHUNK, left = w.n_lines * n_rows - first;
-    const float step_m = (float)w.row_step_m, last_m = step_m * (float)(n_rows - 1);
-    each(left < SCALE_CHUNK ? (int)left : SCALE_CHUNK, [&](int i) {
-        const long long at = first + i;
-        const int line = (int)(at / n_rows), row = (int)(at % n_rows);
-        const float* displacement = w.displacement_m + at - row;
-        float total = 0.0f, weight = 0.0f;
-        for (int k = -SIDE_LINES; k <= SIDE_LINES; ++k) {
-            if (line + k < 0 || line + k >= w.n_lines) continue;
-            total += w.agreement[3 * (at + (long long)k * n_rows)];
-            weight += w.agreement[3 * (at + (long long)k * n_rows) + 1];
-        }
-        float value = w.correlation[at];
-        if (weight > 0.0f) {
-            const float excess = fabsf(total) / (weight * (float)w.normal_gap_m) - 1.0f;
-            value *= 1.0f - within(excess, 0.0f, 1.0f);
-        }
-        const float partner_m = step_m * (float)row + displacement[row];
-        if ((displacement[0] < -step_m && partner_m < (float)BAND_M) ||
-            (displacement[n_rows - 1] > step_m && partner_m > last_m - (float)BAND_M))
-            value = 0.0f;
-        w.correlation[at] = value;
     });
 }
 
