@@ -254,6 +254,21 @@ def edge_band_error(estimator: Estimator) -> float:
     return float(np.sqrt(np.mean((band + 0.005) ** 2)))
 
 
+@functools.lru_cache(maxsize=4)
+def _turned_pair(angle_rad: float) -> SimulatedPair:
+    width_m = _WIDTH_M + 2.0 * abs(angle_rad) * _DEPTH_M
+    field = layered_field(np.full(64, -0.005), width_m=width_m, depth_m=1.1 * _DEPTH_M)
+    return simulated(field.plus_affine(axial_tilt=-angle_rad, lateral_shear=angle_rad), "focused")
+
+
+def turn_bias(estimator: Estimator, angle_rad: float) -> float:
+    """Return the mean error of the strain where the probe turned about its face between the frames."""
+    pair = _turned_pair(angle_rad)
+    estimate = estimator(frames_of(pair))
+    error = estimate.axial_strain - pair.field.truth(estimate.grid).axial_strain
+    return float(error[12:-12, 24:-24].mean())
+
+
 def inconsistency(estimate: Estimate) -> float:
     """Return the 95 % quantile of |∫ strain over 3 mm − change of displacement|, mean of 7 lines, samples."""
     step_m = estimate.grid.axial_step_m

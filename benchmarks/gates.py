@@ -30,6 +30,7 @@ from benchmarks.gate_images import (
     noise_strain,
     slip_integral,
     transfer,
+    turn_bias,
 )
 from benchmarks.lateral_correlation import LateralCorrelation
 from rtelasto.accuracy.compare import Competitor, Score, compare
@@ -293,6 +294,8 @@ def faults(engines: Sequence[str], options: argparse.Namespace) -> Iterator[Row]
     yield "pure noise: strain sd, %", values, "≤ 0.05"
     values = _each(engines, lambda e: 100.0 * edge_band_error(e))
     yield "1–3 mm inside where tissue left: strain RMSE, %", values, "≤ 0.03"
+    values = _each(engines, lambda e: 100.0 * abs(turn_bias(e, np.deg2rad(1.0))))
+    yield "probe turned by 1°: bias of the strain, %", values, "≤ 0.002"
 
 
 ROWS: dict[str, Rows] = {

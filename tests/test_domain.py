@@ -75,10 +75,10 @@ def test_a_pair_has_one_format() -> None:
 
 
 def test_elongation_is_linear_in_depth_and_across_the_lines() -> None:
-    motion = Elongation(1e-4, 0.01, -0.02, 0.5, 3e-4, 0.03)
+    motion = Elongation(1e-4, 0.01, -0.02, 0.5, 3e-4, 0.03, 0.002)
     x, z = 0.01, 0.04
     assert motion.axial_strain(np.array(x)) == pytest.approx(-0.02 + 0.005)
     assert motion.axial_displacement_m(np.array(x), np.array(z)) == pytest.approx(
         1e-4 + 1e-4 - 0.015 * 0.04
     )
-    assert motion.lateral_displacement_m(np.array(x)) == pytest.approx(6e-4)
+    assert motion.lateral_displacement_m(np.array(x), np.array(z)) == pytest.approx(6.8e-4)

@@ -25,7 +25,7 @@ def errors(found: Elongation, wanted: Elongation, rf_format: RfFormat) -> tuple[
     grid = rf_format.grid
     x, z = grid.lateral_m[:, None], grid.depth_m[None, :]
     axial = found.axial_displacement_m(x, z) - wanted.axial_displacement_m(x, z)
-    lateral = found.lateral_displacement_m(x) - wanted.lateral_displacement_m(x)
+    lateral = found.lateral_displacement_m(x, z) - wanted.lateral_displacement_m(x, z)
     return (
         float(np.abs(axial).max() / grid.axial_step_m),
         float(np.abs(lateral).max() / grid.line_pitch_m),
@@ -48,6 +48,13 @@ def test_strain(percent):
 @pytest.mark.parametrize("lines", [0.0, 1.0, -2.5, 4.0])
 def test_lateral_shift(lines):
     check(Elongation(0.1e-3, 0.0, -0.01, 0.0, lines * PITCH_M), snr_db=20)
+
+
+@pytest.mark.parametrize("degrees", [0.5, -1.0, 2.0])
+def test_a_turn_of_the_probe(degrees):
+    # About the middle of the transducer face: tissue at depth z moves aside by the angle times z.
+    angle = np.deg2rad(degrees)
+    check(Elongation(0.0, -angle, -0.005, 0.0, 0.0, 0.0, angle), snr_db=20)
 
 
 @pytest.mark.parametrize("lateral_slope", [0.03, -0.03])

@@ -25,6 +25,7 @@ from benchmarks.gate_images import (
     simulated,
     slip_integral,
     transfer,
+    turn_bias,
     warped,
 )
 from benchmarks.lateral_correlation import LateralCorrelation
@@ -104,6 +105,11 @@ def test_a_frame_warped_by_a_known_motion_is_tracked_by_it() -> None:
     frame = RfFrame(simulated(even(0.0), "focused").pre, FORMAT, FrameStamp(0))
     estimate = Estimator(open_engine("ncc"))(warped(frame, even(-0.004)))
     assert np.median(estimate.axial_strain) == pytest.approx(-0.004, abs=1e-4)
+
+
+@pytest.mark.parametrize("degrees", [1.0, -2.0])
+def test_a_turn_of_the_probe_leaves_the_strain_as_it_is(degrees: float) -> None:
+    assert abs(turn_bias(Estimator(open_engine("ncc")), np.deg2rad(degrees))) < 5e-5
 
 
 def test_plain_correlation_finds_a_sideways_motion() -> None:

@@ -66,7 +66,7 @@ def test_the_shift_and_slope_of_all_tissue_are_added_back(engine):
     motion = Elongation(0.0, 0.0, -0.01, 0.0, 1.6 * PITCH_M, 0.012)
     pair = speckle_pair(np.random.default_rng(4), rf_format=WIDE, elongation=motion, snr_db=25)
     found = rtelasto.estimate(pair.pre.samples, pair.post.samples, WIDE, engine=engine)
-    truth = motion.lateral_displacement_m(found.grid.lateral_m)[:, None]
+    truth = motion.lateral_displacement_m(found.grid.lateral_m[:, None], found.grid.depth_m)
     assert rms(((found.lateral_displacement_m - truth) / PITCH_M)[INNER]) < 0.1
     assert np.median(found.lateral_strain) == pytest.approx(0.012, rel=0.1)
 

@@ -157,12 +157,14 @@ def test_compose_adds_the_lateral_shift_and_slope_back():
     # A point at x goes to x + v(x), first by w to x + w, then by v_g there.
     grid = Grid(64, 10, 0.1e-3, 0.3e-3, 1e-3)
     x = np.broadcast_to(grid.lateral_m[:, None], grid.shape)
-    motion = Elongation(axial_slope=-0.02, lateral_offset_m=0.5e-3, lateral_slope=0.01)
+    motion = Elongation(
+        axial_slope=-0.02, lateral_offset_m=0.5e-3, lateral_slope=0.01, lateral_shear=0.02
+    )
     w, w_slope = 2e-5 + 0.004 * x + 0.1 * x**2, 0.004 + 0.2 * x
     images = (image.astype(np.float32) for image in (0 * x, 0 * x, w, w_slope, 1e-3 + 0 * x))
     axial, strain, lateral, lateral_strain, std = images
     found = compose(motion, ResidualMotion(axial, strain, grid, lateral, lateral_strain, std))
-    total = w + motion.lateral_displacement_m(x + w)
+    total = w + motion.lateral_displacement_m(x + w, grid.depth_m)
     np.testing.assert_allclose(found.lateral_displacement_m, total, atol=1e-9)
     slope = np.gradient(total, grid.line_pitch_m, axis=0)[1:-1]
     np.testing.assert_allclose(found.lateral_strain[1:-1], slope, atol=1e-6)

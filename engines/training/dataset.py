@@ -86,7 +86,7 @@ def global_fit(pair: SimulatedPair, grid: Grid) -> Elongation:
     terms = np.broadcast_arrays(np.ones_like(z), x, z, x * z)
     design = np.stack([term.ravel() for term in terms], axis=1)
     axial = np.linalg.lstsq(design, truth.axial_displacement_m.ravel(), rcond=None)[0]
-    lateral = np.linalg.lstsq(design[:, :2], truth.lateral_displacement_m.ravel(), rcond=None)[0]
+    lateral = np.linalg.lstsq(design[:, :3], truth.lateral_displacement_m.ravel(), rcond=None)[0]
     return Elongation(*(float(value) for value in (*axial, *lateral)))
 
 
@@ -116,6 +116,7 @@ def _jittered(
         best.axial_slope_tilt_per_m + 0.3 * error.slope * rng.standard_normal() / half_width_m,
         best.lateral_offset_m + lateral_m * rng.standard_normal(),
         best.lateral_slope,
+        best.lateral_shear,
     )
 
 
@@ -190,7 +191,7 @@ def residual_truth(
         | (partner > grid.start_depth_m + (grid.n_depths - 1) * grid.axial_step_m)
         | (np.abs(across) > half_width_m + 0.5 * grid.line_pitch_m)
     )
-    lateral_m = truth.lateral_displacement_m - elongation.lateral_displacement_m(x)
+    lateral_m = truth.lateral_displacement_m - elongation.lateral_displacement_m(x, partner)
     left = (
         residual_m / grid.axial_step_m,
         strain,

@@ -95,32 +95,11 @@ def axial_table(rf_format: RfFormat, ratio: float) -> NDArray[np.float32] | None
 
 @lru_cache(maxsize=1)
 def lateral_table() -> NDArray[np.float32]:
-    """Return filters across the lines, (LATERAL_PHASES + 1, LATERAL_TAPS); whole lines are unchanged."""
+    """Return filters across the lines, (LATERAL_PHASES + 1, LATERAL_TAPS); whole lines are unchanged.
+
+    Row k is for a position k / LATERAL_PHASES beyond the line under tap LATERAL_TAPS / 2 − 1.
+    """
     table = interpolation_table(LATERAL_TAPS, LATERAL_PHASES, LATERAL_PASS_EDGE).copy()
     table[0] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2 - 1
     table[-1] = np.arange(LATERAL_TAPS) == LATERAL_TAPS // 2
     return table
-
-
-def lateral_taps(
-    lateral_lines: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the lines, and their weights, that interpolate a line at a fractional position.
-
-    Lines outside the image are replaced by the nearest one. A position more than half a line outside has zero
-    weights.
-
-    Parameters
-    ----------
-    lateral_lines
-        Positions in lines of the source image, shape (n_out,).
-
-    Returns
-    -------
-    first : int64 (n_out,)
-        Index of the line under tap 0 (may lie outside the image).
-    weights : float32 (n_out, LATERAL_TAPS)
-    """
-    base = np.floor(lateral_lines).astype(np.int64)
-    phase = np.rint((lateral_lines - base) * LATERAL_PHASES).astype(np.int64)
-    return base - (LATERAL_TAPS // 2 - 1), lateral_table()[phase]

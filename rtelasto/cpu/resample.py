@@ -19,7 +19,7 @@ from rtelasto.cpu.interpolation import (
     POLYNOMIAL_TAPS,
     axial_table,
     interpolation_table,
-    lateral_taps,
+    lateral_table,
     polynomial_filters,
 )
 from rtelasto.frames.rf import Float32Image, Grid, RfFormat
@@ -81,6 +81,28 @@ def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-
         inner = w2 * finite(l2[j]) + w3 * finite(l3[j])
         outer = w1 * finite(l1[j]) + w4 * finite(l4[j])
         out[j] = inner + outer + (w0 * finite(l0[j]) + w5 * finite(l5[j]))
+
+
+@kernel(fastmath=FASTMATH)
+def _gather_slanted(samples, position, drift, table, out):  # type: ignore[no-untyped-def]
+    """Compute out[j] = the frame at the fractional line position + drift j, 0 more than half a line outside.
+
+    ``table`` is a `lateral_table`; lines outside are replaced by the nearest one.
+    Samples that are not finite count as 0.
+    """
+    n_lines, last = samples.shape[0], samples.shape[0] - 1
+    n_phases = table.shape[0] - 1
+    for j in range(out.size):
+        here = position + drift * j
+        total = np.float32(0.0)
+        if here >= -0.5 and here <= n_lines - 0.5:
+            base = math.floor(here)
+            weights = table[int(np.rint((here - base) * n_phases))]
+            first = base - (LATERAL_TAPS // 2 - 1)
+            for tap in range(LATERAL_TAPS):
+                value = samples[min(max(first + tap, 0), last), j]
+                total += weights[tap] * finite(value)
+        out[j] = total
 
 
 @kernel(fastmath=FASTMATH)
@@ -163,8 +185,15 @@ def _read_table(buffer, pad, n_samples, start, increment, table, out, n_out):  #
 
 
 @kernel(fastmath=FASTMATH)
-def _resample(samples, first_line, weights, inside, start, increment, table, polynomial, out):  # type: ignore[no-untyped-def]
-    """Compute every line of out; ``polynomial`` is whether ``table`` holds polynomial filters."""
+def _resample(  # type: ignore[no-untyped-def]
+    samples, position, shear, lateral, start, increment, table, polynomial, out
+):
+    """Compute every line of out; ``polynomial`` is whether ``table`` holds polynomial filters.
+
+    Line i is read across the lines at position[i] + shear j, in depth at start[i] + increment[i] j;
+    ``lateral`` is the table of filters across the lines.
+    """
+    n_lines = samples.shape[0]
     n_samples, n_out = samples.shape[1], out.shape[1]
     pad = POLYNOMIAL_TAPS if polynomial else table.shape[1]
     # A run starts before the end of the line and, at increments near 1, reads no further than its own
@@ -173,15 +202,23 @@ def _resample(samples, first_line, weights, inside, start, increment, table, pol
     line = np.empty(n_out + VECTOR, np.float32)
     energy = 0.0
     for i in range(out.shape[0]):
-        if not inside[i]:
-            out[i] = 0.0
+        target = out[i]
+        gathered = buffer[pad : pad + n_samples]
+        if shear != 0.0:
+            # Sample k of the frame is that of output j at k = start + increment j.
+            drift = shear / increment[i]
+            _gather_slanted(samples, position[i] - drift * start[i], drift, lateral, gathered)
+        elif position[i] >= -0.5 and position[i] <= n_lines - 0.5:
+            base = math.floor(position[i])
+            weights = lateral[int(np.rint((position[i] - base) * (lateral.shape[0] - 1)))]
+            _gather_line(samples, base - (LATERAL_TAPS // 2 - 1), weights, gathered)
+        else:
+            target[:] = 0.0
             continue
-        _gather_line(samples, first_line[i], weights[i], buffer[pad : pad + n_samples])
         if polynomial:
             _read_polynomial(buffer, pad, n_samples, start[i], increment[i], table, line, n_out)
         else:
             _read_table(buffer, pad, n_samples, start[i], increment[i], table, line, n_out)
-        target = out[i]
         for j in range(n_out):
             target[j] = line[j]
             energy += line[j] * line[j]
@@ -266,14 +303,18 @@ def resample_frame(
     start = offset_m / rf_format.axial_step_m
     ratio = grid.axial_step_m / rf_format.axial_step_m
     increment = ratio * (1.0 + strain)
-    shift = motion.lateral_displacement_m(x) / grid.line_pitch_m
-    if np.max(np.abs(shift)) < NEGLIGIBLE_LINES:
+    middle_m = np.asarray(grid.start_depth_m + 0.5 * (grid.n_depths - 1) * grid.axial_step_m)
+    shear = motion.lateral_shear * grid.axial_step_m / grid.line_pitch_m
+    if abs(shear) * (grid.n_depths - 1) < NEGLIGIBLE_LINES:
+        # That at mid depth everywhere.
+        shift = motion.lateral_displacement_m(x, middle_m) / grid.line_pitch_m
+        shear = 0.0
+    else:
+        shift = motion.lateral_displacement_m(x, np.asarray(grid.start_depth_m)) / grid.line_pitch_m
+    if shear == 0.0 and np.max(np.abs(shift)) < NEGLIGIBLE_LINES:
         shift = np.zeros(n_lines)
-    position = np.arange(n_lines) + shift
-    first_line, weights = lateral_taps(position)
-    inside = (position >= -0.5) & (position <= n_lines - 0.5)
     table, polynomial = axial_filters(rf_format, ratio)
-    energy = _resample(
-        samples, first_line, weights, inside, start, increment, table, polynomial, out
-    )
+    position = np.arange(n_lines) + shift
+    lateral = lateral_table()
+    energy = _resample(samples, position, shear, lateral, start, increment, table, polynomial, out)
     return out, energy

@@ -133,7 +133,7 @@ BLOCK_MOTION = np.dtype(
 )
 CANDIDATE = np.dtype(
     [
-        ("motion", np.float64, 6),
+        ("motion", np.float64, 7),
         ("phase", np.int64),
         ("arrived", np.int64),
         ("round", np.int64),
@@ -145,7 +145,7 @@ CANDIDATE = np.dtype(
 )
 SUMMARY = np.dtype(
     [
-        ("elongation", np.float64, 6),
+        ("elongation", np.float64, 7),
         ("fit_correlation", np.float64),
         ("searched_widely", np.float64),
         ("quality", np.float64),

@@ -136,7 +136,8 @@ def _motion(strain: StrainFrame) -> NDArray[np.float32]:
         lateral_m = lateral_strain = np.zeros(shape, np.float32)
         if elongation is not None:
             x_m = strain.grid.lateral_m[:, None]
-            lateral_m = np.broadcast_to(elongation.lateral_displacement_m(x_m), shape)
+            z_m = strain.grid.depth_m
+            lateral_m = np.broadcast_to(elongation.lateral_displacement_m(x_m, z_m), shape)
             lateral_strain = np.full(shape, elongation.lateral_slope)
     images = (strain.axial_displacement_m, strain.axial_strain, lateral_m, lateral_strain)
     return np.nan_to_num(np.stack(images).astype(np.float32, copy=False))

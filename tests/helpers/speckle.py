@@ -127,7 +127,7 @@ def speckle_pair(
     for frame_id, (lines, samples, amplitudes) in enumerate(
         (
             (line, sample, amplitude),
-            (line + motion.lateral_displacement_m(x) / pitch, sample + u / step, moved),
+            (line + motion.lateral_displacement_m(x, z) / pitch, sample + u / step, moved),
         )
     ):
         image = np.zeros((n_lines, n_samples), np.float32)

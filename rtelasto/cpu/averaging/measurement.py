@@ -85,7 +85,10 @@ def measure(strain: StrainFrame, means: NodeMeans | None = None) -> Measurement:
     if abs(applied) >= LEAST_APPLIED_STRAIN and bool(trust.any()):
         weight = _precision(usual) * applied**2
     compression = np.abs(_smooth(coarse, trust, applied)) if weight else np.zeros_like(trust)
-    lateral_m = 0.0 if strain.elongation is None else strain.elongation.lateral_offset_m
+    lateral_m = 0.0
+    if strain.elongation is not None:
+        middle_m = np.asarray(strain.grid.depth_m.mean())
+        lateral_m = float(strain.elongation.lateral_displacement_m(np.asarray(0.0), middle_m))
     return Measurement(strain, certainty, compression, motion_m, lateral_m, weight)
 
 

@@ -68,6 +68,46 @@ def _read_run(source, base, f, drift, out):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FASTMATH)
+def _gather_slanted(plane, position, drift, out):  # type: ignore[no-untyped-def]
+    """Compute out[n] = the plane at the fractional line position + drift n; 0 outside.
+
+    As `_gather_lines`, in runs between the same lines.
+    """
+    n_lines, last = plane.shape[0], plane.shape[0] - 1
+    half = np.float32(0.5)
+    n = 0
+    while n < out.size:
+        here = position + drift * n
+        base = math.floor(here)
+        f = here - base
+        run = out.size - n
+        if drift > 0.0:
+            run = min(run, int(min((1.0 - f) / drift, FAR)) + 1)
+        elif drift < 0.0:
+            run = min(run, int(min(f / -drift, FAR)) + 1)
+        target = out[n : n + run]
+        a = plane[min(max(base - 1, 0), last), n : n + run]
+        b = plane[min(max(base, 0), last), n : n + run]
+        c = plane[min(max(base + 1, 0), last), n : n + run]
+        d = plane[min(max(base + 2, 0), last), n : n + run]
+        single, change = np.float32(f), np.float32(drift)
+        for k in range(run):
+            t = single + change * np.float32(np.int32(k))
+            s0, s1, s2, s3 = a[k], b[k], c[k], d[k]
+            c1 = half * (s2 - s0)
+            c2 = s0 - np.float32(2.5) * s1 + np.float32(2.0) * s2 - half * s3
+            c3 = half * (s3 - s0) + np.float32(1.5) * (s1 - s2)
+            target[k] = s1 + t * (c1 + t * (c2 + t * c3))
+        n += run
+    end = position + drift * (out.size - 1)
+    if min(position, end) < -0.5 or max(position, end) > n_lines - 0.5:
+        for n in range(out.size):
+            here = position + drift * n
+            if here < -0.5 or here > n_lines - 0.5:
+                out[n] = 0.0
+
+
+@kernel(fastmath=FASTMATH)
 def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
     """Compute out = the plane at a fractional line, by four-point cubic convolution across the lines."""
     n_lines = plane.shape[0]
@@ -97,33 +137,41 @@ def warp_baseband(  # type: ignore[no-untyped-def]
     """Compute out[:, 1 + i, PAD + n] = post baseband warped by the motion, rotated back to the phase of pre.
 
     ``axial`` and ``lateral`` are the coefficients of a GlobalMotion, ``half`` the half sizes of the
-    frame, ``omega`` the demodulation frequency in radians per sample; lateral shifts below ``negligible``
-    lines are ignored. Points outside the frame are 0.
+    frame, ``omega`` the demodulation frequency in radians per sample; lateral shifts, and a lateral shear,
+    below ``negligible`` lines are ignored. Points outside the frame are 0.
     """
     n_lines, n_points = real.shape
     half_width, middle, half_depth = half
     buffer = np.zeros((2, n_points + 4), np.float32)
     source_real, source_imag = buffer[0], buffer[1]
     turn = np.empty((2, n_points), np.float32)
-    sideways = abs(lateral[0]) + abs(lateral[1]) >= negligible
+    slanted = abs(lateral[2]) >= negligible
+    sideways = slanted or abs(lateral[0]) + abs(lateral[1]) >= negligible
     for i in range(n_lines):
         x = (i - 0.5 * (n_lines - 1)) / half_width
         target_real, target_imag = out[0, i + 1], out[1, i + 1]
         target_real[:] = 0.0
         target_imag[:] = 0.0
         position = i + (lateral[0] + lateral[1] * x if sideways else 0.0)
-        if position < -0.5 or position > n_lines - 0.5:
+        # displacement at point n, in samples: start + slope n
+        gradient = (axial[2] + axial[3] * x) / half_depth
+        slope = gradient * decimation
+        start = axial[0] + axial[1] * x + gradient * (first_sample - middle)
+        if slanted:
+            # It is read at its point m = n + (start + slope n) / decimation.
+            drift = lateral[2] * decimation / half_depth / (1.0 + gradient)
+            position += lateral[2] * (first_sample - middle) / half_depth
+            position -= drift * start / decimation
+            _gather_slanted(real, position, drift, source_real[1 : 1 + n_points])
+            _gather_slanted(imag, position, drift, source_imag[1 : 1 + n_points])
+        elif position < -0.5 or position > n_lines - 0.5:
             continue
-        if sideways:
+        elif sideways:
             _gather_lines(real, position, source_real[1 : 1 + n_points])
             _gather_lines(imag, position, source_imag[1 : 1 + n_points])
         else:
             source_real[1 : 1 + n_points] = real[i]
             source_imag[1 : 1 + n_points] = imag[i]
-        # displacement at point n, in samples: start + slope n
-        gradient = (axial[2] + axial[3] * x) / half_depth
-        slope = gradient * decimation
-        start = axial[0] + axial[1] * x + gradient * (first_sample - middle)
         turn_real, turn_imag = math.cos(omega * start), math.sin(omega * start)
         step_real, step_imag = math.cos(omega * slope), math.sin(omega * slope)
         for n in range(n_points):

@@ -145,9 +145,9 @@ class ElongationEstimator:
 
 def _is_plausible(elongation: Elongation, rf_format: RfFormat) -> bool:
     grid = rf_format.grid
-    sides = grid.lateral_m[[0, -1]]
-    at_top = elongation.axial_displacement_m(sides, np.asarray(grid.start_depth_m))
-    shift_lines = elongation.lateral_displacement_m(sides) / grid.line_pitch_m
+    sides, ends = grid.lateral_m[[0, -1], None], grid.depth_m[[0, -1]]
+    at_top = elongation.axial_displacement_m(sides, ends[:1])
+    shift_lines = elongation.lateral_displacement_m(sides, ends) / grid.line_pitch_m
     return bool(
         np.max(np.abs(elongation.axial_strain(sides))) <= LARGEST_STRAIN
         and np.max(np.abs(at_top)) <= LARGEST_SHIFT_M

@@ -21,7 +21,7 @@ FIT_ROUNDS = 8
 class GlobalMotion:
     """An elongation over coordinates that run from -1 to 1 across the lines and down the samples.
 
-    ``axial`` holds the coefficients of 1, x, z and xz (samples), ``lateral`` of 1 and x (lines).
+    ``axial`` holds the coefficients of 1, x, z and xz (samples), ``lateral`` of 1, x and z (lines).
     """
 
     axial: Vector
@@ -35,13 +35,15 @@ class GlobalMotion:
         z_m = half_depth * step
         centre = (rf_format.start_depth_m + middle * step) / z_m
         a, b, c, d = (float(value) * step for value in self.axial)
+        shift, widening, shear = (float(value) for value in self.lateral)
         return Elongation(
             axial_offset_m=a - c * centre,
             axial_tilt=(b - d * centre) / x_m,
             axial_slope=c / z_m,
             axial_slope_tilt_per_m=d / (x_m * z_m),
-            lateral_offset_m=float(self.lateral[0]) * pitch,
-            lateral_slope=float(self.lateral[1]) / half_width,
+            lateral_offset_m=(shift - shear * centre) * pitch,
+            lateral_slope=widening / half_width,
+            lateral_shear=shear * pitch / z_m,
         )
 
     def changed_by(self, axial: Vector, lateral: Vector) -> GlobalMotion:
@@ -51,7 +53,7 @@ class GlobalMotion:
 
 def at_rest() -> GlobalMotion:
     """Return a motion of zero."""
-    return GlobalMotion(np.zeros(4), np.zeros(2))
+    return GlobalMotion(np.zeros(4), np.zeros(3))
 
 
 def half_sizes(rf_format: RfFormat) -> tuple[float, float, float]:

@@ -73,11 +73,11 @@ class Refinement:
 def ridges(n_lines: int, blocks: BlockGrid) -> tuple[Vector, Vector]:
     """Ridges of both fits, which keep at 0 the coefficients that the blocks or lines cannot determine."""
     n_lateral, n_axial = blocks.shape
-    axial, lateral = np.full(4, 1e-6), np.full(2, 1e-6)
+    axial, lateral = np.full(4, 1e-6), np.full(3, 1e-6)
     if n_lateral < 3:
         axial[[1, 3]] = lateral[1] = FIXED
     if n_axial < 3:
-        axial[[2, 3]] = FIXED
+        axial[[2, 3]] = lateral[2] = FIXED
     if n_lines < 4:
         lateral[:] = FIXED
     return axial, lateral
@@ -99,7 +99,7 @@ class Refiner:
         self._change = np.empty((2, n_blocks))
         self._weights = np.empty((2, n_blocks))
         self._axial_design = axial_design(self.blocks.x, self.blocks.z)
-        self._lateral_design = np.ascontiguousarray(self._axial_design[:, :2])
+        self._lateral_design = np.ascontiguousarray(self._axial_design[:, :3])
         self._axial_ridge, self._lateral_ridge = ridges(n_lines, self.blocks)
 
     def __call__(

@@ -232,7 +232,7 @@ def wide_search(
                 0.5 * (tilt_bottom - tilt_top),
             ]
         )
-        lateral = np.array([lag - lateral_lags, tilt_lateral])
+        lateral = np.array([lag - lateral_lags, tilt_lateral, 0.0])
         axial, lateral = _fit_peaks(scores, blocks.x, blocks.z, axial, lateral)
         motions.append(GlobalMotion(axial * space.step, lateral))
     return motions
@@ -280,7 +280,7 @@ def _fit_peaks(
 ) -> tuple[Vector, Vector]:
     """Fit a motion (in lags) to the peaks of the blocks near a hypothesis, in a narrowing window."""
     design = axial_design(x, z)
-    lateral_design = np.ascontiguousarray(design[:, :2])
+    lateral_design = np.ascontiguousarray(design[:, :3])
     ridge = np.full(4, PEAK_RIDGE)
     peaks = np.empty((x.size, 3))
     for axial_reach, lateral_reach in ((2.5, 1.6), (2.0, 1.6), (1.6, 1.1)):
@@ -296,6 +296,6 @@ def _fit_peaks(
             peaks[:, 2] - predicted_lateral,
             weights,
             PEAK_LAGS,
-            ridge[:2],
+            ridge[:3],
         )
     return axial, lateral

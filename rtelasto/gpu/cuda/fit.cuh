@@ -30,7 +30,7 @@ struct FitPoints {
     float* residual[2];
 };
 
-HD int fit_size(int fit) { return fit == 0 ? 4 : 2; }
+HD int fit_size(int fit) { return fit == 0 ? 4 : 3; }
 
 HD float basis(const FitPoints& points, int k, int function) {
     const float x = function & 1 ? (float)points.x[k] : 1.0f;

@@ -11,12 +11,21 @@ HD float cubic(float s0, float s1, float s2, float s3, float t) {
 
 // How one line of the warped post-compression baseband is read.
 struct WarpedLine {
-    bool outside, sideways;
+    bool outside, sideways, slanted;
     long long line[4];   // offsets of the four lines around the position, in points
     float weight[4];
+    double position, drift;  // of a slanted line at point n: position + drift n, in lines
     double start, slope;  // displacement at point n, in points: start + slope n
     double cycles;        // of the carrier in a point
 };
+
+// Weights of cubic convolution between four lines, f from the second of them.
+HD void line_weights(float f, float* weight) {
+    weight[0] = 0.5f * (-f * f * f + 2.0f * f * f - f);
+    weight[1] = 0.5f * (3.0f * f * f * f - 5.0f * f * f + 2.0f);
+    weight[2] = 0.5f * (-3.0f * f * f * f + 4.0f * f * f + f);
+    weight[3] = 0.5f * (f * f * f - f * f);
+}
 
 HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     const int last = (int)w.n_lines - 1;
@@ -24,21 +33,23 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     const double* lateral = motion + 4;
     WarpedLine line;
     const double x = (i - 0.5 * last) / w.half_width;
-    line.sideways = fabs(lateral[0]) + fabs(lateral[1]) >= UNMOVED_LINES;
+    line.slanted = fabs(lateral[2]) >= UNMOVED_LINES;
+    line.sideways = line.slanted || fabs(lateral[0]) + fabs(lateral[1]) >= UNMOVED_LINES;
     const double position = i + (line.sideways ? lateral[0] + lateral[1] * x : 0.0);
-    line.outside = i < 0 || i > last || position < -0.5 || position > last + 0.5;
+    const bool beside = position < -0.5 || position > last + 0.5;
+    line.outside = i < 0 || i > last || (beside && !line.slanted);
     // A very large motion would overflow the integers below; it leads outside anyway.
     const double inside = line.outside ? 0.0 : position;
     const int base = (int)floor(inside);
-    const float f = (float)(inside - base);
-    line.weight[0] = 0.5f * (-f * f * f + 2.0f * f * f - f);
-    line.weight[1] = 0.5f * (3.0f * f * f * f - 5.0f * f * f + 2.0f);
-    line.weight[2] = 0.5f * (-3.0f * f * f * f + 4.0f * f * f + f);
-    line.weight[3] = 0.5f * (f * f * f - f * f);
+    line_weights((float)(inside - base), line.weight);
     for (int k = 0; k < 4; ++k) line.line[k] = within(base - 1 + k, 0, last) * w.n_points;
     line.slope = (axial[2] + axial[3] * x) / w.half_depth;
     const double start = axial[0] + axial[1] * x + line.slope * (w.first_sample - w.middle);
     line.start = start / w.decimation;
+    // The frame is read at its point m = n + start + slope n.
+    line.drift = lateral[2] * w.decimation / w.half_depth / (1.0 + line.slope);
+    line.position = position + lateral[2] * (w.first_sample - w.middle) / w.half_depth -
+                    line.drift * line.start;
     line.cycles = w.cycles_per_sample * w.decimation;
     return line;
 }
@@ -46,6 +57,17 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
 HD float across_lines(const Work& w, const WarpedLine& line, const float* plane, int n) {
     if (n < 0 || n >= w.n_points) return 0.0f;
     if (!line.sideways) return plane[line.line[1] + n];
+    if (line.slanted) {
+        const double position = line.position + line.drift * n;
+        const int last = (int)w.n_lines - 1;
+        if (!(position >= -0.5 && position <= last + 0.5)) return 0.0f;
+        const int base = (int)floor(position);
+        float weight[4], total = 0.0f;
+        line_weights((float)(position - base), weight);
+        for (int k = 0; k < 4; ++k)
+            total += weight[k] * plane[within(base - 1 + k, 0, last) * w.n_points + n];
+        return total;
+    }
     return line.weight[0] * plane[line.line[0] + n] + line.weight[1] * plane[line.line[1] + n] +
            line.weight[2] * plane[line.line[2] + n] + line.weight[3] * plane[line.line[3] + n];
 }

@@ -41,14 +41,15 @@ HD FitPoints fit_points(const Work& w, int candidate) {
 
 // Whether a change of the motion is below these samples and lines.
 HD bool is_below(const float solution[2][4], double samples, double lines) {
-    double axial = 0.0;
+    double axial = 0.0, lateral = 0.0;
     for (int i = 0; i < 4; ++i) axial += fabsf(solution[0][i]);
-    return axial < samples && fabsf(solution[1][0]) + fabsf(solution[1][1]) < lines;
+    for (int i = 0; i < 3; ++i) lateral += fabsf(solution[1][i]);
+    return axial < samples && lateral < lines;
 }
 
 HD void move(Candidate* state, const float solution[2][4]) {
     for (int i = 0; i < 4; ++i) state->motion[i] += solution[0][i];
-    for (int i = 0; i < 2; ++i) state->motion[4 + i] += solution[1][i];
+    for (int i = 0; i < 3; ++i) state->motion[4 + i] += solution[1][i];
 }
 
 // Candidate 0 starts from rest, the others wait for the wide search. Grid: 1.
@@ -168,8 +169,9 @@ HD void in_metres(const Work& w, const double* motion, double* elongation) {
     elongation[1] = (b - d * centre) / x_m;
     elongation[2] = c / z_m;
     elongation[3] = d / (x_m * z_m);
-    elongation[4] = motion[4] * w.line_pitch_m;
+    elongation[4] = (motion[4] - motion[6] * centre) * w.line_pitch_m;
     elongation[5] = motion[5] / w.half_width;
+    elongation[6] = motion[6] * w.line_pitch_m / z_m;
 }
 
 HD double axial_strain_at(const double* elongation, double x) {
@@ -180,16 +182,24 @@ HD double axial_displacement_at(const double* elongation, double x, double z) {
     return elongation[0] + elongation[1] * x + axial_strain_at(elongation, x) * z;
 }
 
+HD double lateral_displacement_at(const double* elongation, double x, double z) {
+    return elongation[4] + elongation[5] * x + elongation[6] * z;
+}
+
 // More than a hand-held press causes between two frames.
 HD bool plausible(const Work& w, const double* elongation) {
     const double edge = 0.5 * (double)(w.n_lines - 1) * w.line_pitch_m;
+    const double deepest_m = w.start_depth_m + 2.0 * w.middle * w.axial_step_m;
     for (int side = -1; side <= 1; side += 2) {
         const double x = side * edge;
-        const double lines = (elongation[4] + elongation[5] * x) / w.line_pitch_m;
         if (!(fabs(axial_strain_at(elongation, x)) <= LARGEST_STRAIN)) return false;
         if (!(fabs(axial_displacement_at(elongation, x, w.start_depth_m)) <= LARGEST_SHIFT_M))
             return false;
-        if (!(fabs(lines) <= LARGEST_SHIFT_LINES)) return false;
+        for (int end = 0; end < 2; ++end) {
+            const double z = end == 0 ? w.start_depth_m : deepest_m;
+            const double lines = lateral_displacement_at(elongation, x, z) / w.line_pitch_m;
+            if (!(fabs(lines) <= LARGEST_SHIFT_LINES)) return false;
+        }
     }
     return true;
 }
@@ -202,10 +212,10 @@ HD void conclude_block(Block, const Work& w, int, NoScratch&) {
             for (int k = 1; k < N_CANDIDATES && k <= w.n_hypotheses; ++k)
                 if (w.candidates[k].score > w.candidates[best].score + MIN_GAIN) best = k;
         const double correlation = sqrt(w.candidates[best].score);
-        double elongation[6];
+        double elongation[7];
         in_metres(w, w.candidates[best].motion, elongation);
         const bool kept = correlation >= CHANCE_CORRELATION && plausible(w, elongation);
-        for (int i = 0; i < 6; ++i) w.summary->elongation[i] = kept ? elongation[i] : 0.0;
+        for (int i = 0; i < 7; ++i) w.summary->elongation[i] = kept ? elongation[i] : 0.0;
         w.summary->fit_correlation = correlation;
         w.summary->searched_widely = (double)*w.widely;
     });

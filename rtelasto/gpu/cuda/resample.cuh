@@ -5,10 +5,21 @@ struct ResampleScratch {
     float gathered[SPAN];
     double partial[SUM_PARTS];
     double start, increment;
+    double position, drift;  // of a slanted line at sample j: position + drift j, in lines
     long long line[LATERAL_TAPS];
     float weight[LATERAL_TAPS];
-    int outside, whole;
+    int outside, whole, slanted;
 };
+
+// The lines around a position, as offsets in samples, and the weights of their samples.
+HD void lateral_taps(const Work& w, double position, long long* line, float* weight) {
+    const int base = (int)floor(position);
+    const int phase = (int)rint((position - base) * LATERAL_PHASES);
+    for (int k = 0; k < LATERAL_TAPS; ++k) {
+        line[k] = within(base - (LATERAL_TAPS / 2 - 1) + k, 0, (int)w.n_lines - 1) * w.n_samples;
+        weight[k] = w.lateral_table[phase * LATERAL_TAPS + k];
+    }
+}
 
 // The position at which line i of a frame is read, given its elongation.
 HD void read_line(const Work& w, const double* elongation, int i, ResampleScratch& s) {
@@ -18,26 +29,38 @@ HD void read_line(const Work& w, const double* elongation, int i, ResampleScratc
     const double offset_m = elongation[0] + elongation[1] * x + strain * w.start_depth_m;
     s.start = offset_m / w.axial_step_m;
     s.increment = w.ratio * (1.0 + strain);
+    const double shear = elongation[6] * w.depth_step_m / w.line_pitch_m;
+    const double depth_m = (double)(w.n_depths - 1) * w.depth_step_m;
+    s.slanted = fabs(shear) * (double)(w.n_depths - 1) >= NEGLIGIBLE_LINES;
+    const double z = w.start_depth_m + (s.slanted ? 0.0 : 0.5 * depth_m);
     const double side = w.line_pitch_m * edge;
-    const double widest = fmax(fabs(elongation[4] + elongation[5] * side),
-                               fabs(elongation[4] - elongation[5] * side)) / w.line_pitch_m;
-    const double shift = (elongation[4] + elongation[5] * x) / w.line_pitch_m;
-    const double position = i + (widest < NEGLIGIBLE_LINES ? 0.0 : shift);
-    s.outside = !(position >= -0.5 && position <= last + 0.5);
-    const double inside = s.outside ? 0.0 : position;
-    const int base = (int)floor(inside);
-    const int phase = (int)rint((inside - base) * LATERAL_PHASES);
-    for (int k = 0; k < LATERAL_TAPS; ++k) {
-        s.line[k] = within(base - (LATERAL_TAPS / 2 - 1) + k, 0, last) * w.n_samples;
-        s.weight[k] = w.lateral_table[phase * LATERAL_TAPS + k];
-    }
+    const double widest = fmax(fabs(lateral_displacement_at(elongation, side, z)),
+                               fabs(lateral_displacement_at(elongation, -side, z)));
+    const bool moved = s.slanted || widest / w.line_pitch_m >= NEGLIGIBLE_LINES;
+    const double shift = lateral_displacement_at(elongation, x, z) / w.line_pitch_m;
+    const double position = i + (moved ? shift : 0.0);
+    // Sample k of the frame is that of output j at k = start + increment j.
+    s.drift = shear / s.increment;
+    s.position = position - s.drift * s.start;
+    const bool beside = !(position >= -0.5 && position <= last + 0.5);
+    s.outside = beside && !s.slanted;
+    lateral_taps(w, beside ? 0.0 : position, s.line, s.weight);
     s.whole = s.weight[LATERAL_TAPS / 2 - 1] == 1.0f;
 }
 
 HD float gathered_sample(const Work& w, const float* frame, const ResampleScratch& s, int j) {
     if (j < 0 || j >= w.n_samples) return 0.0f;
-    if (s.whole) return frame[s.line[LATERAL_TAPS / 2 - 1] + j];
     float tap[LATERAL_TAPS];
+    if (s.slanted) {
+        const double position = s.position + s.drift * j;
+        if (!(position >= -0.5 && position <= (double)w.n_lines - 0.5)) return 0.0f;
+        long long line[LATERAL_TAPS];
+        float weight[LATERAL_TAPS], total = 0.0f;
+        lateral_taps(w, position, line, weight);
+        for (int k = 0; k < LATERAL_TAPS; ++k) total += weight[k] * frame[line[k] + j];
+        return total;
+    }
+    if (s.whole) return frame[s.line[LATERAL_TAPS / 2 - 1] + j];
     for (int k = 0; k < LATERAL_TAPS; ++k) tap[k] = frame[s.line[k] + j];
     const float inner = s.weight[2] * tap[2] + s.weight[3] * tap[3];
     const float outer = s.weight[1] * tap[1] + s.weight[4] * tap[4];
@@ -72,7 +95,7 @@ HD float table_value(const Work& w, const float* s, double fraction) {
 HD void resample_block(Block b, const Work& w, int, ResampleScratch& s) {
     const int line = b.y, first = b.x * (int)w.out_chunk;
     const int n = least((int)w.out_chunk, (int)w.n_depths - first);
-    const double none[6] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
+    const double none[7] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
     const double* elongation = b.z == 0 ? none : w.summary->elongation;
     const float* frame = ring_echoes(w, b.z == 0 ? w.header->pre_slot : w.header->post_slot);
     float* out = (b.z == 0 ? w.pre : w.post) + (long long)line * w.n_depths + first;

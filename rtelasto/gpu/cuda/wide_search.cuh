@@ -190,7 +190,7 @@ HD void tilts_block(Block b, const Work& w, int, TiltScratch& s) {
 
 struct ProposeScratch {
     FitScratch fit;
-    double axial[4], lateral[2];
+    double axial[4], lateral[3];
     double tilt[3];
     unsigned weighty;
 };
@@ -261,6 +261,7 @@ HD void propose_block(Block b, const Work& w, int, ProposeScratch& s) {
         s.axial[3] = 0.5 * (tilt[1] - tilt[0]);
         s.lateral[0] = lag;
         s.lateral[1] = tilt[2];
+        s.lateral[2] = 0.0;
     });
     for (int round = 0; round < 3; ++round) {
         const double axial_reach = round == 0 ? 2.5 : (round == 1 ? 2.0 : 1.6);
@@ -269,7 +270,7 @@ HD void propose_block(Block b, const Work& w, int, ProposeScratch& s) {
         each(points.n, [&](int k) {
             double axial = 0.0, lateral = 0.0, axial_peak, lateral_peak;
             for (int a = 0; a < 4; ++a) axial += basis(points, k, a) * s.axial[a];
-            for (int a = 0; a < 2; ++a) lateral += basis(points, k, a) * s.lateral[a];
+            for (int a = 0; a < 3; ++a) lateral += basis(points, k, a) * s.lateral[a];
             const float value = peak_near(w, k / (int)w.wide_axial, k % (int)w.wide_axial, axial,
                                           lateral, axial_reach, lateral_reach, &axial_peak,
                                           &lateral_peak);
@@ -283,14 +284,14 @@ HD void propose_block(Block b, const Work& w, int, ProposeScratch& s) {
         robust_fit(points, floors, ridge, s.fit);
         each(1, [&](int) {
             for (int a = 0; a < 4; ++a) s.axial[a] += s.fit.solution[0][a];
-            for (int a = 0; a < 2; ++a) s.lateral[a] += s.fit.solution[1][a];
+            for (int a = 0; a < 3; ++a) s.lateral[a] += s.fit.solution[1][a];
         });
     }
     each(1, [&](int) {
         Candidate state = {};
         const double step = 2.0 * (double)w.decimation;
         for (int a = 0; a < 4; ++a) state.motion[a] = s.axial[a] * step;
-        for (int a = 0; a < 2; ++a) state.motion[4 + a] = s.lateral[a];
+        for (int a = 0; a < 3; ++a) state.motion[4 + a] = s.lateral[a];
         state.phase = TIGHT;
         w.candidates[candidate] = state;
     });
