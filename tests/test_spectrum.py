@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from speckle import speckle_pair
 
+import rtelasto
 from rtelasto.cpu.spectrum import estimate_center_freq_hz
 from rtelasto.frames.rf import RfFormat, RfFrame
-from rtelasto.pipeline.centre_check import CentreCheck
+from rtelasto.frames.strain import Elongation
+from rtelasto.pipeline.echo_centre import EchoCentre
 
 FS = 40e6
 
@@ -79,16 +84,23 @@ def frame_said_to_be_at(center_freq_hz: float, samples: np.ndarray) -> RfFrame:
 
 
 @pytest.mark.parametrize(("said_hz", "warns"), [(6e6, 0), (6.6e6, 0), (4.5e6, 1), (8e6, 1)])
-def test_a_wrong_centre_frequency_is_said_once_for_its_format(caplog, said_hz, warns):
-    check = CentreCheck()
+def test_a_wrong_centre_frequency_is_replaced_by_the_echos_and_said_once(caplog, said_hz, warns):
+    used = EchoCentre()
+    frame = frame_said_to_be_at(said_hz, echo(6e6))
     for _ in range(3):
-        check(frame_said_to_be_at(said_hz, echo(6e6)))
+        found = used(frame)
+        assert found.samples is frame.samples
+        assert (found is frame) == (not warns)
+        if warns:
+            assert found.format.center_freq_hz == pytest.approx(6e6, rel=0.03)
+        assert used(found) is found
+    assert used.differs == bool(warns)
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == warns
     for message in messages:
         assert f"{said_hz / 1e6:.2f} MHz" in message
         assert "centred at 6.0" in message or "centred at 5.9" in message
-    check(frame_said_to_be_at(3e6, echo(6e6)))
+    used(frame_said_to_be_at(3e6, echo(6e6)))
     assert len(caplog.records) == warns + 1
 
 
@@ -98,17 +110,52 @@ def test_frames_without_an_echo_say_nothing_about_the_frequency(caplog, first):
     samples = np.zeros((8, 500)) if first == "silence" else rng.standard_normal((8, 2000))
     if first == "nan":
         samples[:, ::100] = np.nan
-    check = CentreCheck()
-    check(frame_said_to_be_at(4e6, samples))
+    used = EchoCentre()
+    before = frame_said_to_be_at(4e6, samples)
+    assert used(before) is before
     assert not caplog.records
     # The first one that has an echo is checked.
-    check(frame_said_to_be_at(4e6, np.resize(echo(6e6), samples.shape)))
+    used(frame_said_to_be_at(4e6, np.resize(echo(6e6), samples.shape)))
     assert len(caplog.records) == 1
+    # From now on all frames have one format.
+    assert used(before).format.center_freq_hz == pytest.approx(6e6, rel=0.03)
+
+
+def test_a_recording_is_decided_on_by_its_first_echo():
+    rng = np.random.default_rng(9)
+    noise = frame_said_to_be_at(4e6, rng.standard_normal(echo(6e6).shape))
+    later, last = (frame_said_to_be_at(4e6, echo(hz)) for hz in (6e6, 6.2e6))
+    used = EchoCentre()
+    used.look_ahead([noise, noise, later, last])
+    assert used(noise).format == used(last).format
+    assert used(last).format.center_freq_hz == pytest.approx(6e6, rel=0.02)
 
 
 def test_formats_that_alternate_are_each_said_once(caplog):
-    check = CentreCheck()
+    used = EchoCentre()
     for _ in range(3):
         for said_hz in (3e6, 4e6):
-            check(frame_said_to_be_at(said_hz, echo(6e6)))
+            used(frame_said_to_be_at(said_hz, echo(6e6)))
     assert len(caplog.records) == 2
+
+
+def test_a_stream_with_a_wrong_frequency_has_the_strain_of_the_right_one(caplog):
+    motion = Elongation(0.02e-3, 0.0, -0.006)
+    pair = speckle_pair(np.random.default_rng(3), elongation=motion, snr_db=25)
+    right = pair.pre.format
+    wrong = dataclasses.replace(right, center_freq_hz=1.67 * right.center_freq_hz)
+    noise = np.random.default_rng(4).integers(-99, 99, pair.pre.samples.shape).astype(np.int16)
+    errors = {}
+    for rf_format in (right, wrong):
+        found = list(
+            rtelasto.stream(
+                [noise, pair.pre.samples, pair.post.samples],
+                rf_format,
+                pair="consecutive",
+                persistence_s=0.0,
+            )
+        )
+        strain = found[-1].axial_strain[8:-8, 40:-40]
+        errors[rf_format] = float(np.sqrt(np.mean(np.square(strain - motion.axial_slope))))
+    assert errors[wrong] < 1.3 * errors[right] + 1e-5
+    assert len(caplog.records) == 1

@@ -140,6 +140,7 @@ def process_recording(
         reference=reference,
     )
     pipeline.warm_up()
+    pipeline.look_ahead(iter(recording))
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     key = content_key(recording, settings, show=show, accumulate=accumulate, reference=reference)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from rtelasto.frames.iq import ScannerFrame
 from rtelasto.frames.rf import FramePair
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.accumulation import Accumulation
-from rtelasto.pipeline.centre_check import CentreCheck
+from rtelasto.pipeline.echo_centre import EchoCentre
 from rtelasto.pipeline.estimators import (
     AveragingEstimator,
     Estimator,
@@ -107,7 +107,7 @@ class Pipeline:
         self.drop_copies = drop_copies
         self.counters = counters if counters is not None else Counters()
         self._rf_lines = RfLines(beamform, self.counters, on_gpu=estimator.device != "cpu")
-        self._check_centre = CentreCheck()
+        self._echo_centre = EchoCentre()
         looks = isinstance(estimator, LookingEstimator)
         self._elongation: Callable[[FramePair], ElongationFit] = (
             estimator.look if isinstance(estimator, LookingEstimator) else ElongationEstimator()
@@ -123,6 +123,10 @@ class Pipeline:
         """Compile, or load, the kernels outside the estimator that the first pair would wait for."""
         if self._persistence is not None:
             self._persistence.warm_up()
+
+    def look_ahead(self, frames: Iterable[ScannerFrame]) -> None:
+        """Decide on the centre frequency of a recording by its first frames (`EchoCentre`)."""
+        self._echo_centre.look_ahead(frames)
 
     @property
     def pending(self) -> int:
@@ -177,10 +181,12 @@ class Pipeline:
                 self.counters.add(f"frame.{fault}")
             recent.usable = lines is not None and not fault
             if lines is not None and recent.usable:
-                self._check_centre(lines)
-                recent.scanned = recent.lines = lines
+                recent.scanned = recent.lines = self._echo_centre(lines)
             else:
                 self.recent.settle(recent)
+        elif recent.lines is not None and self._echo_centre.differs:
+            # A frame from before the first echo, too, so that all frames of a pair have one format.
+            recent.scanned = recent.lines = self._echo_centre(recent.lines)
         return recent.usable
 
     def _look(self, pair: FramePair) -> Look:
