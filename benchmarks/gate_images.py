@@ -17,7 +17,7 @@ from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.frames.rf import Float32Image, FramePair, Grid, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.frames.strain import StrainEngine, StretchedPair, compose
+from rtelasto.frames.strain import POOR_CORRELATION, StrainEngine, StretchedPair, compose
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
@@ -52,6 +52,7 @@ class Estimate:
     lateral_displacement_m: Float32Image | None
     lateral_strain: Float32Image | None
     axial_strain_std: Float32Image | None
+    correlation: Float32Image
     stretched: StretchedPair
     residual_m: Float32Image
 
@@ -67,8 +68,9 @@ class Estimator:
         stretched = self._stretch(pair)
         residual = self.engine.estimate(stretched)
         motion = compose(stretched.elongation, residual)
+        correlation = post_warp_correlation(stretched, residual)
         settle_contradictions(
-            post_warp_correlation(stretched, residual),
+            correlation,
             motion.axial_displacement_m,
             motion.axial_strain,
             residual.grid,
@@ -81,6 +83,7 @@ class Estimator:
             motion.lateral_displacement_m,
             motion.lateral_strain,
             motion.axial_strain_std,
+            correlation,
             stretched,
             residual.axial_displacement_m,
         )
@@ -231,8 +234,11 @@ def disc_contrast(estimator: Estimator, *, stiffness_ratio: float, snr_db: float
     return float(np.median(found))
 
 
-def noise_strain(estimator: Estimator) -> float:
-    """Return the standard deviation of the strain for a pair of frames of independent noise."""
+def noise_strain(estimator: Estimator) -> tuple[float, float]:
+    """Return the standard deviation of the strain, and the share of pixels that pictures show, for noise.
+
+    The frames are independent.
+    """
     rng = np.random.default_rng(SEED)
     frames = 1000.0 * rng.standard_normal((2, FORMAT.n_lines, FORMAT.n_samples))
     estimate = estimator(
@@ -240,18 +246,25 @@ def noise_strain(estimator: Estimator) -> float:
             *(RfFrame(f.astype(np.float32), FORMAT, FrameStamp(k)) for k, f in enumerate(frames))
         )
     )
-    return float(estimate.axial_strain[8:-8, 24:-24].std())
+    inner = np.s_[8:-8, 24:-24]
+    shown = estimate.correlation[inner] >= POOR_CORRELATION
+    return float(estimate.axial_strain[inner].std()), float(shown.mean())
 
 
-def edge_band_error(estimator: Estimator) -> float:
-    """Return the strain RMSE 1 to 3 mm inside of the top, where tissue left the frame by 1.5 mm."""
+def edge_band_error(estimator: Estimator) -> tuple[float, float]:
+    """Return the strain RMSE 1 to 3 mm inside of the top, and the share of pixels that pictures show there.
+
+    Tissue left the frame at the top by 1.5 mm.
+    """
     field = layered_field(np.full(64, -0.005), width_m=_WIDTH_M, depth_m=_DEPTH_M)
     pair = simulated(field.plus_affine(axial_offset_m=-1.5e-3), "focused")
     estimate = estimator(frames_of(pair))
     # Tissue from 1.5 mm has just reached the first sample.
     z = estimate.grid.depth_m - 1.5e-3 / (1.0 - 0.005)
-    band = estimate.axial_strain[8:-8][:, (z >= 1e-3) & (z <= 3e-3)]
-    return float(np.sqrt(np.mean((band + 0.005) ** 2)))
+    band = (z >= 1e-3) & (z <= 3e-3)
+    strain = estimate.axial_strain[8:-8][:, band]
+    shown = estimate.correlation[8:-8][:, band] >= POOR_CORRELATION
+    return float(np.sqrt(np.mean((strain + 0.005) ** 2))), float(shown.mean())
 
 
 @functools.lru_cache(maxsize=4)
