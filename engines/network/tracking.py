@@ -135,14 +135,19 @@ def _coarse(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
     # Over the whole range of the lags, so that the quotients stay bounded where one frame is dark.
     wide = F.avg_pool2d(powers, (3, 5), stride=1, padding=(1, 2), count_include_pad=False)
     both = 0.5 * (powers[:, :1] + wide[:, :1]) * wide[:, 1:]
-    return stack[:, : 2 * n] / (torch.sqrt(both + 1e-12) + 1e-6), stack[:, 2 * n + 2 :]
+    return stack[:, : 2 * n] / (torch.sqrt(both) + 1e-6), stack[:, 2 * n + 2 :]
 
 
 def _frequency(own: Tensor) -> Tensor:
     """Return the local centre frequency of the echo (rad/sample), over about 34 lines × 270 samples."""
     mean = F.avg_pool2d(own, (17, 17), stride=1, padding=8, count_include_pad=False)
-    angle = _angle(mean, torch.sqrt((mean * mean).sum(1, keepdim=True) + 1e-9))
+    angle = _angle(mean, _root((mean * mean).sum(1, keepdim=True)))
     return RADIANS_PER_SAMPLE + angle / DECIMATION
+
+
+def _root(x: Tensor) -> Tensor:
+    """Return the square root, at least 3e-5. The exporter to ONNX leaves out additions of 1e-8 and less."""
+    return torch.sqrt(x.clamp(min=1e-9))
 
 
 def _angle(x: Tensor, size: Tensor) -> Tensor:
@@ -182,19 +187,19 @@ def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) ->
     real = (weights * products[:, :n]).sum(1, keepdim=True)
     imag = (weights * products[:, n:]).sum(1, keepdim=True)
     # Bright echoes have more weight than dark ones next to them, but not in proportion to their power.
-    size = torch.sqrt(real * real + imag * imag + 1e-12)
-    root = torch.sqrt(powers + 1e-9)
+    size = torch.sqrt(real * real + imag * imag)
+    root = _root(powers)
     both = root[:, :1] * root[:, 1:]
-    scale = 1.0 / torch.sqrt(both * both.mean((2, 3), keepdim=True) + 1e-9)
+    scale = 1.0 / _root(both * both.mean((2, 3), keepdim=True))
     # The alignment is averaged in the same way as the phase, so that its noise cancels in their sum.
     held = size * scale
     stack = torch.cat([real * scale, imag * scale, held, held * start, both * scale], 1)
     sharp, wide = _mean(stack, SHARP_WINDOW), _mean(stack, WIDE_WINDOW)
-    reached = torch.sqrt(sharp[:, :1] ** 2 + sharp[:, 1:2] ** 2 + 1e-9)
+    reached = _root(sharp[:, :1] ** 2 + sharp[:, 1:2] ** 2)
     left = -_angle(sharp[:, :2], reached) / refine(frequency, (2, 2), start.shape[-2:])
     displacement = (sharp[:, 3:4] + 1e-6 * start) / (sharp[:, 2:3] + 1e-6) + left
     coherence = (reached / (sharp[:, 4:] + 1e-4)).clamp(max=1.0)
-    wider = torch.sqrt(wide[:, :1] ** 2 + wide[:, 1:2] ** 2 + 1e-9) / (wide[:, 4:] + 1e-4)
+    wider = _root(wide[:, :1] ** 2 + wide[:, 1:2] ** 2) / (wide[:, 4:] + 1e-4)
     square = coherence * coherence
     precision = square / (1.004 - square)
     bright = sharp[:, 4:] / (sharp[:, 4:] + wide[:, 4:] + 1e-6)
@@ -216,7 +221,7 @@ def _across(products: Tensor, powers: Tensor) -> Tensor:
     both = F.avg_pool2d(
         torch.cat([height, total], 1), 3, stride=1, padding=1, count_include_pad=False
     )
-    coherence = both[:, :n] / (both[:, n:] + 1e-9)
+    coherence = both[:, :n] / both[:, n:].clamp(min=1e-9)
     height = torch.log(coherence + 1e-3)
     before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]
     vertex = 0.5 * (after - before) / (2.0 * here - before - after).clamp(min=0.02)
