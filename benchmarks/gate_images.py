@@ -58,7 +58,10 @@ class Estimate:
 
 
 class Estimator:
-    """Stretch, engine, adding back and consistency, with all outputs of the engine."""
+    """Stretch, engine, adding back and consistency, with all outputs of the engine.
+
+    The strain is the one that the pipeline shows; its standard deviation is the engine's.
+    """
 
     def __init__(self, engine: StrainEngine) -> None:
         self.engine = engine

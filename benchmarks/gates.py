@@ -297,7 +297,7 @@ def faults(engines: Sequence[str], options: argparse.Namespace) -> Iterator[Row]
         found = {name: figure(Estimator(open_engine(name))) for name in engines}
         yield title, {name: 100.0 * value for name, (value, _) in found.items()}, limit
         shown = {name: 100.0 * share for name, (_, share) in found.items()}
-        yield "  pixels shown there, %", shown, "or 0"
+        yield f"{title.split(':')[0]}: pixels shown, %", shown, "or 0"
     values = _each(engines, lambda e: 100.0 * abs(turn_bias(e, np.deg2rad(1.0))))
     yield "probe turned by 1°: bias of the strain, %", values, "≤ 0.002"
 

@@ -38,7 +38,10 @@ class LateralCorrelation:
         lines = lines[:, : grid.n_depths] * grid.line_pitch_m
         x = grid.lateral_m[:, None]
         slope = stretched.elongation.lateral_slope
-        v = stretched.elongation.lateral_displacement_m(x, grid.depth_m) + (1.0 + slope) * lines
+        v = (
+            stretched.elongation.lateral_displacement_m(x, grid.depth_m + estimate.residual_m)
+            + (1.0 + slope) * lines
+        )
         v = v.astype(np.float32)
         return v, lateral_slope(v, grid.line_pitch_m)
 

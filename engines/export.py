@@ -170,7 +170,9 @@ def _compare(frame: nn.Module, path: Path, outputs: tuple[str, ...]) -> None:
         got = session.run(None, {"pre": pre, "post": post})
         for name, ours, theirs in zip(outputs, got, expected, strict=True):
             reference = theirs.numpy()
-            assert np.isfinite(ours).all(), f"{name} at {shape}: not a number where echoes are silent"
+            assert np.isfinite(ours).all(), (
+                f"{name} at {shape}: not a number where echoes are silent"
+            )
             error = np.linalg.norm(ours - reference) / np.linalg.norm(reference)
             assert error < 1e-4, f"{name} at {shape}: ONNX Runtime differs by {error:.2e}"
 

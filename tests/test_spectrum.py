@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import h5py
 import numpy as np
 import pytest
 from speckle import speckle_pair
@@ -12,7 +13,10 @@ import rtelasto
 from rtelasto.cpu.spectrum import estimate_center_freq_hz
 from rtelasto.frames.rf import RfFormat, RfFrame
 from rtelasto.frames.strain import Elongation
+from rtelasto.offline.process import process_recording
 from rtelasto.pipeline.echo_centre import EchoCentre
+from rtelasto.settings import EstimateSettings
+from rtelasto.sources.strain_file import StrainFile
 
 FS = 40e6
 
@@ -121,12 +125,31 @@ def test_frames_without_an_echo_say_nothing_about_the_frequency(caplog, first):
     assert used(before).format.center_freq_hz == pytest.approx(6e6, rel=0.03)
 
 
+@pytest.mark.parametrize("size", [1.0, 10.0, 100.0])
+def test_ringing_of_the_transducer_does_not_change_the_frequency(caplog, size):
+    rf = echo(6e6)
+    ringing = size * rf.std() * np.exp(-np.arange(rf.shape[1]) / 100.0)
+    frame = frame_said_to_be_at(6e6, rf + ringing)
+    assert EchoCentre()(frame) is frame
+    assert not caplog.records
+
+
+def test_a_frequency_that_cannot_be_that_of_the_echo_is_said_and_not_used(caplog):
+    frame = frame_said_to_be_at(1.5e6, echo(6e6))
+    used = EchoCentre()
+    assert used(frame) is frame
+    assert not used.differs
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "1.50 MHz" in message
+    assert "used" not in message
+
+
 def test_a_recording_is_decided_on_by_its_first_echo():
     rng = np.random.default_rng(9)
     noise = frame_said_to_be_at(4e6, rng.standard_normal(echo(6e6).shape))
     later, last = (frame_said_to_be_at(4e6, echo(hz)) for hz in (6e6, 6.2e6))
     used = EchoCentre()
-    used.look_ahead([noise, noise, later, last])
+    assert used.look_ahead([*[noise] * 20, later, last]) == used(last).format
     assert used(noise).format == used(last).format
     assert used(last).format.center_freq_hz == pytest.approx(6e6, rel=0.02)
 
@@ -139,23 +162,48 @@ def test_formats_that_alternate_are_each_said_once(caplog):
     assert len(caplog.records) == 2
 
 
-def test_a_stream_with_a_wrong_frequency_has_the_strain_of_the_right_one(caplog):
+def press_after_noise(n_noise: int) -> tuple[np.ndarray, RfFormat, float]:
+    """Frames of noise, then two of a press; their format, and the strain."""
     motion = Elongation(0.02e-3, 0.0, -0.006)
     pair = speckle_pair(np.random.default_rng(3), elongation=motion, snr_db=25)
-    right = pair.pre.format
+    shape = (n_noise, *pair.pre.samples.shape)
+    noise = np.random.default_rng(4).integers(-99, 99, shape)
+    frames = np.concatenate([noise, pair.pre.samples[None], pair.post.samples[None]])
+    return frames.astype(np.int16), pair.pre.format, motion.axial_slope
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_a_stream_with_a_wrong_frequency_has_the_strain_of_the_right_one(caplog, accumulate):
+    frames, right, strain = press_after_noise(2)
     wrong = dataclasses.replace(right, center_freq_hz=1.67 * right.center_freq_hz)
-    noise = np.random.default_rng(4).integers(-99, 99, pair.pre.samples.shape).astype(np.int16)
     errors = {}
     for rf_format in (right, wrong):
-        found = list(
-            rtelasto.stream(
-                [noise, pair.pre.samples, pair.post.samples],
-                rf_format,
-                pair="consecutive",
-                persistence_s=0.0,
-            )
+        *_, last = rtelasto.stream(
+            frames, rf_format, pair="consecutive", persistence_s=0.0, accumulate=accumulate
         )
-        strain = found[-1].axial_strain[8:-8, 40:-40]
-        errors[rf_format] = float(np.sqrt(np.mean(np.square(strain - motion.axial_slope))))
+        error = last.axial_strain[8:-8, 40:-40] - strain
+        errors[rf_format] = float(np.sqrt(np.mean(np.square(error))))
     assert errors[wrong] < 1.3 * errors[right] + 1e-5
     assert len(caplog.records) == 1
+
+
+def test_a_recording_with_a_wrong_frequency_has_one_grid_and_states_both(tmp_path):
+    frames, right, _ = press_after_noise(3)
+    np.save(tmp_path / "press.npy", frames)
+    with rtelasto.open_recording(
+        tmp_path / "press.npy",
+        sampling_freq_hz=right.sampling_freq_hz,
+        center_freq_hz=1.67 * right.center_freq_hz,
+        line_pitch_m=right.line_pitch_m,
+        frame_rate_hz=50.0,
+        axes="frame,line,sample",
+    ) as recording:
+        settings = EstimateSettings(pair="consecutive", persistence_s=0.0)
+        process_recording(recording, tmp_path / "strain.h5", settings)
+    with StrainFile(tmp_path / "strain.h5") as strain:
+        assert strain.n_frames >= 1
+        step_m = 4.0 * right.wavelength_m / 12.8
+        assert strain.grid.axial_step_m == pytest.approx(step_m, rel=0.06)
+    with h5py.File(tmp_path / "strain.h5") as strain:
+        custom = strain["custom/provenance"]
+        assert custom["center_freq_given_hz"][()] == 1.67 * right.center_freq_hz

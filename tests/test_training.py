@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,22 @@ pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim
 
 import torch
 
+from rtelasto.cpu.resample import engine_grid
+from rtelasto.frames.strain import ResidualMotion, compose
 from rtelasto_engines.export import export
 from rtelasto_engines.network import make_network
+from rtelasto_engines.simulate.pair import simulate_pair
+from rtelasto_engines.simulate.sliding import layered_field
 from rtelasto_engines.training.batches import Batches
-from rtelasto_engines.training.dataset import Example, make_dataset, make_example
+from rtelasto_engines.training.dataset import (
+    AXIAL_STRIDE,
+    SAMPLES_PER_WAVELENGTH,
+    Example,
+    global_fit,
+    make_dataset,
+    make_example,
+    residual_truth,
+)
 from rtelasto_engines.training.train import train
 
 pytestmark = pytest.mark.slow
@@ -55,6 +68,49 @@ def test_an_example_is_the_same_every_time_and_its_truth_aligns_the_frames(
     middle = 0.5 * (example.strain[:, 1:] + example.strain[:, :-1])
     valid = np.isfinite(slope) & np.isfinite(middle)
     assert np.abs(slope - middle)[valid].max() < 2e-3
+
+
+def test_the_residual_truth_and_the_elongation_compose_to_the_motion_of_the_tissue() -> None:
+    angle = np.deg2rad(2.0)
+    field = layered_field(np.full(64, -0.008), width_m=0.03, depth_m=0.055).plus_affine(
+        axial_offset_m=0.3e-3, axial_tilt=-angle, lateral_shear=angle, lateral_slope=0.01
+    )
+    pair = simulate_pair(
+        3,
+        "published",
+        field=field,
+        rigid_share=0.0,
+        out_of_plane_m=0.0,
+        truth_stride=AXIAL_STRIDE,
+    )
+    grid = engine_grid(pair.format, SAMPLES_PER_WAVELENGTH)
+    left_over = dataclasses.replace(global_fit(pair, grid), axial_offset_m=0.6e-3)
+    displacement, strain, lateral = residual_truth(pair, grid, left_over)
+    sparse = dataclasses.replace(
+        grid, n_depths=displacement.shape[1], axial_step_m=AXIAL_STRIDE * grid.axial_step_m
+    )
+    zero = np.zeros(sparse.shape, np.float32)
+    found = compose(
+        left_over,
+        ResidualMotion(
+            displacement * np.float32(grid.axial_step_m),
+            strain,
+            sparse,
+            lateral * np.float32(grid.line_pitch_m),
+            zero,
+        ),
+    )
+    truth = pair.field.truth(sparse)
+    known = np.isfinite(displacement)
+    assert known.mean() > 0.7
+    for name, atol in (
+        ("axial_displacement_m", 1e-7),
+        ("axial_strain", 1e-6),
+        ("lateral_displacement_m", 1e-7),
+    ):
+        np.testing.assert_allclose(
+            getattr(found, name)[known], getattr(truth, name)[known], atol=atol, err_msg=name
+        )
 
 
 def test_augmentation_keeps_the_truth(tmp_path: Path, example: Example) -> None:

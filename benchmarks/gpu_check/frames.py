@@ -27,13 +27,24 @@ FORMATS = (
     ),  # odd sizes
 )
 STRAINS = (0.0005, 0.005, 0.03)
+# A strain, and the lines by which tissue moves aside over the depth as the probe turns.
+MOTIONS = (*((strain, 0.0) for strain in STRAINS), (0.005, 2.0))
 _OVERSAMPLING = 16
 
 
 def frames(
-    rf_format: RfFormat, strain: float, *, n_frames: int = 3, dtype: str = "int16"
+    rf_format: RfFormat,
+    strain: float,
+    *,
+    turn_lines: float = 0.0,
+    n_frames: int = 3,
+    dtype: str = "int16",
 ) -> list[RfFrame]:
-    """Return frames of speckle, each pressed by ``strain`` from the one before; the same every time."""
+    """Return frames of speckle, each pressed by ``strain`` from the one before; the same every time.
+
+    Each also moves aside by up to ``turn_lines`` at the last sample; what leaves at one side enters at the
+    other.
+    """
     rng = np.random.default_rng(7)
     n_lines, n_samples = rf_format.n_lines, rf_format.n_samples
     # Room below the image for what the press moves into it.
@@ -56,14 +67,20 @@ def frames(
         left = place.astype(np.int64)
         share = (place - left).astype(np.float32)
         image = fine[:, left] * (1.0 - share) + fine[:, left + 1] * share
+        if turn_lines:
+            aside = turn_lines * k * depth / n_samples
+            turns = np.exp(-2j * np.pi * np.fft.fftfreq(n_lines)[:, None] * aside)
+            image = np.fft.ifft(np.fft.fft(image, axis=0) * turns, axis=0).real
         samples = np.rint(np.clip(image, -32768, 32767)).astype(np.int16)
         made.append(RfFrame(samples.astype(dtype), rf_format, FrameStamp(k)))
     return made
 
 
-def pairs(rf_format: RfFormat, strain: float, *, dtype: str = "int16") -> Iterator[FramePair]:
+def pairs(
+    rf_format: RfFormat, strain: float, *, turn_lines: float = 0.0, dtype: str = "int16"
+) -> Iterator[FramePair]:
     """Yield two pairs of speckle frames that share a frame."""
-    every = frames(rf_format, strain, dtype=dtype)
+    every = frames(rf_format, strain, turn_lines=turn_lines, dtype=dtype)
     yield from (FramePair(pre, post) for pre, post in itertools.pairwise(every))
 
 

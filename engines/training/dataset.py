@@ -191,7 +191,7 @@ def residual_truth(
         | (partner > grid.start_depth_m + (grid.n_depths - 1) * grid.axial_step_m)
         | (np.abs(across) > half_width_m + 0.5 * grid.line_pitch_m)
     )
-    lateral_m = truth.lateral_displacement_m - elongation.lateral_displacement_m(x, partner)
+    lateral_m = truth.lateral_displacement_m - elongation.lateral_displacement_m(x, z + residual_m)
     left = (
         residual_m / grid.axial_step_m,
         strain,

@@ -14,6 +14,7 @@ from rtelasto.accuracy.tissue_regions import Windows, edge_profile, judged_pixel
 from rtelasto.accuracy.tissues import HeldOutPair, Kind
 from rtelasto.cpu.classical.am import AmEngine
 from rtelasto.cpu.classical.ncc import NccEngine
+from rtelasto.cpu.consistency import settle_contradictions
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import Float32Image, FramePair, Grid
 from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
@@ -186,6 +187,13 @@ class Competitor:
             if window != own:
                 motion = compose(self._sweep.elongation, self._sweep.residuals[window])
                 strain = motion.axial_strain
+                settle_contradictions(
+                    frame.displacement_correlation.copy(),
+                    motion.axial_displacement_m,
+                    strain,
+                    frame.grid,
+                    pair.pre.format.wavelength_m,
+                )
                 yield Column(self.name, window, own=False), frame.replace(axial_strain=strain)
 
 

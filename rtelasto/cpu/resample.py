@@ -92,17 +92,39 @@ def _gather_slanted(samples, position, drift, table, out):  # type: ignore[no-un
     """
     n_lines, last = samples.shape[0], samples.shape[0] - 1
     n_phases = table.shape[0] - 1
-    for j in range(out.size):
-        here = position + drift * j
-        total = np.float32(0.0)
-        if here >= -0.5 and here <= n_lines - 0.5:
-            base = math.floor(here)
-            weights = table[int(np.rint((here - base) * n_phases))]
-            first = base - (LATERAL_TAPS // 2 - 1)
-            for tap in range(LATERAL_TAPS):
-                value = samples[min(max(first + tap, 0), last), j]
-                total += weights[tap] * finite(value)
-        out[j] = total
+    if not (abs(position) < FAR and abs(drift) < FAR):  # NaN included
+        out[:] = 0.0
+        return
+    j = 0
+    while j < out.size:  # in runs between the same lines
+        base = math.floor(position + drift * j)
+        fraction = position + drift * j - base
+        run = out.size - j
+        if drift > 0.0:
+            run = min(run, int(min((1.0 - fraction) / drift, FAR)) + 1)
+        elif drift < 0.0:
+            run = min(run, int(min(fraction / -drift, FAR)) + 1)
+        first = base - (LATERAL_TAPS // 2 - 1)
+        l0 = samples[min(max(first, 0), last), j : j + run]
+        l1 = samples[min(max(first + 1, 0), last), j : j + run]
+        l2 = samples[min(max(first + 2, 0), last), j : j + run]
+        l3 = samples[min(max(first + 3, 0), last), j : j + run]
+        l4 = samples[min(max(first + 4, 0), last), j : j + run]
+        l5 = samples[min(max(first + 5, 0), last), j : j + run]
+        target = out[j : j + run]
+        for k in range(run):
+            phase = int((fraction + drift * k) * n_phases + 0.5)
+            w = table[min(max(phase, 0), n_phases)]
+            inner = w[2] * finite(l2[k]) + w[3] * finite(l3[k])
+            outer = w[1] * finite(l1[k]) + w[4] * finite(l4[k])
+            target[k] = inner + outer + (w[0] * finite(l0[k]) + w[5] * finite(l5[k]))
+        j += run
+    end = position + drift * (out.size - 1)
+    if min(position, end) < -0.5 or max(position, end) > n_lines - 0.5:
+        for j in range(out.size):
+            here = position + drift * j
+            if here < -0.5 or here > n_lines - 0.5:
+                out[j] = 0.0
 
 
 @kernel(fastmath=FASTMATH)
@@ -305,8 +327,8 @@ def resample_frame(
     increment = ratio * (1.0 + strain)
     middle_m = np.asarray(grid.start_depth_m + 0.5 * (grid.n_depths - 1) * grid.axial_step_m)
     shear = motion.lateral_shear * grid.axial_step_m / grid.line_pitch_m
-    if abs(shear) * (grid.n_depths - 1) < NEGLIGIBLE_LINES:
-        # That at mid depth everywhere.
+    if 0.5 * abs(shear) * (grid.n_depths - 1) < NEGLIGIBLE_LINES:
+        # Use the shift at mid depth for all depths.
         shift = motion.lateral_displacement_m(x, middle_m) / grid.line_pitch_m
         shear = 0.0
     else:

@@ -26,8 +26,8 @@ class Elongation:
 
     Axial displacement u(x, z) = axial_offset_m + axial_tilt·x + (axial_slope + axial_slope_tilt_per_m·x)·z,
     lateral displacement v(x, z) = lateral_offset_m + lateral_slope·x + lateral_shear·z, so that
-    pre(x, z) = post(x + v, z + u), with x from the image centre and z from the transducer face, in m. A probe
-    that turns by an angle shears and tilts by this angle (rad).
+    pre(x, z) = post(x + v, z + u), with x from the image centre and z from the transducer face, in m. If the
+    probe turns by a small angle θ about the middle of its face, axial_tilt = −θ and lateral_shear = θ.
     """
 
     axial_offset_m: float = 0.0

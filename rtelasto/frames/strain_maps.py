@@ -23,7 +23,10 @@ class StrainMap:
 # By field. These every file has …
 STRAIN_MAPS = {
     "axial_strain": StrainMap(
-        "strain_percentage_map", "%", "Axial strain, compression negative", PERCENT
+        "strain_percentage_map",
+        "%",
+        "Axial strain, compression negative; the slope of the displacement where the engine contradicts that",
+        PERCENT,
     ),
     "axial_displacement_m": StrainMap(
         "axial_displacement", "m", "Axial displacement, positive away from the probe"

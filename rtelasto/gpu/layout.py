@@ -145,7 +145,8 @@ class Layout:
             block_points=blocks.points,
             block_x=blocks.x,
             block_z=blocks.z,
-            refine_ridge=np.concatenate(refine.ridges(n_lines, blocks)),
+            # Four of either fit, as the kernel reads them.
+            refine_ridge=np.concatenate([*refine.ridges(n_lines, blocks), [0.0]]),
             wide_lines=space.blocks.lines,
             wide_points=space.points,
             wide_x=space.blocks.x,

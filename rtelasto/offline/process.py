@@ -140,7 +140,7 @@ def process_recording(
         reference=reference,
     )
     pipeline.warm_up()
-    pipeline.look_ahead(iter(recording))
+    used = pipeline.look_ahead(recording) or recording.format
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     key = content_key(recording, settings, show=show, accumulate=accumulate, reference=reference)
@@ -150,13 +150,15 @@ def process_recording(
         "pair": settings.pair,
         "made_from": key,
     }
+    if used != recording.format:
+        provenance["center_freq_given_hz"] = recording.format.center_freq_hz
     qualities: list[float] = []
     poor_shares: list[float] = []
     strains: list[float] = []
     times = Latencies()
     best: StrainFrame | None = None
     layer: Layer | None = None
-    with StrainWriter(out, recording.format, provenance=provenance) as writer:
+    with StrainWriter(out, used, provenance=provenance) as writer:
         for index, frame in enumerate(recording):
             started = time.perf_counter_ns()
             new = sequence.accept(frame.stream, index, frame.frame_id)

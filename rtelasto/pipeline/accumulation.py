@@ -71,7 +71,7 @@ class Accumulation:
     ) -> None:
         self._estimator = estimator
         self._history = history
-        self._reference_id = reference
+        self._given_id = self._reference_id = reference
         self._reference: RfFrame | None = None
         self._positions: OrderedDict[int, _Position] = OrderedDict()
 
@@ -81,6 +81,10 @@ class Accumulation:
         It is NaN where it is not known: before the reference, and where tissue left the image or a pair did
         not correlate, until a direct pair finds it.
         """
+        if self._reference is not None and self._reference.format != pair.post.format:
+            # Positions are on another grid.
+            self._reference, self._reference_id = None, self._given_id
+            self._positions.clear()
         if self._reference is None:
             self._begin(strain, pair)
         position = self._position(strain, pair)

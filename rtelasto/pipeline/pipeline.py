@@ -18,7 +18,7 @@ from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFit
 from rtelasto.frames.iq import ScannerFrame
-from rtelasto.frames.rf import FramePair
+from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.accumulation import Accumulation
 from rtelasto.pipeline.echo_centre import EchoCentre
@@ -124,9 +124,9 @@ class Pipeline:
         if self._persistence is not None:
             self._persistence.warm_up()
 
-    def look_ahead(self, frames: Iterable[ScannerFrame]) -> None:
-        """Decide on the centre frequency of a recording by its first frames (`EchoCentre`)."""
-        self._echo_centre.look_ahead(frames)
+    def look_ahead(self, frames: Iterable[RfFrame]) -> RfFormat | None:
+        """Decide on the centre frequency of a recording by its first frame with an echo (`EchoCentre`)."""
+        return self._echo_centre.look_ahead(frames)
 
     @property
     def pending(self) -> int:
@@ -186,7 +186,7 @@ class Pipeline:
                 self.recent.settle(recent)
         elif recent.lines is not None and self._echo_centre.differs:
             # A frame from before the first echo, too, so that all frames of a pair have one format.
-            recent.scanned = recent.lines = self._echo_centre(recent.lines)
+            recent.scanned = recent.lines = self._echo_centre.known(recent.lines)
         return recent.usable
 
     def _look(self, pair: FramePair) -> Look:

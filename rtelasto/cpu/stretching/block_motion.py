@@ -50,6 +50,9 @@ def block_grid(frame: Baseband, block_lines: int, block_points: int) -> BlockGri
     return BlockGrid(lines, points, np.repeat(x, z.size), np.tile(z, x.size))
 
 
+FAR = 1e9  # with a drift close to 0 it would overflow an int
+
+
 @kernel(fastmath=FASTMATH)
 def _read_run(source, base, f, drift, out):  # type: ignore[no-untyped-def]
     """Compute out[k] = source at base + k + (f + drift k), a run over which the base advances by one.
@@ -75,6 +78,9 @@ def _gather_slanted(plane, position, drift, out):  # type: ignore[no-untyped-def
     """
     n_lines, last = plane.shape[0], plane.shape[0] - 1
     half = np.float32(0.5)
+    if not (abs(position) < FAR and abs(drift) < FAR):  # NaN included
+        out[:] = 0.0
+        return
     n = 0
     while n < out.size:
         here = position + drift * n
@@ -125,9 +131,6 @@ def _gather_lines(plane, position, out):  # type: ignore[no-untyped-def]
     d = plane[min(max(base + 2, 0), n_lines - 1)]
     for n in range(out.size):
         out[n] = weights[0] * a[n] + weights[1] * b[n] + weights[2] * c[n] + weights[3] * d[n]
-
-
-FAR = 1e9  # with a drift close to 0 it would overflow an int
 
 
 @kernel(fastmath=FASTMATH)

@@ -32,7 +32,7 @@ HD void gaps_block(Block b, const Work& w, int, NoScratch&) {
 }
 
 // The correlation is lowered where the difference is large, and near an end where tissue left the image. If
-// the displacement is reliable at both ends of the window, the strain is to become its slope.
+// the displacement is reliable at both ends of the window, the strain is to become the slope of that.
 // Grid: (chunks of the output).
 HD void settle_block(Block b, const Work& w, int, NoScratch&) {
     const int n_rows = (int)w.n_rows, half = (int)w.half_rows, slope_half = (int)w.slope_half_rows;

@@ -39,7 +39,7 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     const bool beside = position < -0.5 || position > last + 0.5;
     line.outside = i < 0 || i > last || (beside && !line.slanted);
     // A very large motion would overflow the integers below; it leads outside anyway.
-    const double inside = line.outside ? 0.0 : position;
+    const double inside = beside || line.outside ? 0.0 : position;
     const int base = (int)floor(inside);
     line_weights((float)(inside - base), line.weight);
     for (int k = 0; k < 4; ++k) line.line[k] = within(base - 1 + k, 0, last) * w.n_points;

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.spectrum import LARGEST_CENTRE_ERROR, shallow_center_freq_hz
 from rtelasto.cpu.stretching.elongation import ElongationEstimator
 from rtelasto.frames.iq import ScannerFrame
@@ -117,7 +118,8 @@ def _spectrum(lines: _Lines) -> tuple[dict[str, str], list[Finding]]:
         return {}, []
     rf_format = usable[0].format
     found_hz = shallow_center_freq_hz(
-        [frame.samples for frame in usable], sampling_freq_hz=rf_format.sampling_freq_hz
+        [echoes(frame.samples, rf_format) for frame in usable],
+        sampling_freq_hz=rf_format.sampling_freq_hz,
     )
     if found_hz is None:
         return {}, []

@@ -90,7 +90,7 @@ def estimate_part(
     with keeping(estimator, part.estimates) as keeper:
         counters = Counters()
         pipeline = Pipeline(keeper, policy, counters, drop_copies=True)
-        pipeline.look_ahead(iter(recording))
+        pipeline.look_ahead(recording)
         sequence = SequenceCheck(counters)
         for i in range(_reach(recording, part.first, policy), part.stop):
             frame = recording.frame(i)
