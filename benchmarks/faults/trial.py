@@ -75,8 +75,8 @@ class Outcome:
         if self.unaccounted:
             found.append(f"{self.unaccounted} frames received are unaccounted for")
         # A killed run may have sent a frame that it did not count as published.
-        least = -1 if self.fault.kills_run else 0
-        if self.unseen < least or (self.unseen and not self.fault.kills_run):
+        wrong = self.unseen < -1 if self.fault.kills_run else self.unseen != 0
+        if wrong:
             found.append(f"{self.unseen} strain frames published are unaccounted for")
         if self.died < 0 or (self.died and not self.fault.kills_sender):
             found.append(f"{self.died} frames sent are unaccounted for")

@@ -30,7 +30,7 @@ from rtelasto.host.compiled import kernel
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 VECTOR = 8
-FAR = 1e9  # outputs; with a drift close to 0 the length of a run would overflow an int
+FAR = 1e9  # outputs or lines; with a drift close to 0 the length of a run would overflow an int
 LARGEST = np.float32(3e38)  # values beyond this, and NaN, are read as 0
 # Interpolating for smaller shifts loses as much correlation as leaving them uncorrected, and takes time.
 NEGLIGIBLE_LINES = 0.15

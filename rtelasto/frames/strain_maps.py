@@ -25,7 +25,8 @@ STRAIN_MAPS = {
     "axial_strain": StrainMap(
         "strain_percentage_map",
         "%",
-        "Axial strain, compression negative; the slope of the displacement where the engine contradicts that",
+        "Axial strain, compression negative; the slope of the displacement where the engine's strain "
+        "contradicts it",
         PERCENT,
     ),
     "axial_displacement_m": StrainMap(

@@ -182,7 +182,8 @@ class LiveRun(Closing):
 
     def _collect(self) -> None:
         strain = self._pipeline.collect()
-        self._proven = self._format
+        # The first echo may change the grid, for which an engine may have to be built.
+        self._proven = self._format if self._pipeline.format_decided else None
         if strain is None:
             return
         collected_ns = time.monotonic_ns()

@@ -109,11 +109,14 @@ def _page(
 ) -> str:
     errors = errors_against_truth(recording, strain)
     f = recording.format
+    centre = f"{f.center_freq_hz / 1e6:.3g} MHz"
+    if strain.center_freq_given_hz is not None:
+        centre += f" given, {strain.center_freq_hz / 1e6:.3g} MHz found and used"
     facts: dict[str, object] = {
         "recording": recording.path.name,
         "frames": f"{recording.n_frames} of {f.n_samples} × {f.n_lines}",
         "extent": f"{1e3 * f.axial_step_m * f.n_samples:.1f} × {1e3 * f.line_pitch_m * f.n_lines:.1f} mm",
-        "sampling, centre": f"{f.sampling_freq_hz / 1e6:.4g} MHz, {f.center_freq_hz / 1e6:.3g} MHz",
+        "sampling, centre": f"{f.sampling_freq_hz / 1e6:.4g} MHz, {centre}",
         "engine, pairs": f"{settings.engine}, {settings.pair}",
         "averaged over": f"{settings.persistence_s:g} s" if settings.persistence_s else "nothing",
         "strain frames": summary.pairs,

@@ -140,7 +140,7 @@ def process_recording(
         reference=reference,
     )
     pipeline.warm_up()
-    used = pipeline.look_ahead(recording) or recording.format
+    used = pipeline.look_ahead(recording)
     # The frames' indices serve as a sender's seq: what is missing was lost before the recording.
     sequence = SequenceCheck(counters)
     key = content_key(recording, settings, show=show, accumulate=accumulate, reference=reference)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import Float32Image, FramePair, RfFrame
+from rtelasto.frames.rf import Float32Image, FramePair, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainFrame
 
 # A direct pair with a lower correlation may be wrong by a period of the echo.
@@ -73,6 +73,7 @@ class Accumulation:
         self._history = history
         self._given_id = self._reference_id = reference
         self._reference: RfFrame | None = None
+        self._format: RfFormat | None = None
         self._positions: OrderedDict[int, _Position] = OrderedDict()
 
     def __call__(self, strain: StrainFrame, pair: FramePair) -> StrainFrame:
@@ -81,8 +82,8 @@ class Accumulation:
         It is NaN where it is not known: before the reference, and where tissue left the image or a pair did
         not correlate, until a direct pair finds it.
         """
-        if self._reference is not None and self._reference.format != pair.post.format:
-            # Positions are on another grid.
+        if self._format != pair.post.format:  # positions are on another grid
+            self._format = pair.post.format
             self._reference, self._reference_id = None, self._given_id
             self._positions.clear()
         if self._reference is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,10 @@ from rtelasto.cpu.bmode import bmode_on_grid
 from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.cpu.stretching.elongation import ElongationEstimator, ElongationFit
 from rtelasto.frames.iq import ScannerFrame
-from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto.frames.strain import StrainFrame
 from rtelasto.pipeline.accumulation import Accumulation
-from rtelasto.pipeline.echo_centre import EchoCentre
+from rtelasto.pipeline.echo_centre import EchoCentre, RecordedFrames
 from rtelasto.pipeline.estimators import (
     AveragingEstimator,
     Estimator,
@@ -121,12 +121,18 @@ class Pipeline:
 
     def warm_up(self) -> None:
         """Compile, or load, the kernels outside the estimator that the first pair would wait for."""
+        self._echo_centre.warm_up()
         if self._persistence is not None:
             self._persistence.warm_up()
 
-    def look_ahead(self, frames: Iterable[RfFrame]) -> RfFormat | None:
-        """Decide on the centre frequency of a recording by its first frame with an echo (`EchoCentre`)."""
-        return self._echo_centre.look_ahead(frames)
+    def look_ahead(self, recording: RecordedFrames) -> RfFormat:
+        """Decide on the centre frequency of a recording, and return the format to use (`EchoCentre`)."""
+        return self._echo_centre.look_ahead(recording)
+
+    @property
+    def format_decided(self) -> bool:
+        """Whether further frames like the newest have the same grid: its centre frequency was checked."""
+        return self._echo_centre.decided
 
     @property
     def pending(self) -> int:

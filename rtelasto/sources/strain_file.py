@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,10 @@ class StrainFile(Closing):
         Whether persistence was on.
     made_from
         Key of what the strain was computed from (`rtelasto.offline.content_key`); empty if it was recorded.
+    center_freq_hz
+        Centre frequency with which it was estimated; NaN if the file does not state it.
+    center_freq_given_hz
+        That of the recording, if the echo's was used instead; None otherwise.
     drops
         What was lost, by cause.
 
@@ -100,6 +105,10 @@ class StrainFile(Closing):
             self.engine = str(scalar(custom["engine"]))
             made_from = custom.get("provenance/made_from")
             self.made_from = "" if made_from is None else str(scalar(made_from))
+            given = custom.get("provenance/center_freq_given_hz")
+            self.center_freq_given_hz = None if given is None else float(scalar(given))
+            used = custom.get("rf_format/center_freq_hz")
+            self.center_freq_hz = math.nan if used is None else float(scalar(used))
             self.drops = {
                 cause: int(scalar(count)) for cause, count in custom.get("drops", {}).items()
             }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.resample import FASTMATH
+from rtelasto.cpu.resample import FAR, FASTMATH
 from rtelasto.cpu.stretching.baseband import Baseband
 from rtelasto.cpu.stretching.global_motion import Vector, half_sizes
 from rtelasto.host.compiled import kernel
@@ -48,9 +48,6 @@ def block_grid(frame: Baseband, block_lines: int, block_points: int) -> BlockGri
     centre = frame.decimation * 0.5 * (points[1:] + points[:-1] - 1) + frame.first_sample
     z = (centre - middle) / half_depth
     return BlockGrid(lines, points, np.repeat(x, z.size), np.tile(z, x.size))
-
-
-FAR = 1e9  # with a drift close to 0 it would overflow an int
 
 
 @kernel(fastmath=FASTMATH)

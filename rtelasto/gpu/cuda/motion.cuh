@@ -36,9 +36,9 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     line.slanted = fabs(lateral[2]) >= UNMOVED_LINES;
     line.sideways = line.slanted || fabs(lateral[0]) + fabs(lateral[1]) >= UNMOVED_LINES;
     const double position = i + (line.sideways ? lateral[0] + lateral[1] * x : 0.0);
-    const bool beside = position < -0.5 || position > last + 0.5;
+    const bool beside = !(position >= -0.5 && position <= last + 0.5);
     line.outside = i < 0 || i > last || (beside && !line.slanted);
-    // A very large motion would overflow the integers below; it leads outside anyway.
+    // A very large motion would overflow the integers below, which slanted lines and those outside do not use.
     const double inside = beside || line.outside ? 0.0 : position;
     const int base = (int)floor(inside);
     line_weights((float)(inside - base), line.weight);
