@@ -124,6 +124,7 @@ def test_frames_without_an_echo_say_nothing_about_the_frequency(caplog, first):
     # The first one that has an echo is checked.
     used(frame_said_to_be_at(4e6, np.resize(echo(6e6), samples.shape)))
     assert len(caplog.records) == 1
+    assert used.decided
     # From now on all frames have one format.
     assert used(before).format.center_freq_hz == pytest.approx(6e6, rel=0.03)
 
@@ -135,6 +136,17 @@ def test_ringing_of_the_transducer_does_not_change_the_frequency(caplog, size):
     frame = frame_said_to_be_at(6e6, rf + ringing)
     assert EchoCentre()(frame) is frame
     assert not caplog.records
+
+
+def test_a_stream_of_noise_is_not_waited_for_for_ever():
+    used = EchoCentre()
+    noise = frame_said_to_be_at(4e6, np.random.default_rng(9).standard_normal((8, 500)))
+    decided = []
+    for _ in range(80):
+        used(noise)
+        decided.append(used.decided)
+    assert not decided[0]
+    assert decided[-1]
 
 
 def test_interference_is_said_and_not_used_and_the_echo_is_waited_for(caplog):

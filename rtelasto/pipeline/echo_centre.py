@@ -45,7 +45,8 @@ class EchoCentre:
     Attributes
     ----------
     decided : bool
-        Whether the format of the newest frame is decided on: the next frames of it have the same grid.
+        Whether the format of the newest frame is decided on: the next frames of it have the same grid. Also
+        after 64 frames of it without an echo, so that what waits for a decision does not wait for ever.
     differs : bool
         Whether any format was replaced.
     """
@@ -58,6 +59,7 @@ class EchoCentre:
 
     def __call__(self, frame: RfFrame) -> RfFrame:
         """Return the frame in the format to use, which is another object only if its own is wrong."""
+        seen = 0
         if frame.format not in self._used:
             if len(self._undecided) >= _MOST_FORMATS:
                 self._used.clear()
@@ -68,7 +70,7 @@ class EchoCentre:
             self._undecided[frame.format] += 1
             if seen & (seen - 1) == 0 or seen % _FRAMES_AHEAD == 0:
                 self._decide(frame)
-        self.decided = frame.format in self._used
+        self.decided = frame.format in self._used or seen >= _FRAMES_AHEAD
         return self.known(frame)
 
     def warm_up(self) -> None:
