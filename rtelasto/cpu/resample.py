@@ -33,7 +33,10 @@ VECTOR = 8
 FAR = 1e9  # outputs or lines; with a drift close to 0 the length of a run would overflow an int
 LARGEST = np.float32(3e38)  # values beyond this, and NaN, are read as 0
 # Interpolating for smaller shifts loses as much correlation as leaving them uncorrected, and takes time.
-NEGLIGIBLE_LINES = 0.15
+# On pairs of a forearm, shifts of 0.15 to 0.22 lines are better left, and one of 0.24 is not.
+NEGLIGIBLE_LINES = 0.2
+# The same for a shear: the shift at either end that is left beside that at mid depth.
+NEGLIGIBLE_SHEAR_LINES = 0.15
 
 
 def engine_grid(rf_format: RfFormat, samples_per_wavelength: float | None) -> Grid:
@@ -327,7 +330,7 @@ def resample_frame(
     increment = ratio * (1.0 + strain)
     middle_m = np.asarray(grid.start_depth_m + 0.5 * (grid.n_depths - 1) * grid.axial_step_m)
     shear = motion.lateral_shear * grid.axial_step_m / grid.line_pitch_m
-    if 0.5 * abs(shear) * (grid.n_depths - 1) < NEGLIGIBLE_LINES:
+    if 0.5 * abs(shear) * (grid.n_depths - 1) < NEGLIGIBLE_SHEAR_LINES:
         # Use the shift at mid depth for all depths.
         shift = motion.lateral_displacement_m(x, middle_m) / grid.line_pitch_m
         shear = 0.0

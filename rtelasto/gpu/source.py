@@ -99,6 +99,7 @@ def _constants() -> dict[str, float | np.float32]:
         "BAND_M": consistency.BAND_M,
         "RELIABLE_CORRELATION": consistency.RELIABLE_CORRELATION,
         "NEGLIGIBLE_LINES": resample.NEGLIGIBLE_LINES,
+        "NEGLIGIBLE_SHEAR_LINES": resample.NEGLIGIBLE_SHEAR_LINES,
         "NODE_LINES": measurement.NODE_LINES,
         "NODE_ROWS": measurement.NODE_ROWS,
         "LEAST_TRUST": measurement.LEAST_TRUST,

@@ -31,7 +31,7 @@ HD void read_line(const Work& w, const double* elongation, int i, ResampleScratc
     s.increment = w.ratio * (1.0 + strain);
     const double shear = elongation[6] * w.depth_step_m / w.line_pitch_m;
     const double depth_m = (double)(w.n_depths - 1) * w.depth_step_m;
-    s.slanted = 0.5 * fabs(shear) * (double)(w.n_depths - 1) >= NEGLIGIBLE_LINES;
+    s.slanted = 0.5 * fabs(shear) * (double)(w.n_depths - 1) >= NEGLIGIBLE_SHEAR_LINES;
     const double z = w.start_depth_m + (s.slanted ? 0.0 : 0.5 * depth_m);
     const double side = w.line_pitch_m * edge;
     const double widest = fmax(fabs(lateral_displacement_at(elongation, side, z)),
