@@ -87,6 +87,27 @@ def _gather_line(samples, first_line, weights, out):  # type: ignore[no-untyped-
 
 
 @kernel(fastmath=FASTMATH)
+def run_length(fraction, drift, most):  # type: ignore[no-untyped-def]
+    """Return after how many steps of ``drift``, of up to ``most``, a fraction of a step leaves 0 … 1."""
+    if drift > 0.0:
+        return min(most, int(min((1.0 - fraction) / drift, FAR)) + 1)
+    if drift < 0.0:
+        return min(most, int(min(fraction / -drift, FAR)) + 1)
+    return most
+
+
+@kernel(fastmath=FASTMATH)
+def clear_beside(out, position, drift, n_lines):  # type: ignore[no-untyped-def]
+    """Set out[j] to 0 where the line position + drift j lies more than half a line outside the frame."""
+    end = position + drift * (out.size - 1)
+    if min(position, end) < -0.5 or max(position, end) > n_lines - 0.5:
+        for j in range(out.size):
+            here = position + drift * j
+            if here < -0.5 or here > n_lines - 0.5:
+                out[j] = 0.0
+
+
+@kernel(fastmath=FASTMATH)
 def _gather_slanted(samples, position, drift, table, out):  # type: ignore[no-untyped-def]
     """Compute out[j] = the frame at the fractional line position + drift j, 0 more than half a line outside.
 
@@ -102,11 +123,7 @@ def _gather_slanted(samples, position, drift, table, out):  # type: ignore[no-un
     while j < out.size:  # in runs between the same lines
         base = math.floor(position + drift * j)
         fraction = position + drift * j - base
-        run = out.size - j
-        if drift > 0.0:
-            run = min(run, int(min((1.0 - fraction) / drift, FAR)) + 1)
-        elif drift < 0.0:
-            run = min(run, int(min(fraction / -drift, FAR)) + 1)
+        run = run_length(fraction, drift, out.size - j)
         first = base - (LATERAL_TAPS // 2 - 1)
         l0 = samples[min(max(first, 0), last), j : j + run]
         l1 = samples[min(max(first + 1, 0), last), j : j + run]
@@ -122,12 +139,7 @@ def _gather_slanted(samples, position, drift, table, out):  # type: ignore[no-un
             outer = w[1] * finite(l1[k]) + w[4] * finite(l4[k])
             target[k] = inner + outer + (w[0] * finite(l0[k]) + w[5] * finite(l5[k]))
         j += run
-    end = position + drift * (out.size - 1)
-    if min(position, end) < -0.5 or max(position, end) > n_lines - 0.5:
-        for j in range(out.size):
-            here = position + drift * j
-            if here < -0.5 or here > n_lines - 0.5:
-                out[j] = 0.0
+    clear_beside(out, position, drift, n_lines)
 
 
 @kernel(fastmath=FASTMATH)
@@ -161,11 +173,7 @@ def _read_polynomial(buffer, pad, n_samples, start, increment, taps, out, n_out)
         position = start + increment * j + pad
         base = int(position)
         fraction = position - base
-        run = last - j
-        if drift > 0.0:
-            run = min(run, int(min((1.0 - fraction) / drift, FAR)) + 1)
-        elif drift < 0.0:
-            run = min(run, int(min(fraction / -drift, FAR)) + 1)
+        run = run_length(fraction, drift, last - j)
         n_read = (run + VECTOR - 1) // VECTOR * VECTOR
         s = buffer[base - 5 : base + 7 + n_read]
         o = out[j : j + n_read]

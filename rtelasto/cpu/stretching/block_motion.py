@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtelasto.cpu.resample import FAR, FASTMATH
+from rtelasto.cpu.resample import FAR, FASTMATH, clear_beside, run_length
 from rtelasto.cpu.stretching.baseband import Baseband
 from rtelasto.cpu.stretching.global_motion import Vector, half_sizes
 from rtelasto.host.compiled import kernel
@@ -83,11 +83,7 @@ def _gather_slanted(plane, position, drift, out):  # type: ignore[no-untyped-def
         here = position + drift * n
         base = math.floor(here)
         f = here - base
-        run = out.size - n
-        if drift > 0.0:
-            run = min(run, int(min((1.0 - f) / drift, FAR)) + 1)
-        elif drift < 0.0:
-            run = min(run, int(min(f / -drift, FAR)) + 1)
+        run = run_length(f, drift, out.size - n)
         target = out[n : n + run]
         a = plane[min(max(base - 1, 0), last), n : n + run]
         b = plane[min(max(base, 0), last), n : n + run]
@@ -102,12 +98,7 @@ def _gather_slanted(plane, position, drift, out):  # type: ignore[no-untyped-def
             c3 = half * (s3 - s0) + np.float32(1.5) * (s1 - s2)
             target[k] = s1 + t * (c1 + t * (c2 + t * c3))
         n += run
-    end = position + drift * (out.size - 1)
-    if min(position, end) < -0.5 or max(position, end) > n_lines - 0.5:
-        for n in range(out.size):
-            here = position + drift * n
-            if here < -0.5 or here > n_lines - 0.5:
-                out[n] = 0.0
+    clear_beside(out, position, drift, n_lines)
 
 
 @kernel(fastmath=FASTMATH)
@@ -189,11 +180,7 @@ def warp_baseband(  # type: ignore[no-untyped-def]
                 continue
             base = int(moved)
             f = moved - base
-            run = min(n_points - n, n_points - 1 - base)
-            if drift > 0.0:
-                run = min(run, int(min((1.0 - f) / drift, FAR)) + 1)
-            elif drift < 0.0:
-                run = min(run, int(min(f / -drift, FAR)) + 1)
+            run = run_length(f, drift, min(n_points - n, n_points - 1 - base))
             first, last = PAD + n, PAD + n + run
             single, change = np.float32(f), np.float32(drift)
             _read_run(source_real, base + 1, single, change, target_real[first:last])

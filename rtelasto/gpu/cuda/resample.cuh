@@ -50,21 +50,23 @@ HD void read_line(const Work& w, const double* elongation, int i, ResampleScratc
 
 HD float gathered_sample(const Work& w, const float* frame, const ResampleScratch& s, int j) {
     if (j < 0 || j >= w.n_samples) return 0.0f;
-    float tap[LATERAL_TAPS];
+    long long own_line[LATERAL_TAPS];
+    float own_weight[LATERAL_TAPS], tap[LATERAL_TAPS];
+    const long long* line = s.line;
+    const float* weight = s.weight;
     if (s.slanted) {
         const double position = s.position + s.drift * j;
         if (!(position >= -0.5 && position <= (double)w.n_lines - 0.5)) return 0.0f;
-        long long line[LATERAL_TAPS];
-        float weight[LATERAL_TAPS], total = 0.0f;
-        lateral_taps(w, position, line, weight);
-        for (int k = 0; k < LATERAL_TAPS; ++k) total += weight[k] * frame[line[k] + j];
-        return total;
+        lateral_taps(w, position, own_line, own_weight);
+        line = own_line;
+        weight = own_weight;
+    } else if (s.whole) {
+        return frame[line[LATERAL_TAPS / 2 - 1] + j];
     }
-    if (s.whole) return frame[s.line[LATERAL_TAPS / 2 - 1] + j];
-    for (int k = 0; k < LATERAL_TAPS; ++k) tap[k] = frame[s.line[k] + j];
-    const float inner = s.weight[2] * tap[2] + s.weight[3] * tap[3];
-    const float outer = s.weight[1] * tap[1] + s.weight[4] * tap[4];
-    return inner + outer + (s.weight[0] * tap[0] + s.weight[5] * tap[5]);
+    for (int k = 0; k < LATERAL_TAPS; ++k) tap[k] = frame[line[k] + j];
+    const float inner = weight[2] * tap[2] + weight[3] * tap[3];
+    const float outer = weight[1] * tap[1] + weight[4] * tap[4];
+    return inner + outer + (weight[0] * tap[0] + weight[5] * tap[5]);
 }
 
 // A sample between 12 others by the Farrow polynomials; d is the delay from half-way between the
