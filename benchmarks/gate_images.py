@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, uniform_filter
 
-from rtelasto.cpu.consistency import settle_contradictions
-from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
+from rtelasto.cpu.total_motion import total_motion
 from rtelasto.frames.rf import Float32Image, FramePair, Grid, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.frames.strain import POOR_CORRELATION, StrainEngine, StretchedPair, compose
+from rtelasto.frames.strain import POOR_CORRELATION, StrainEngine, StretchedPair
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
@@ -70,15 +69,7 @@ class Estimator:
     def __call__(self, pair: FramePair) -> Estimate:
         stretched = self._stretch(pair)
         residual = self.engine.estimate(stretched)
-        motion = compose(stretched.elongation, residual)
-        correlation = post_warp_correlation(stretched, residual)
-        settle_contradictions(
-            correlation,
-            motion.axial_displacement_m,
-            motion.axial_strain,
-            residual.grid,
-            pair.pre.format.wavelength_m,
-        )
+        motion, _, correlation = total_motion(stretched, residual, pair.pre.format.wavelength_m)
         return Estimate(
             motion.axial_displacement_m,
             motion.axial_strain,

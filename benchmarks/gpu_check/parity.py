@@ -18,9 +18,8 @@ from benchmarks.gpu_check.frames import (
 )
 from benchmarks.gpu_check.report import Bound, NotRun
 from benchmarks.gpu_check.timing import device_time_ms
-from rtelasto.cpu.consistency import settle_contradictions
-from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
+from rtelasto.cpu.total_motion import total_motion
 from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto.frames.strain import ResidualMotion, StrainFrame, compose
 from rtelasto.gpu.estimator import GpuEstimator
@@ -126,16 +125,8 @@ def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
             residual = ResidualMotion(
                 arrays["residual_samples"] * step_m, arrays["residual_strain"], frame.grid
             )
-            motion = compose(wanted.elongation, residual)
-            matched = post_warp_correlation(wanted, residual)
-            correlation, before = matched.copy(), motion.axial_strain.copy()
-            settle_contradictions(
-                correlation,
-                motion.axial_displacement_m,
-                motion.axial_strain,
-                frame.grid,
-                rf_format.wavelength_m,
-            )
+            before = compose(wanted.elongation, residual).axial_strain
+            motion, matched, correlation = total_motion(wanted, residual, rf_format.wavelength_m)
             settled = min(settled, float((motion.axial_strain != before).mean()))
             for name, image, reference in (
                 ("post-warp correlation", frame.displacement_correlation, matched),

@@ -6,13 +6,12 @@ import time
 
 import numpy as np
 
-from rtelasto.cpu.consistency import settle_contradictions
 from rtelasto.cpu.field_of_view import clear_outside, outside_view, poor_share, summarise
-from rtelasto.cpu.quality import post_warp_correlation
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.elongation import ElongationFit
+from rtelasto.cpu.total_motion import total_motion
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
-from rtelasto.frames.strain import StrainEngine, StrainFrame, compose
+from rtelasto.frames.strain import StrainEngine, StrainFrame
 
 
 class CpuEstimator:
@@ -57,15 +56,8 @@ class CpuEstimator:
         after_stretch = time.perf_counter_ns()
         residual = self.engine.estimate(stretched)
         after_engine = time.perf_counter_ns()
-        motion = compose(stretched.elongation, residual)
-        matched = post_warp_correlation(stretched, residual)
-        correlation = matched.copy()
-        settle_contradictions(
-            correlation,
-            motion.axial_displacement_m,
-            motion.axial_strain,
-            residual.grid,
-            pair.pre.format.wavelength_m,
+        motion, matched, correlation = total_motion(
+            stretched, residual, pair.pre.format.wavelength_m
         )
         outside = outside_view(pair.pre, residual.grid)
         clear_outside(outside, correlation, matched)
