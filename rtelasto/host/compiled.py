@@ -20,11 +20,11 @@ from numba.core.caching import FunctionCache, NullCache
 log = logging.getLogger(__name__)
 
 _COMPILING = (
-    "compiling for this processor, as after every installation or update: takes up to half a minute; "
+    "compiling for this processor, as after every installation or update: takes about a minute; "
     "run `rtelasto doctor --warm` to do it in advance"
 )
 _NOT_CACHED = (
-    "compiled code cannot be cached (%s), so every start takes up to half a minute longer: "
+    "compiled code cannot be cached (%s), so every start takes about a minute longer: "
     "set NUMBA_CACHE_DIR to a writable folder"
 )
 _NO_FOLDER = "neither the package's folder nor the user's cache folder is writable"

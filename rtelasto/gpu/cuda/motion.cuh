@@ -43,13 +43,14 @@ HD WarpedLine warped_line(const Work& w, const double* motion, int i) {
     const int base = (int)floor(inside);
     line_weights((float)(inside - base), line.weight);
     for (int k = 0; k < 4; ++k) line.line[k] = within(base - 1 + k, 0, last) * w.n_points;
-    line.slope = (axial[2] + axial[3] * x) / w.half_depth;
+    const double inverse = 1.0 / w.half_depth;
+    line.slope = (axial[2] + axial[3] * x) * inverse;
     const double start = axial[0] + axial[1] * x + line.slope * (w.first_sample - w.middle);
     line.start = start / w.decimation;
-    // The frame is read at its point m = n + start + slope n.
-    line.drift = lateral[2] * w.decimation / w.half_depth / (1.0 + line.slope);
-    line.position = position + lateral[2] * (w.first_sample - w.middle) / w.half_depth -
-                    line.drift * line.start;
+    // The frame is read at its point m = n + start + slope n. Single precision is enough for a few lines.
+    const double shear = lateral[2] * inverse;
+    line.drift = (float)(shear * w.decimation) / (float)(1.0 + line.slope);
+    line.position = position + shear * (w.first_sample - w.middle) - line.drift * line.start;
     line.cycles = w.cycles_per_sample * w.decimation;
     return line;
 }
