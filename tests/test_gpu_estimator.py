@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from simulated_gpu import Network, estimator, on_cpu
+from simulated_gpu import Network, estimator, on_cpu, with_more_outputs
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
@@ -62,6 +62,24 @@ def assert_same(got: StrainFrame, wanted: StrainFrame) -> None:
     assert np.quantile(np.abs(got.correlation - wanted.correlation), 0.99) < 1e-4
     assert got.quality == pytest.approx(wanted.quality, abs=1e-4)
     assert got.applied_strain == pytest.approx(wanted.applied_strain, abs=2e-6)
+
+
+def test_lateral_motion_and_deviation_are_those_of_the_cpu() -> None:
+    gpu, cpu = with_more_outputs()
+    every = frames(4)
+    for pre, post in itertools.pairwise(every):
+        got, wanted = gpu(FramePair(pre, post)), cpu(FramePair(pre, post))
+        assert_same(got, wanted)
+        for name, atol in (
+            # 1e-4 of a line, to which both refine the global motion.
+            ("lateral_displacement_m", 3e-8),
+            ("lateral_strain", 2e-6),
+            ("axial_strain_std", 1e-6),
+        ):
+            image = getattr(wanted, name)
+            np.testing.assert_allclose(getattr(got, name), image, atol=atol)
+            assert np.abs(image).max() > 100.0 * atol
+    assert estimator()(FramePair(*every[:2])).axial_strain_std is None
 
 
 @pytest.mark.parametrize("options", [{}, {"eager": True}, {"capturable": False}])

@@ -14,17 +14,19 @@ import pytest
 from host_kernels import HostGpu
 from speckle import PUBLISHED_FORMAT, speckle_pair
 
+from rtelasto.cpu.averaging.measurement import measure
 from rtelasto.cpu.echoes import echoes
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.baseband import baseband
 from rtelasto.cpu.total_motion import total_motion
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.frames.strain import Elongation, ResidualMotion, compose
+from rtelasto.frames.strain import Elongation, ResidualMotion, StrainFrame, compose
 from rtelasto.gpu.kernels import ARCHITECTURES
 from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.records import STATISTICS
 from rtelasto.gpu.source import kernel_source
+from rtelasto.gpu.workspace import MORE_OUTPUTS
 
 PITCH_M = PUBLISHED_FORMAT.line_pitch_m
 SMALL = RfFormat(
@@ -229,25 +231,36 @@ def test_add_back_and_quality_are_those_of_the_cpu(
     library: ctypes.CDLL, rf_format: RfFormat
 ) -> None:
     rng = np.random.default_rng(5)
-    motion = Elongation(0.02e-3, 0.002, -0.004, 0.02)
+    motion = Elongation(0.02e-3, 0.002, -0.004, 0.02, 0.2e-3, 0.003, 0.02)
     pair = speckle_pair(rng, rf_format=rf_format, elongation=motion, snr_db=15)
-    gpu = HostGpu(library, layout_of(pair))
+    gpu = HostGpu(
+        library, Layout(rf_format, 6.4, 4, pair.pre.samples.dtype.kind == "f", tuple(MORE_OUTPUTS))
+    )
     stretched = Stretch(6.4)(pair)
     gpu.stretch(pair)
     rows = gpu.layout.rows
+    lateral, widening, std = rng.standard_normal((3, *rows.shape), dtype=np.float32)
     # A residual that runs out of the image at both ends, is rough, and is NaN in one place; in half of the
     # lines the strain is its slope, in the other half it is not.
     residual = np.cumsum(rng.standard_normal(rows.shape, dtype=np.float32), axis=1)
     strain = (np.gradient(residual, axis=1) / gpu.layout.axial_stride).astype(np.float32)
     strain[rows.n_lines // 2 :] += 0.01
     # No residual is right in the rest: there the strain follows the displacement.
-    residual[-12:], strain[-12:, : rows.n_depths // 2] = 0.0, 0.02
+    residual[-16:], strain[-16:, : rows.n_depths // 2] = 0.0, 0.02
     residual[1, 7], residual[2] = np.nan, 5000.0
     gpu["residual_samples"][:], gpu["residual_strain"][:] = residual, strain
+    gpu["residual_lateral"][:], gpu["residual_lateral_strain"][:] = lateral, 0.01 * widening
+    std = np.float32(1e-3) * std**2
+    std[0, :3] = np.nan, np.inf, 0.0
+    gpu["residual_strain_std"][:] = std
     gpu.quality()
     images, summary = gpu.output()
-    step_m = np.float32(stretched.grid.axial_step_m)
-    wanted = ResidualMotion(residual * step_m, strain, rows)
+    step_m, pitch_m = (
+        np.float32(size) for size in (stretched.grid.axial_step_m, stretched.grid.line_pitch_m)
+    )
+    wanted = ResidualMotion(
+        residual * step_m, strain, rows, lateral * pitch_m, np.float32(0.01) * widening, std
+    )
     before = compose(stretched.elongation, wanted).axial_strain
     total, agreement, correlation = total_motion(stretched, wanted, rf_format.wavelength_m)
     assert 0.02 < (correlation < 0.9 * agreement).mean() < 0.9
@@ -256,6 +269,17 @@ def test_add_back_and_quality_are_those_of_the_cpu(
         images["displacement_m"], total.axial_displacement_m, rtol=1e-5, atol=1e-9
     )
     np.testing.assert_allclose(images["strain"], total.axial_strain, rtol=1e-5, atol=2e-6)
+    for name, atol in (
+        ("lateral_displacement_m", 1e-7),
+        ("lateral_strain", 2e-6),
+        ("axial_strain_std", 1e-8),
+    ):
+        np.testing.assert_allclose(images[name], getattr(total, name), rtol=1e-5, atol=atol)
+    frame = StrainFrame(total.axial_strain, total.axial_displacement_m, correlation, rows)
+    certainty = measure(frame.replace(axial_strain_std=total.axial_strain_std)).certainty
+    # A correlation that is all but 0 may be 0 on the other device.
+    assert np.quantile(np.abs(gpu["certainty"] - certainty), 0.999) < 1e-5
+    assert 0.1 < certainty.mean() < 0.9
     # Whole and fractional part of a displacement may fall on either side of a whole sample.
     for name, map_ in (("correlation", correlation), ("post_warp_correlation", agreement)):
         difference = np.abs(images[name] - map_)

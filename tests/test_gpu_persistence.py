@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_gpu import Network, estimator, on_cpu
+from simulated_gpu import Network, estimator, on_cpu, with_more_outputs
 from speckle import speckle_pair
 
 from rtelasto.errors import RtelastoError
@@ -105,6 +105,16 @@ def test_presses_with_an_outlier_other_tissue_and_a_new_scene() -> None:
     # 0.4 s of the other tissue begin a new average, and so does another stream.
     assert state[27].frames < 6  # type: ignore[union-attr]
     assert state[29].frames == 1  # type: ignore[union-attr]
+
+
+def test_pairs_weigh_by_the_deviation_that_the_network_gives() -> None:
+    """Other weights than those of the correlation, and the same on both devices."""
+    gpu, cpu = with_more_outputs()
+    every = frames("tt" + "o" + "tt")
+    got = overlapped(pipeline(gpu), every)
+    assert_same(got, overlapped(pipeline(cpu), every))
+    by_correlation = overlapped(pipeline(estimator()), every)[-1].relative_strain
+    assert np.nanmax(np.abs(got[-1].relative_strain - by_correlation)) > 100.0 * TOLERANCE  # type: ignore[operator]
 
 
 def test_pairs_that_the_cpu_processes_enter_the_same_average() -> None:

@@ -22,10 +22,11 @@ from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.total_motion import total_motion
 from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto.frames.strain import ResidualMotion, StrainFrame, compose
+from rtelasto.gpu.engine import INPUTS, network_arrays
 from rtelasto.gpu.estimator import GpuEstimator
 from rtelasto.gpu.graph import Sequence, Stage
 from rtelasto.gpu.session import Lane
-from rtelasto.gpu.workspace import Workspace
+from rtelasto.gpu.workspace import MORE_OUTPUTS, Workspace
 from rtelasto.pipeline.devices import choose, open_estimator
 from rtelasto.pipeline.persistence import Persistence
 
@@ -83,6 +84,10 @@ class _NoNetwork:
         residual[-(shape[0] // 4) :], strain[-(shape[0] // 4) :] = 0.0, 0.02
         workspace.arrays["residual_samples"][...] = cp.asarray(residual)
         workspace.arrays["residual_strain"][...] = cp.asarray(strain)
+        for k, name in enumerate(workspace.layout.more_outputs):
+            # About a line, one per cent, and a thousandth.
+            values = np.float32(10.0**-k) * np.abs(np.roll(steps, k, axis=1))
+            workspace.arrays[MORE_OUTPUTS[name][0]][...] = cp.asarray(values)
         cp.cuda.Device().synchronize()
         return self
 
@@ -90,18 +95,21 @@ class _NoNetwork:
         pass
 
 
-def without_network(*, residual_samples: float = 0.3) -> GpuEstimator:
+def without_network(
+    *, residual_samples: float = 0.3, more_outputs: tuple[str, ...] = ()
+) -> GpuEstimator:
     """Return an estimator with a fixed residual in place of a network, which differs so much between rows."""
 
     def fallback(pair: FramePair) -> StrainFrame:
         raise NotRun(f"the kernels do not support {pair.pre.format}")
 
-    return GpuEstimator("none", 6.4, 4, lambda shape: _NoNetwork(residual_samples), fallback)
+    network = _NoNetwork(residual_samples)
+    return GpuEstimator("none", 6.4, 4, lambda shape: network, fallback, more_outputs=more_outputs)
 
 
 def run_kernels_once() -> None:
     """Run all kernels on small frames and compare nothing, for compute-sanitizer."""
-    estimator = without_network()
+    estimator = without_network(more_outputs=tuple(MORE_OUTPUTS))
     for pair in pairs(SMALL[0], STRAINS[1]):
         estimator(pair)
     Persistence(1.0, estimator.average).warm_up()
@@ -109,8 +117,8 @@ def run_kernels_once() -> None:
 
 def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
     """Compare stretch, strain and quality with the CPU for every format and motion; no network."""
-    worst = {"stretch": 0.0, "post-warp correlation": 0.0, "strain": 0.0, "correlation": 0.0}
-    estimator = without_network()
+    worst: dict[str, float] = {}
+    estimator = without_network(more_outputs=tuple(MORE_OUTPUTS))
     settled = 1.0
     dtypes = ("int16", "float32")
     for rf_format, (strain, turn_lines), dtype in itertools.product(formats, MOTIONS, dtypes):
@@ -120,10 +128,14 @@ def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
             wanted = stretch(pair)
             for name in ("pre", "post"):
                 difference = relative(arrays[name], getattr(wanted, name))
-                worst["stretch"] = max(worst["stretch"], difference)
-            step_m = np.float32(wanted.grid.axial_step_m)
+                worst["stretch"] = max(worst.get("stretch", 0.0), difference)
             residual = ResidualMotion(
-                arrays["residual_samples"] * step_m, arrays["residual_strain"], frame.grid
+                arrays["displacement"] * np.float32(wanted.grid.axial_step_m),
+                arrays["strain"],
+                frame.grid,
+                arrays["lateral_displacement"] * np.float32(wanted.grid.line_pitch_m),
+                arrays["lateral_strain"],
+                arrays["strain_std"],
             )
             before = compose(wanted.elongation, residual).axial_strain
             motion, matched, correlation = total_motion(wanted, residual, rf_format.wavelength_m)
@@ -132,8 +144,13 @@ def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
                 ("post-warp correlation", frame.displacement_correlation, matched),
                 ("strain", frame.axial_strain, motion.axial_strain),
                 ("correlation", frame.correlation, correlation),
+                ("lateral motion", frame.lateral_displacement_m, motion.lateral_displacement_m),
+                ("lateral strain", frame.lateral_strain, motion.lateral_strain),
+                ("deviation", frame.axial_strain_std, motion.axial_strain_std),
             ):
-                worst[name] = max(worst[name], relative(image, reference))
+                assert image is not None
+                assert reference is not None
+                worst[name] = max(worst.get(name, 0.0), relative(image, reference))
     assert settled > 0.02, f"strain is changed in {settled:.1%} of the pixels: this checks nothing"
     return [
         Bound(f"{name}, relative RMS difference", difference, limit=1e-4)
@@ -144,12 +161,12 @@ def kernels(formats: tuple[RfFormat, ...] = FORMATS) -> list[Bound]:
 def _with_buffers(
     estimator: GpuEstimator, pair: FramePair
 ) -> tuple[StrainFrame, dict[str, np.ndarray]]:
-    """Return the strain of a pair and the intermediate buffers."""
+    """Return the strain of a pair, and what went into the network and came out of it."""
     import cupy as cp
 
     frame, lane = run_pair(estimator, pair)
-    names = ("pre", "post", "residual_samples", "residual_strain")
-    return frame, {name: cp.asnumpy(lane.workspace.arrays[name]) for name in names}
+    arrays = network_arrays(lane.workspace)
+    return frame, {name: cp.asnumpy(array) for name, array in arrays.items()}
 
 
 def engine_parity(engine: str, device: str) -> list[Bound]:
@@ -201,16 +218,17 @@ def torch_network(engine: str) -> list[Bound]:
     import cupy as cp
     import onnxruntime as ort
 
-    from rtelasto.gpu.engine import BUFFERS
+    from rtelasto.cpu.engine import OnnxEngine
     from rtelasto.gpu.pytorch.engine import TorchEngine
     from rtelasto.pipeline.devices import network_files
 
-    estimator = without_network()
-    _, lane = run_pair(estimator, FramePair(*frames(PUBLISHED, 0.005, n_frames=2)))
     single, half = network_files(engine)
+    estimator = without_network(more_outputs=OnnxEngine(single).more_outputs)
+    _, lane = run_pair(estimator, FramePair(*frames(PUBLISHED, 0.005, n_frames=2)))
     inputs = {name: cp.asnumpy(lane.workspace.arrays[name]) for name in ("pre", "post")}
     session = ort.InferenceSession(str(single), providers=["CPUExecutionProvider"])
-    names = ("displacement", "strain")
+    arrays = network_arrays(lane.workspace)
+    names = [name for name in arrays if name not in INPUTS]
     wanted = dict(zip(names, session.run(names, inputs), strict=True))
     bounds = []
     for label, path, limit in (("fp32", single, 1e-4), ("fp16", half, 0.01)):
@@ -222,7 +240,7 @@ def torch_network(engine: str) -> list[Bound]:
             time_ms = device_time_ms(network.launch, lane.stream)
             how = f"{label} {'eager' if eager else 'captured'}"
             for name in names:
-                got = cp.asnumpy(lane.workspace.arrays[BUFFERS[name]])
+                got = cp.asnumpy(arrays[name])
                 bounds.append(Bound(f"{name} {how}", relative(got, wanted[name]), limit=limit))
             bounds.append(Bound(f"time {how}", time_ms, "ms"))
     return bounds

@@ -36,6 +36,11 @@ class OnnxEngine:
     runtime
         ``onnxruntime``, ``openvino`` or ``openvino-bf16``.
 
+    Attributes
+    ----------
+    more_outputs
+        What the network gives beside displacement and strain.
+
     Raises
     ------
     RtelastoError
@@ -60,6 +65,7 @@ class OnnxEngine:
                 "export the network with rtelasto_engines.export"
             ) from None
         self.name = path.stem
+        self.more_outputs = reference.outputs[len(_OUTPUTS) :]
         self._runtime: Runtime = reference
         if runtime != "onnxruntime":
             self._runtime = OpenVino(

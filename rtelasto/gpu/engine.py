@@ -1,7 +1,7 @@
 """The network engines on a GPU: a plan, or ONNX Runtime, on the stream and buffers of a pair.
 
-They read ``pre`` and ``post`` from the output buffers of the stretch stage and write ``residual_samples`` and
-``residual_strain`` to the input buffers of the quality stage; nothing is copied.
+They read ``pre`` and ``post`` from the output buffers of the stretch stage and write ``residual_samples``,
+``residual_strain`` and what else they give to the input buffers of the quality stage; nothing is copied.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rtelasto.errors import RtelastoError
+from rtelasto.gpu.layout import Layout
 from rtelasto.gpu.onnx_atan import without_atan
 from rtelasto.gpu.plan import Library, logger
 from rtelasto.gpu.plan_cache import write_whole
 from rtelasto.gpu.probe import find_gpu, installed
-from rtelasto.gpu.workspace import Workspace, address
+from rtelasto.gpu.workspace import MORE_OUTPUTS, Workspace, address
 
-# The names of the ONNX contract, and the corresponding buffers.
-BUFFERS = {
-    "pre": "pre",
-    "post": "post",
-    "displacement": "residual_samples",
-    "strain": "residual_strain",
-}
 INPUTS = ("pre", "post")
+
+
+def buffer_names(layout: Layout) -> dict[str, str]:
+    """Return the buffer of every input and output of a network, by its name in the ONNX contract."""
+    more = {name: MORE_OUTPUTS[name][0] for name in layout.more_outputs}
+    outputs = {"displacement": "residual_samples", "strain": "residual_strain"}
+    return {**{name: name for name in INPUTS}, **outputs, **more}
+
+
+def network_arrays(workspace: Workspace) -> dict[str, Any]:
+    """Return the inputs and outputs of a network on a buffer set, by their names in the ONNX contract."""
+    names = buffer_names(workspace.layout)
+    return {name: workspace.arrays[buffer] for name, buffer in names.items()}
 
 
 class BoundEngine(Protocol):
@@ -135,8 +142,8 @@ class BoundPlan:
         for name in INPUTS:
             if not self._context.set_input_shape(name, trt.Dims2(*shape)):
                 raise RtelastoError(f"{library}: the plan is for other frames than {shape}")
-        for name, buffer in BUFFERS.items():
-            if not self._context.set_tensor_address(name, address(workspace.arrays[buffer])):
+        for name, array in network_arrays(workspace).items():
+            if not self._context.set_tensor_address(name, address(array)):
                 raise RtelastoError(f"{library}: the plan has no tensor {name!r}")
         asks = getattr(self._context, "is_stream_capturable", None)
         self.capturable = True if asks is None else bool(asks(stream.ptr))
@@ -206,8 +213,7 @@ class BoundOrt:
                 "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
             )
         self._binding = self._session.io_binding()
-        for name, buffer in BUFFERS.items():
-            array = workspace.arrays[buffer]
+        for name, array in network_arrays(workspace).items():
             bind = self._binding.bind_input if name in INPUTS else self._binding.bind_output
             bind(name, "cuda", device_id, np.float32, array.shape, address(array))
         self._options = ort.RunOptions()

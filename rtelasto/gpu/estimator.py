@@ -57,6 +57,8 @@ class GpuEstimator:
         Processes pairs that the kernels do not support (extremely large or finely sampled ones).
     history
         How many frames back pairs reach; for pairs further apart the older frame is uploaded again.
+    more_outputs
+        What the network gives beside displacement and strain, by the names of the ONNX contract.
     eager
         Record no graphs.
     may_fall_back
@@ -71,6 +73,7 @@ class GpuEstimator:
     engine_for: Callable[[tuple[int, int]], GpuEngine]
     fallback: Callable[[FramePair], StrainFrame]
     history: int = 16
+    more_outputs: tuple[str, ...] = ()
     eager: bool = False
     may_fall_back: bool = False
     prepare: Callable[[], object] = lambda: None
@@ -161,6 +164,9 @@ class GpuEstimator:
             applied_strain=applied_strain,
             poor_share=poor_share(images["correlation"], outside),
             post_warp_correlation=images["post_warp_correlation"],
+            lateral_displacement_m=images.get("lateral_displacement_m"),
+            lateral_strain=images.get("lateral_strain"),
+            axial_strain_std=images.get("axial_strain_std"),
             elongation=Elongation(*(float(value) for value in summary["elongation"])),
             stage_ns={"gpu": time.perf_counter_ns() - pending.started_ns},
         )
@@ -168,7 +174,11 @@ class GpuEstimator:
             there = workspace.arrays
             self._collected = (
                 strain,
-                OnDevice(there["strain"], there["correlation"], images["node_means"]),
+                OnDevice(
+                    there["strain"],
+                    there.get("certainty", there["correlation"]),
+                    images["node_means"],
+                ),
             )
         return strain
 
@@ -193,7 +203,11 @@ class GpuEstimator:
                 if pending.lane is not None:
                     pending.lane.done.synchronize()
             layout = Layout(
-                pair.pre.format, self.samples_per_wavelength, self.axial_stride, is_float
+                pair.pre.format,
+                self.samples_per_wavelength,
+                self.axial_stride,
+                is_float,
+                self.more_outputs,
             )
             self._session = None
             if not layout.unsupported():

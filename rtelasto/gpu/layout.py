@@ -40,12 +40,15 @@ class Layout:
         Samples of the engine's grid per row of its output.
     sample_is_float
         Whether frames are uploaded as float32; otherwise as int16.
+    more_outputs
+        What the network gives beside displacement and strain, by the names of the ONNX contract.
     """
 
     rf_format: RfFormat
     samples_per_wavelength: float | None
     axial_stride: int
     sample_is_float: bool
+    more_outputs: tuple[str, ...] = ()
     integers: dict[str, int] = field(init=False, repr=False, compare=False)
     doubles: dict[str, float] = field(init=False, repr=False, compare=False)
     tables: dict[str, NDArray[np.generic]] = field(init=False, repr=False, compare=False)

@@ -31,7 +31,7 @@ class OnDevice(NamedTuple):
     """Images of a pair on the device, float32 (n_lines, n_depths), and on the host its means at nodes."""
 
     strain: Any
-    correlation: Any
+    certainty: Any
     node_means: NodeMeans
 
 

@@ -10,7 +10,8 @@ from rtelasto.gpu.source import SCALE_CHUNK
 def enqueue_quality(launch: Launch, layout: Layout) -> None:
     """Write total motion, the quality map, medians and means at nodes to the output buffer.
 
-    It reads ``residual_samples`` and ``residual_strain`` of the engine, and the stretched pair.
+    It reads what the network wrote, ``residual_samples`` and ``residual_strain`` at least, and the stretched
+    pair. The certainty of the strain stays on the device.
     """
     sizes = layout.integers
     n_lines, n_rows = layout.rows.shape
@@ -21,5 +22,7 @@ def enqueue_quality(launch: Launch, layout: Layout) -> None:
     launch("gaps", (pixels,), threads=256)
     launch("settle", (pixels,), threads=256)
     launch("follow", (pixels,), threads=256)
+    if "strain_std" in layout.more_outputs:
+        launch("certainty", (pixels,), threads=256)
     launch("medians", (2,), threads=512)
     launch("node_means", (sizes["n_node_rows"], sizes["n_node_lines"]), threads=128)

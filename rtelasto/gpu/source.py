@@ -105,6 +105,7 @@ def _constants() -> dict[str, float | np.float32]:
         "LEAST_TRUST": measurement.LEAST_TRUST,
         "LARGEST_MOTION": measurement.LARGEST_MOTION,
         "LARGEST_CORRELATION": measurement.LARGEST_CORRELATION,
+        "UNIT_VARIANCE": measurement.UNIT_VARIANCE,
         "TOLERANCE": running_average.TOLERANCE,
         "LEAST_PATTERN": running_average.LEAST_PATTERN,
         "OUTLIER_GATE2": running_average.OUTLIER_GATE2,

@@ -30,6 +30,13 @@ from rtelasto.gpu.source import N_CANDIDATES
 HEADER_BYTES = 256
 _ALIGNED = 256
 OUTPUTS = ("strain", "displacement_m", "correlation", "post_warp_correlation")
+# What some networks give besides, by its name in the ONNX contract: what is written by the network, and the
+# output that becomes of it. The kernels find no address where a network does not give it.
+MORE_OUTPUTS = {
+    "lateral_displacement": ("residual_lateral", "lateral_displacement_m"),
+    "lateral_strain": ("residual_lateral_strain", "lateral_strain"),
+    "strain_std": ("residual_strain_std", "axial_strain_std"),
+}
 
 
 def address(array: Any) -> int:
@@ -70,8 +77,8 @@ class Workspace:
     upload
         uint8: ``HEADER_BYTES`` of header, followed by the samples.
     output
-        uint8: `OUTPUTS`, float32 of ``layout.rows``, the means at nodes
-        (`rtelasto.cpu.averaging.measurement.node_means`), then the summary.
+        uint8: `OUTPUTS` and those of `MORE_OUTPUTS` that the network gives, float32 of ``layout.rows``, the
+        means at nodes (`rtelasto.cpu.averaging.measurement.node_means`), then the summary.
     work
         The record itself, on the device.
     """
@@ -114,8 +121,11 @@ class Workspace:
             "residual_samples": xp.zeros(rows, np.float32),
             "residual_strain": xp.zeros(rows, np.float32),
             "agreement": xp.zeros((*rows, 3), np.float32),
+            **{MORE_OUTPUTS[name][0]: xp.zeros(rows, np.float32) for name in layout.more_outputs},
             **unpacked(self.output, output_parts(layout)),
         }
+        if "strain_std" in layout.more_outputs:
+            self.arrays["certainty"] = xp.zeros(rows, np.float32)
         self.work = work_record(xp, {**sizes, **layout.doubles}, self.arrays)
 
 
@@ -159,8 +169,9 @@ def _padded_bytes(part: tuple[np.dtype, tuple[int, ...]]) -> int:
 def output_parts(layout: Layout) -> Parts:
     """Return what an output buffer contains; the summary as bytes."""
     image = np.dtype(np.float32)
+    names = [*OUTPUTS, *(MORE_OUTPUTS[name][1] for name in layout.more_outputs)]
     return {
-        **dict.fromkeys(OUTPUTS, (image, layout.rows.shape)),
+        **dict.fromkeys(names, (image, layout.rows.shape)),
         "node_means": (image, (3, *n_nodes(layout.rows))),
         "summary": (np.dtype(np.uint8), (SUMMARY.itemsize,)),
     }

@@ -122,6 +122,7 @@ def open_estimator(
         lambda shape: open_gpu_engine(path, half_path, shape, choice.runtimes, progress=progress),
         CpuEstimator(on_cpu),
         history,
+        on_cpu.more_outputs,
         may_fall_back=not choice.insisted,
         prepare=lambda: load_library(choice.runtimes[0]),
     )

@@ -23,6 +23,7 @@ KERNEL(correlation, NoScratch)
 KERNEL(gaps, NoScratch)
 KERNEL(settle, NoScratch)
 KERNEL(follow, NoScratch)
+KERNEL(certainty, NoScratch)
 KERNEL(medians, MiddleScratch)
 KERNEL(node_means, NodeScratch)
 

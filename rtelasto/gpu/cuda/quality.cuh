@@ -5,6 +5,7 @@
 HD void compose_block(Block b, const Work& w, int, NoScratch&) {
     const int n_rows = (int)w.n_rows;
     const double* elongation = w.summary->elongation;
+    const float slope = (float)elongation[5];
     const long long first = (long long)b.x * SCALE_CHUNK, left = w.n_lines * n_rows - first;
     each(left < SCALE_CHUNK ? (int)left : SCALE_CHUNK, [&](int i) {
         const long long at = first + i;
@@ -16,6 +17,15 @@ HD void compose_block(Block b, const Work& w, int, NoScratch&) {
         const float r = w.residual_samples[at] * (float)w.depth_step_m;
         w.displacement_m[at] = at_rest + (1.0f + global_strain) * r;
         w.strain[at] = w.residual_strain[at] * (1.0f + global_strain) + global_strain;
+        if (w.residual_lateral) {
+            const float aside = (float)lateral_displacement_at(elongation, x, z + r);
+            const float left = w.residual_lateral[at] * (float)w.line_pitch_m;
+            w.lateral_displacement_m[at] = aside + (1.0f + slope) * left;
+        }
+        if (w.residual_lateral_strain)
+            w.lateral_strain[at] = w.residual_lateral_strain[at] * (1.0f + slope) + slope;
+        if (w.residual_strain_std)
+            w.axial_strain_std[at] = w.residual_strain_std[at] * (1.0f + global_strain);
     });
 }
 
@@ -111,6 +121,18 @@ HD void correlation_block(Block b, const Work& w, int, NoScratch&) {
             value = within(cross / (sqrtf(energy_pre) * sqrtf(energy_post)), 0.0f, 1.0f);
         }
         w.correlation[at] = w.post_warp_correlation[at] = value;
+    });
+}
+
+// How certain the strain is, for the average over time, where the network gives its standard deviation
+// (rtelasto/cpu/averaging/measurement.py). Grid: (chunks of the output).
+HD void certainty_block(Block b, const Work& w, int, NoScratch&) {
+    const long long first = (long long)b.x * SCALE_CHUNK, left = w.n_lines * w.n_rows - first;
+    each(left < SCALE_CHUNK ? (int)left : SCALE_CHUNK, [&](int i) {
+        const float std = w.axial_strain_std[first + i];
+        const bool known = w.correlation[first + i] > 0.0f && std - std == 0.0f;
+        const float variances = std * std * (float)(1.0 / UNIT_VARIANCE);
+        w.certainty[first + i] = known ? 1.0f / sqrtf(1.0f + variances) : 0.0f;
     });
 }
 

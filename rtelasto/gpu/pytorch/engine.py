@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rtelasto.errors import RtelastoError
-from rtelasto.gpu.engine import BUFFERS, INPUTS
+from rtelasto.gpu.engine import INPUTS, network_arrays
 from rtelasto.gpu.probe import find_gpu
 from rtelasto.gpu.pytorch.graph import read_network
 from rtelasto.gpu.workspace import Workspace
@@ -93,7 +93,7 @@ class BoundTorch:
     capturable = True
 
     def __init__(self, path: Path, workspace: Workspace, stream: Any, *, compiled: bool) -> None:
-        arrays = {name: workspace.arrays[buffer] for name, buffer in BUFFERS.items()}
+        arrays = network_arrays(workspace)
         self._stream: Any = None
         if not isinstance(arrays["pre"], np.ndarray):
             torch.cuda.init()
