@@ -77,7 +77,7 @@ def export(network: StrainNetwork, path: Path, metadata: dict[str, str]) -> None
     frame = _WholeFrame(network).eval()
     # Use sizes that are not multiples of anything: if a size is a whole number of coarse pixels, the exporter
     # removes the crop to size, and the graph then fails for all other sizes.
-    size = (67, 1003) if isinstance(network, Cnn2) else (64, 512)
+    size = (67, 1003) if len(network.outputs) > 2 else (64, 512)
     example = torch.randn(size, generator=torch.Generator().manual_seed(0))
     _write(
         frame,

@@ -53,6 +53,10 @@ def make_network(name: str) -> StrainNetwork:
         from rtelasto_engines.network.cnn import Cnn
 
         return Cnn()
+    if name == "cnn-lateral":
+        from rtelasto_engines.network.cnn_lateral import CnnLateral
+
+        return CnnLateral()
     if name == "cnn2":
         from rtelasto_engines.network.cnn2 import Cnn2
 
@@ -61,4 +65,4 @@ def make_network(name: str) -> StrainNetwork:
         from rtelasto_engines.network.wu2018 import Wu2018
 
         return Wu2018()
-    raise RtelastoError(f"network must be cnn, cnn2 or wu2018, got {name!r}")
+    raise RtelastoError(f"network must be cnn, cnn-lateral, cnn2 or wu2018, got {name!r}")

@@ -10,6 +10,8 @@ quarter.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,6 +102,29 @@ def phase_left(aligned: Tensor, window: tuple[int, int] = (5, 9)) -> tuple[Tenso
     return angle * (-1.0 / RADIANS_PER_SAMPLE), size
 
 
+class Decoded(NamedTuple):
+    """The result of stage 2 (batch, channels, lines, depths), and features for heads that others add.
+
+    ``strain`` (dimensionless) and ``displacement`` (samples) have one channel, ``fine`` 16 on the same grid
+    and ``coarse`` 64 on one of four times the spacing.
+    """
+
+    strain: Tensor
+    displacement: Tensor
+    fine: Tensor
+    coarse: Tensor
+
+
+class Tracked(NamedTuple):
+    """What is known of a pair: the sparse displacement, and on the grid of stage 2 the rest."""
+
+    sparse: Tensor
+    aligned: Tensor
+    size: Tensor
+    left: Tensor
+    decoded: Decoded
+
+
 class StrainStage(nn.Module):
     """Stage 2: an encoder-decoder that weights fits of the displacement and corrects them.
 
@@ -134,8 +159,7 @@ class StrainStage(nn.Module):
 
     def forward(
         self, displacement: Tensor, left: Tensor, aligned: Tensor, size: Tensor, features: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return strain (dimensionless) and displacement (samples), both (batch, 1, lines, depths)."""
+    ) -> Decoded:
         n = len(WINDOWS)
         means, slopes = self.fits(displacement)
         apart = means - displacement
@@ -157,7 +181,7 @@ class StrainStage(nn.Module):
         heads = self.heads(x)
         strain = _weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, 2 * n : -1]
         moved = displacement + _weighed(apart, heads[:, n : 2 * n]) + heads[:, -1:]
-        return strain, moved
+        return Decoded(strain, moved, x, x2)
 
 
 def _weighed(x: Tensor, scores: Tensor) -> Tensor:
@@ -188,12 +212,13 @@ class Cnn(StrainNetwork):
 
     def stages(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the displacement of stage 1, the final one and the strain, at ``inner_step``."""
-        sparse, displacement, strain, _ = self._track(pre, post)
-        first = refine(sparse, (2, 2), displacement.shape[-2:])
+        tracked = self.track(pre, post)
+        displacement, strain = tracked.decoded.displacement, tracked.decoded.strain
+        first = refine(tracked.sparse, (2, 2), displacement.shape[-2:])
         return first[:, 0], displacement[:, 0], strain[:, 0]
 
-    def _track(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the sparse displacement of stage 1, the final one, the strain, and the remaining motion."""
+    def track(self, pre: Tensor, post: Tensor) -> Tracked:
+        """Return the results of both stages; ``left`` is what remains, by the last small window."""
         both = self.baseband(torch.cat([pre, post]))
         pre, post = both.chunk(2)
         correlation = self.coarse(pre, post)
@@ -203,13 +228,14 @@ class Cnn(StrainNetwork):
         aligned = self.aligned(pre, post, alignment)
         left, size = phase_left(aligned[:, :2])
         start = alignment[..., ::2]
-        strain, displacement = self.strain_stage(start + left, left, aligned, size, features)
-        seen = turned(aligned[:, :2], RADIANS_PER_SAMPLE * (displacement - start))
-        return sparse, displacement, strain, phase_left(seen, LAST_WINDOW)[0]
+        decoded = self.strain_stage(start + left, left, aligned, size, features)
+        seen = turned(aligned[:, :2], RADIANS_PER_SAMPLE * (decoded.displacement - start))
+        return Tracked(sparse, aligned, size, phase_left(seen, LAST_WINDOW)[0], decoded)
 
-    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-        _, displacement, strain, left = self._track(pre, post)
-        displacement = displacement + LAST_STEP * left
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
+        tracked = self.track(pre, post)
+        displacement, strain = tracked.decoded.displacement, tracked.decoded.strain
+        displacement = displacement + LAST_STEP * tracked.left
         n_depths = (pre.shape[-1] + AXIAL_STRIDE - 1) // AXIAL_STRIDE
         return _double(displacement[:, 0], n_depths), _double(strain[:, 0], n_depths)
 

@@ -21,7 +21,7 @@ from rtelasto_engines.network import StrainNetwork
 from rtelasto_engines.network.cnn import _double
 from rtelasto_engines.network.front_end import DECIMATION, SAMPLES_PER_WAVELENGTH, refine
 from rtelasto_engines.network.tracking import Measurement, Tracking
-from rtelasto_engines.network.weighted_fits import WeightedFits
+from rtelasto_engines.network.weighted_fits import WeightedFits, halved, weighed
 
 _INNER_STEP = 2 * DECIMATION
 # Lines × depths on the grid of the measurement, and on one of twice the spacing in both directions.
@@ -86,16 +86,12 @@ class StrainFromMotion(nn.Module):
         shape = displacement.shape[-2:]
         weight = precision.clamp(*_PRECISION)
         fine_values, fine_slopes = self.fine(displacement, weight)
-        held = _halved(torch.cat([weight, weight * displacement, lateral], 1))
+        held = halved(torch.cat([weight, weight * displacement, lateral], 1))
         half, half_weight = held[:, 1:2] / held[:, :1], held[:, :1]
         calm_values, calm_slopes = self.calm(half, half_weight)
-        held = _halved(torch.cat([half_weight, half_weight * held[:, 2:]], 1))
+        held = halved(torch.cat([half_weight, half_weight * held[:, 2:]], 1))
         quarter = held[:, 1:] / held[:, :1]
-        # Fits along depth, applied to the transposed image.
-        across_values, across_slopes = (
-            part.transpose(2, 3)
-            for part in self.across(quarter.transpose(2, 3), held[:, :1].transpose(2, 3))
-        )
+        across_values, across_slopes = self.across.across(quarter, held[:, :1])
         sure = 0.3 * torch.log(weight)
         fine_apart = fine_values - displacement
         x = torch.cat([fine_slopes / _STRAIN_UNIT, 4.0 * fine_apart, sure, features], 1)
@@ -128,7 +124,7 @@ class StrainFromMotion(nn.Module):
         up = refine(held, (2, 2), shape)
         heads = F.pixel_shuffle(self.weights(x1), 2)[..., : shape[0], : shape[1]]
         slopes = torch.cat([fine_slopes, up[:, :n_calm]], 1)
-        strain = _weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n:]
+        strain = weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n:]
         apart = torch.cat([fine_apart[:, -1:], up[:, n_calm : 2 * n_calm - 1] - displacement], 1)
         # The last score is that of the measurement, whose difference from itself is 0.
         scores = torch.exp(up[:, 2 * n_calm - 1 : -2].clamp(-20.0, 20.0))
@@ -138,8 +134,8 @@ class StrainFromMotion(nn.Module):
 
         n_across = len(ACROSS_WINDOWS)
         scores = self.lateral(x2)
-        stretched = _weighed(across_slopes, scores[:, :n_across])
-        aside = quarter + _weighed(across_values - quarter, scores[:, n_across : 2 * n_across])
+        stretched = weighed(across_slopes, scores[:, :n_across])
+        aside = quarter + weighed(across_values - quarter, scores[:, n_across : 2 * n_across])
         both = torch.cat([aside + scores[:, -2:-1], stretched + _STRAIN_UNIT * scores[:, -1:]], 1)
         both = refine(both, (4, 4), shape)
         return Strain(moved, strain, both[:, :1], both[:, 1:], std)
@@ -178,16 +174,6 @@ def finished(result: Strain, n_depths: int) -> tuple[Tensor, ...]:
     """Return the outputs of the whole network from those of stage 2: twice the depths, no channel axis."""
     images = _double(torch.cat(list(result), 1), n_depths)
     return tuple(images[:, k] for k in range(len(result)))
-
-
-def _weighed(x: Tensor, scores: Tensor) -> Tensor:
-    """Return the mean of the channels of x, weighted by the softmax of the scores."""
-    weights = torch.exp(scores.clamp(-20.0, 20.0))
-    return (weights * x).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
-
-
-def _halved(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 2, stride=2, ceil_mode=True, count_include_pad=False)
 
 
 def _conv(

@@ -51,3 +51,19 @@ class WeightedFits(nn.Module):
         scale = 1.0 / (t0 * t2 - t1 * t1 + 1e-6 * t0 * t0)
         values = (t2 * y0 - t1 * y1 + 1e-6 * t0 * y0) * scale
         return values, (t0 * y1 - t1 * y0) * scale * (1.0 / self._step)
+
+    def across(self, lateral: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Fit along the lines instead: the windows are depths × lines, and ``step`` is in lines."""
+        values, slopes = self(lateral.transpose(2, 3), weight.transpose(2, 3))
+        return values.transpose(2, 3), slopes.transpose(2, 3)
+
+
+def weighed(x: Tensor, scores: Tensor) -> Tensor:
+    """Return the mean of the channels of x, weighted by the softmax of the scores."""
+    weights = torch.exp(scores.clamp(-20.0, 20.0))
+    return (weights * x).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+
+
+def halved(x: Tensor) -> Tensor:
+    """Return the mean over 2 × 2 pixels."""
+    return F.avg_pool2d(x, 2, stride=2, ceil_mode=True, count_include_pad=False)

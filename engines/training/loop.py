@@ -53,11 +53,19 @@ def learning_rate(progress: float, peak: float) -> float:
 
 
 def training_parser(
-    description: str, *, minutes: float, batch: int, validation: int
+    description: str,
+    *,
+    minutes: float,
+    batch: int,
+    validation: int,
+    n_folders: str | None = None,
 ) -> argparse.ArgumentParser:
-    """Return a parser of the options that all trainings with `train_module` have, with these defaults."""
+    """Return a parser of the options that all trainings with `train_module` have, with these defaults.
+
+    ``n_folders`` is that of argparse, where ``--data`` is a list.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, nargs=n_folders)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument(
         "--minutes", type=float, default=minutes, help="budget in all, resumed runs included"

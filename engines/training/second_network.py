@@ -17,7 +17,7 @@ from rtelasto_engines.training import measured, train_strain, train_tracking
 from rtelasto_engines.training.dataset import make_dataset
 from rtelasto_engines.training.loop import first_pair, recipe_parser
 from rtelasto_engines.training.measured import as_measurement
-from rtelasto_engines.training.strain_loss import load
+from rtelasto_engines.training.strain_loss import load, std_factor
 
 # Fraction of the training time for stage 1, which is small and learns fast.
 _TRACKING_SHARE = 0.3
@@ -29,17 +29,11 @@ def calibrate(model: StrainFromMotion, paths: list[Path]) -> float:
 
     Returns the factor.
     """
-    ratios = []
-    for path in paths:
-        batch = {
-            name: torch.from_numpy(image.astype(np.float32))[None]
-            for name, image in load(path).items()
-        }
-        result = model(as_measurement(batch))
-        seen = (batch["true_displacement"].abs() < 13.0) & torch.isfinite(batch["true_strain"])
-        error = (result.strain[:, 0] - batch["true_strain"]).abs() / result.std[:, 0]
-        ratios.append(float(torch.quantile(error[seen][::7], 0.68)))
-    factor = float(np.median(ratios))
+    batches = [
+        {n: torch.from_numpy(image.astype(np.float32))[None] for n, image in load(path).items()}
+        for path in paths
+    ]
+    factor = std_factor([(model(as_measurement(batch)), batch) for batch in batches])
     assert model.certainty.bias is not None
     model.certainty.bias.add_(float(np.log(factor)))
     return factor

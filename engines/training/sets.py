@@ -47,6 +47,10 @@ SETS = {
         ("published", "inclusion", "random", "smooth", "layers", "slip", "ideal", "slip"),
         _BROAD_ERROR,
     ),
+    # Many tissues with sharp boundaries: edges are learned from tissues, not from repeated pairs of a few.
+    "sharp": TrainingSet(("published", "inclusion", "random"), _BROAD_ERROR, pairs_per_tissue=2),
+    # No finite elements: a pair takes a tenth of the time.
+    "fine": TrainingSet(("layers", "slip", "layers", "ideal"), _BROAD_ERROR),
     "published": TrainingSet(("published",), _SMALL_ERROR, pairs_per_tissue=1),
     "near": TrainingSet(("published", "near"), _SMALL_ERROR),
 }

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rtelasto_engines.network.cnn2 import StrainFromMotion
+from rtelasto_engines.network.cnn2 import Strain, StrainFromMotion
 from rtelasto_engines.network.tracking import SHARP_WINDOW
 from rtelasto_engines.training.loss_parts import bounded, edges
 from rtelasto_engines.training.measured import as_measurement
@@ -134,6 +134,11 @@ def _windowed(truth: np.ndarray) -> np.ndarray:
 
 
 def loss_terms(model: StrainFromMotion, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `errors_of` stage 2 on a batch of measurements."""
+    return errors_of(model(as_measurement(batch)), batch)
+
+
+def errors_of(result: Strain, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return mean errors: displacement, strain, its steps, its consistency, certainty, and the lateral ones.
 
     Strain errors are in percent, weighted by 1 / (0.3 % + the strain level of the crop), so that a pair at
@@ -143,7 +148,6 @@ def loss_terms(model: StrainFromMotion, batch: dict[str, Tensor]) -> dict[str, T
     layer or an inverted slip. ``certainty`` is a likelihood of the errors without a gradient for the estimate
     itself.
     """
-    result = model(as_measurement(batch))
     strain, std = result.strain[:, 0] * _PERCENT, result.std[:, 0] * _PERCENT
     seen = batch["true_displacement"].abs() < _MAX_DISPLACEMENT
     unseen = torch.isnan(batch["true_displacement"]) & torch.isfinite(batch["true_strain"])
@@ -234,7 +238,14 @@ def validate(model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]) ->
         batch = {
             name: torch.from_numpy(image.astype(np.float32))[None] for name, image in images.items()
         }
-        result = model(as_measurement(batch))
+        rows.append((model(as_measurement(batch)), batch))
+    return scores_of(rows)
+
+
+def scores_of(results: Sequence[tuple[Strain, dict[str, Tensor]]]) -> dict[str, float]:
+    """Return medians of RMS errors, and the share of pixels within one and two σ."""
+    rows = []
+    for result, batch in results:
         seen = (batch["true_displacement"].abs() < _MAX_DISPLACEMENT) & torch.isfinite(
             batch["true_strain"]
         )
@@ -255,6 +266,21 @@ def validate(model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]) ->
     )
     middle = np.nanmedian(np.array(rows, float), axis=0)
     return dict(zip(names, map(float, middle), strict=True))
+
+
+@torch.no_grad()
+def std_factor(results: Sequence[tuple[Strain, dict[str, Tensor]]]) -> float:
+    """Return by what to multiply standard deviations so that 68 % of the errors lie within them.
+
+    It is the median over results and their truth.
+    """
+    ratios = []
+    for result, batch in results:
+        seen = batch["true_displacement"].abs() < _MAX_DISPLACEMENT
+        seen = seen & torch.isfinite(batch["true_strain"])
+        error = (result.strain[:, 0] - batch["true_strain"]).abs() / result.std[:, 0]
+        ratios.append(float(torch.quantile(error[seen][::7], 0.68)))
+    return float(np.median(ratios))
 
 
 def _where(known: Tensor, values: Tensor) -> Tensor:
