@@ -58,14 +58,15 @@ def training_parser(
     minutes: float,
     batch: int,
     validation: int,
-    n_folders: str | None = None,
+    several_folders: bool = False,
 ) -> argparse.ArgumentParser:
     """Return a parser of the options that all trainings with `train_module` have, with these defaults.
 
-    ``n_folders`` is that of argparse, where ``--data`` is a list.
+    ``--data`` is a list of folders with ``several_folders``, otherwise one.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, required=True, nargs=n_folders)
+    nargs = "+" if several_folders else None
+    parser.add_argument("--data", type=Path, required=True, nargs=nargs)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument(
         "--minutes", type=float, default=minutes, help="budget in all, resumed runs included"

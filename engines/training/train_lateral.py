@@ -160,7 +160,7 @@ def main() -> None:
         minutes=60.0,
         batch=4,
         validation=16,
-        n_folders="+",
+        several_folders=True,
     )
     parser.add_argument("--start", type=Path, help="cnn.onnx; without it, training is from scratch")
     parser.add_argument("--out", type=Path, help="the ONNX file to write in the end")
