@@ -16,6 +16,7 @@ READ = (
     "docs/outputs.md",
     "bridge/README.md",
     "engines/models/cnn.md",
+    "engines/models/cnn-lateral.md",
     "engines/models/wu2018.md",
     "rtelasto/outputs/viewer/static/index.html",
 )
