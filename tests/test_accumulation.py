@@ -11,7 +11,7 @@ from residual_pairs import rms
 from speckle import speckle_pair
 
 import rtelasto
-from benchmarks.gate_images import slip_pair
+from rtelasto.accuracy.gates.images import slip_pair
 from rtelasto.cpu.averaging.measurement import node_means
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError

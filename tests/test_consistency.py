@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
 
-from benchmarks.gate_images import SAMPLE_M, frames_of, simulated
+from rtelasto.accuracy.gates.images import SAMPLE_M, frames_of, simulated
 from rtelasto.cpu.consistency import settle_contradictions
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import Grid

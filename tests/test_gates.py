@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
 
-from benchmarks import gates
-from benchmarks.gate_images import (
+from rtelasto.accuracy.gates import GROUPS, chosen
+from rtelasto.accuracy.gates.images import (
     FORMAT,
     SAMPLE_M,
     Estimate,
@@ -28,8 +29,10 @@ from benchmarks.gate_images import (
     turn_bias,
     warped,
 )
-from benchmarks.lateral_correlation import LateralCorrelation
+from rtelasto.accuracy.gates.lateral_correlation import LateralCorrelation
+from rtelasto.accuracy.gates.tissue_rows import noisy_pairs
 from rtelasto.cpu.stretch import Stretch
+from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, Grid, RfFrame
 from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.engines import open_engine
@@ -134,7 +137,7 @@ def test_plain_correlation_finds_a_sideways_motion() -> None:
 
 @pytest.mark.slow
 def test_noisy_pairs_are_held_out_and_alternate_between_noise_and_decorrelation() -> None:
-    first, second = gates.noisy_pairs(2)
+    first, second = noisy_pairs(2)
     assert first.seed >= 9_000_000
     assert 15.0 <= first.conditions["echo_snr_db"] <= 20.0
     assert first.simulated.metadata["replaced_share"] == 0.0
@@ -142,15 +145,26 @@ def test_noisy_pairs_are_held_out_and_alternate_between_noise_and_decorrelation(
 
 
 def test_the_table_names_every_engine_and_limit_and_the_file_holds_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    argv = ["gates", "--engines", "cnn,ncc", "--rows", "time,faults", "--runs", "1"]
-    monkeypatch.setattr("sys.argv", [*argv, "--json-file", str(tmp_path / "gates.json")])
-    gates.main()
-    out = capsys.readouterr().out
+    file = tmp_path / "gates.json"
+    done = processes.finish(
+        "bench", "accuracy", "--gates", "time,faults", "--engines", "cnn,ncc", "--json-file", file
+    )
+    out = done.stdout
     assert "engine time over the first network's" in out
     assert "≤ 0.55" in out
     assert "pure noise: strain sd, %" in out
-    written = json.loads((tmp_path / "gates.json").read_text())
+    written = json.loads(file.read_text())["gates"]
     noise = next(row for row in written if row["row"].startswith("pure noise"))
     assert set(noise["values"]) == {"cnn", "ncc"}
+
+
+def test_groups_that_do_not_exist_and_pictures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RtelastoError, match=r"gates must be all or some of time, .*, got 'layer'"):
+        chosen("slip,layer")
+    assert chosen("slip, faults") == ["slip", "faults"]
+    assert chosen("all") == list(GROUPS)
+    done = processes.finish("bench", "accuracy", "--gates", "slip", "--png", tmp_path / "a.png")
+    assert done.returncode == 2
+    assert "png draws no gates" in done.stderr

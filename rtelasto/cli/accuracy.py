@@ -28,6 +28,7 @@ def accuracy(
     channel: int = 0,
     recordings: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     seed: int = 9_000_000,
+    gates: str | None = None,
     threads: int | None = None,
     json_file: Path | None = None,
     png: Path | None = None,
@@ -47,6 +48,8 @@ def accuracy(
 
     `rtelasto bench accuracy --engines cnn,ncc --published 2 --random 0 --png accuracy.png`
 
+    `rtelasto bench accuracy --gates layers,slip --engines cnn,cnn-lateral,ncc`
+
     Parameters
     ----------
     engines
@@ -63,6 +66,10 @@ def accuracy(
         no truth: post-warp correlation, SNRe in uniform windows, agreement of neighbouring pairs.
     seed
         Seed of the first tissue, at least 9000000; lower seeds are for training.
+    gates
+        Print what the successor of the first engine has to reach instead: `all` groups of rows, or
+        some, separated by commas; docs/second-network.md names them. `--published` and `--recordings`
+        apply, the other numbers of tissues do not.
     threads
         Cores to use; by default all that are available to this process.
     json_file
@@ -103,6 +110,11 @@ def accuracy(
     check_outputs(
         ("--json-file", json_file, FIGURES), ("--png", png, PICTURE), inputs=inputs, force=force
     )
+    if gates is not None:
+        if png is not None:
+            raise RtelastoError("png draws no gates: leave out --png or --gates")
+        _print_gates(gates, names, published, recordings, json_file)
+        return
     competitors = [Competitor(open_engine(name, threads=threads), name) for name in names]
     with busy(f"tissue 1 of {total}") as show:
         result = compare(
@@ -143,3 +155,33 @@ def accuracy(
         from rtelasto.accuracy.picture import save_comparison
 
         save_comparison(png, result, shown)
+
+
+def _print_gates(
+    groups: str,
+    engines: list[str],
+    pairs: int,
+    recordings: tuple[Path, ...],
+    json_file: Path | None,
+) -> None:
+    from rich.table import Table
+
+    from rtelasto.accuracy.gates import GateOptions, Row, as_json, chosen, measure
+
+    options = GateOptions(pairs, recordings)
+    table = Table("", *(printable_name(Path(name).stem) for name in engines), "to reach", box=None)
+    rows: list[Row] = []
+    for group in chosen(groups):
+        try:
+            with busy(group) as show:
+                for row in measure(group, engines, options):
+                    title, values, target = row
+                    show(f"{group}: {title}")
+                    rows.append(row)
+                    cells = [f"{values[n]:.3g}" if n in values else "–" for n in engines]
+                    table.add_row(title, *cells, target)
+        except RtelastoError as error:
+            notes.print(f"{group}: left out ({error})")
+    console.print(table)
+    if json_file is not None:
+        write_json(json_file, as_json(rows))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from benchmarks.gate_images import Estimate
+from rtelasto.accuracy.gates.images import Estimate
 from rtelasto.cpu.classical.least_squares import lateral_slope
 from rtelasto.frames.rf import Float32Image, FramePair
 

@@ -86,7 +86,8 @@ class Estimator:
         """Run only the engine, on frames that are used as a stretched pair."""
         from rtelasto.frames.strain import Elongation
 
-        grid = Grid(*pre.shape, SAMPLE_M, FORMAT.line_pitch_m)
+        n_lines, n_depths = pre.shape
+        grid = Grid(n_lines, n_depths, SAMPLE_M, FORMAT.line_pitch_m)
         self.engine.estimate(StretchedPair(pre, post, grid, Elongation(), 6.4))
 
 
@@ -235,11 +236,8 @@ def noise_strain(estimator: Estimator) -> tuple[float, float]:
     """
     rng = np.random.default_rng(SEED)
     frames = 1000.0 * rng.standard_normal((2, FORMAT.n_lines, FORMAT.n_samples))
-    estimate = estimator(
-        FramePair(
-            *(RfFrame(f.astype(np.float32), FORMAT, FrameStamp(k)) for k, f in enumerate(frames))
-        )
-    )
+    pre, post = (RfFrame(f.astype(np.float32), FORMAT, FrameStamp(k)) for k, f in enumerate(frames))
+    estimate = estimator(FramePair(pre, post))
     inner = np.s_[8:-8, 24:-24]
     shown = estimate.correlation[inner] >= POOR_CORRELATION
     return float(estimate.axial_strain[inner].std()), float(shown.mean())
