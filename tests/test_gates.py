@@ -144,6 +144,7 @@ def test_noisy_pairs_are_held_out_and_alternate_between_noise_and_decorrelation(
     assert 0.05 <= second.simulated.metadata["replaced_share"] <= 0.10
 
 
+@pytest.mark.slow
 def test_the_table_names_every_engine_and_limit_and_the_file_holds_the_same(
     tmp_path: Path,
 ) -> None:
