@@ -32,7 +32,7 @@ from rtelasto_engines.export import export
 from rtelasto_engines.network.wu2018 import Architecture, Wu2018
 from rtelasto_engines.training.batches import AS_SIMULATED, Batches
 from rtelasto_engines.training.dataset import Example
-from rtelasto_engines.training.loop import autocast
+from rtelasto_engines.training.loop import autocast, spread_over
 from rtelasto_engines.training.wu2018_loss import scores
 
 PUBLISHED = "published"
@@ -177,7 +177,7 @@ def run(options: argparse.Namespace) -> None:
     paths = sorted(options.data.glob("*.npz"))
     if len(paths) <= options.validation:
         raise SystemExit(f"--data {options.data}: {len(paths)} files are too few for training")
-    held = paths[:: len(paths) // options.validation][: options.validation]
+    held = spread_over(paths, options.validation)
     train = [path for path in paths if path not in set(held)]
     if options.steps is None:
         pixels = options.batch * options.lines * options.samples

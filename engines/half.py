@@ -23,8 +23,6 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from rtelasto.cpu.stretch import Stretch
-from rtelasto.frames.rf import FramePair, RfFrame
-from rtelasto.frames.stamp import FrameStamp
 from rtelasto.frames.strain import StretchedPair
 from rtelasto_engines import shipped_models
 from rtelasto_engines.simulate.pair import simulate_pair
@@ -191,7 +189,7 @@ def make_half(path: Path, out: Path) -> str:
         {**properties, "precision": "fp16", "source_sha256": hashlib.sha256(source).hexdigest()},
     )
     stretch = Stretch(float(properties["samples_per_wavelength"]))
-    pairs = [stretch(_training_pair(seed)) for seed in _SEEDS]
+    pairs = [stretch(simulate_pair(seed, "published", truth_stride=16).frames) for seed in _SEEDS]
     errors, largest = compare(single, half, pairs)
     differences = ", ".join(f"{name} {100 * error:.2f} %" for name, error in errors.items())
     report = (
@@ -204,14 +202,6 @@ def make_half(path: Path, out: Path) -> str:
     out.parent.mkdir(exist_ok=True)
     onnx.save(half, out)
     return report
-
-
-def _training_pair(seed: int) -> FramePair:
-    pair = simulate_pair(seed, "published", truth_stride=16)
-    return FramePair(
-        RfFrame(pair.pre, pair.format, FrameStamp(0)),
-        RfFrame(pair.post, pair.format, FrameStamp(1)),
-    )
 
 
 def main() -> None:

@@ -130,7 +130,7 @@ class StrainFromMotion(nn.Module):
         scores = torch.exp(up[:, 2 * n_calm - 1 : -2].clamp(-20.0, 20.0))
         moved = (scores[:, :-1] * apart).sum(1, keepdim=True) / scores.sum(1, keepdim=True)
         moved = displacement + moved + up[:, -2:-1]
-        std = _STRAIN_UNIT * torch.exp((up[:, -1:] - 1.0).clamp(*_LOG_STD))
+        std = deviation(up[:, -1:])
 
         n_across = len(ACROSS_WINDOWS)
         scores = self.lateral(x2)
@@ -168,6 +168,11 @@ class Cnn2(StrainNetwork):
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
         _, measured = self.tracking(pre, post)
         return finished(self.strain_stage(measured), (pre.shape[-1] + DECIMATION - 1) // DECIMATION)
+
+
+def deviation(score: Tensor) -> Tensor:
+    """Return the standard deviation of the strain from the output of its head."""
+    return _STRAIN_UNIT * torch.exp((score - 1.0).clamp(*_LOG_STD))
 
 
 def finished(result: Strain, n_depths: int) -> tuple[Tensor, ...]:

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from rtelasto_engines.network.cnn import AXIAL_STRIDE, LAST_STEP, Cnn, _double
-from rtelasto_engines.network.cnn2 import ACROSS_WINDOWS, Strain
+from rtelasto_engines.network.cnn2 import ACROSS_WINDOWS, Strain, deviation
 from rtelasto_engines.network.front_end import refine
 from rtelasto_engines.network.weighted_fits import WeightedFits, halved, weighed
 
-# Heads work in percent, so that their values are of order one.
+# The correction of the lateral strain is in percent, so that it is of order one.
 _PERCENT = 0.01
-_LOG_STD = (-6.2, 2.3)  # of the standard deviation in percent: 0.002 to 10
 _LATERAL = 4  # channel of the aligned correlation that has the lateral motion in lines
 
 
@@ -49,7 +48,7 @@ class CnnLateral(Cnn):
         aside = lateral + weighed(values - lateral, scores[:, :n]) + scores[:, -2:-1]
         widened = weighed(slopes, scores[:, n : 2 * n]) + _PERCENT * scores[:, -1:]
         both = refine(torch.cat([aside, widened], 1), (4, 4), decoded.strain.shape[-2:])
-        std = _PERCENT * torch.exp((self.certainty(decoded.fine) - 1.0).clamp(*_LOG_STD))
+        std = deviation(self.certainty(decoded.fine))
         result = Strain(decoded.displacement, decoded.strain, both[:, :1], both[:, 1:], std)
         return result, tracked.left
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import Grid, RfFormat
+from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
+from rtelasto.frames.stamp import FrameStamp
 from rtelasto_engines.simulate.artefacts import Receiver
 from rtelasto_engines.simulate.echo import EchoModel
 from rtelasto_engines.simulate.fem import TissueMotion, solve
@@ -51,6 +52,14 @@ class SimulatedPair:
     truth: Truth
     field: DisplacementField
     metadata: dict[str, Any]
+
+    @property
+    def frames(self) -> FramePair:
+        """The pair as the pipeline takes it, with the frame ids 0 and 1."""
+        return FramePair(
+            RfFrame(self.pre, self.format, FrameStamp(0)),
+            RfFrame(self.post, self.format, FrameStamp(1)),
+        )
 
     @property
     def axial_displacement_m(self) -> Float32Image:

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,22 @@ def recipe_parser(description: str, *, pairs: int, minutes: float) -> argparse.A
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    """Return the weights in an ONNX file by their names in the network that was exported."""
+    import onnx
+    from onnx import numpy_helper
+
+    return {
+        tensor.name.removeprefix("network."): torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in onnx.load(path).graph.initializer
+    }
+
+
+def spread_over(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return up to ``count`` of the files, evenly chosen, to be held out."""
+    return list(paths[:: max(1, len(paths) // max(count, 1))][:count])
 
 
 def first_pair(seed: int) -> int:

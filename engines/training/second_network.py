@@ -8,35 +8,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from rtelasto_engines.export import export, export_stages
-from rtelasto_engines.network.cnn2 import Cnn2, StrainFromMotion
+from rtelasto_engines.network.cnn2 import Cnn2
 from rtelasto_engines.training import measured, train_strain, train_tracking
 from rtelasto_engines.training.dataset import make_dataset
 from rtelasto_engines.training.loop import first_pair, recipe_parser
-from rtelasto_engines.training.measured import as_measurement
-from rtelasto_engines.training.strain_loss import load, std_factor
+from rtelasto_engines.training.strain_loss import calibrate, load, results
 
 # Fraction of the training time for stage 1, which is small and learns fast.
 _TRACKING_SHARE = 0.3
-
-
-@torch.no_grad()
-def calibrate(model: StrainFromMotion, paths: list[Path]) -> float:
-    """Scale the standard deviation, in place, so that 68 % of the errors of the files lie within it.
-
-    Returns the factor.
-    """
-    batches = [
-        {n: torch.from_numpy(image.astype(np.float32))[None] for n, image in load(path).items()}
-        for path in paths
-    ]
-    factor = std_factor([(model(as_measurement(batch)), batch) for batch in batches])
-    assert model.certainty.bias is not None
-    model.certainty.bias.add_(float(np.log(factor)))
-    return factor
 
 
 def join(tracking: Path, strain: Path, held_out: list[Path]) -> tuple[Cnn2, dict[str, str]]:
@@ -46,7 +28,8 @@ def join(tracking: Path, strain: Path, held_out: list[Path]) -> tuple[Cnn2, dict
     network.tracking.load_state_dict(first.get("model", first))
     network.strain_stage.load_state_dict(second["model"])
     network.eval()
-    factor = calibrate(network.strain_stage, held_out)
+    files = [load(path) for path in held_out]
+    factor = calibrate(network.strain_stage.certainty, results(network.strain_stage, files))
     return network, {
         "training_steps": f"{first.get('step', 0)}+{second['step']}",
         "std_scaled_by": f"{factor:.3f}",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtelasto_engines.network.cnn2 import Strain, StrainFromMotion
 from rtelasto_engines.network.tracking import SHARP_WINDOW
@@ -109,6 +109,11 @@ class MeasuredBatches:
 def load(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays}
+
+
+def as_batch(images: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """Return a batch of one, float32."""
+    return {name: torch.from_numpy(x.astype(np.float32))[None] for name, x in images.items()}
 
 
 def _average(images: dict[str, np.ndarray], pairs: float) -> None:
@@ -233,19 +238,22 @@ def total_loss(terms: dict[str, Tensor]) -> Tensor:
 @torch.no_grad()
 def validate(model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
     """Return medians over files of RMS errors, and the share of pixels within one and two σ."""
-    rows = []
-    for images in files:
-        batch = {
-            name: torch.from_numpy(image.astype(np.float32))[None] for name, image in images.items()
-        }
-        rows.append((model(as_measurement(batch)), batch))
-    return scores_of(rows)
+    return scores_of(results(model, files))
 
 
-def scores_of(results: Sequence[tuple[Strain, dict[str, Tensor]]]) -> dict[str, float]:
+@torch.no_grad()
+def results(
+    model: StrainFromMotion, files: Sequence[dict[str, np.ndarray]]
+) -> list[tuple[Strain, dict[str, Tensor]]]:
+    """Return the result of stage 2 on every measured file, and its truth."""
+    batches = [as_batch(images) for images in files]
+    return [(model(as_measurement(batch)), batch) for batch in batches]
+
+
+def scores_of(found: Sequence[tuple[Strain, dict[str, Tensor]]]) -> dict[str, float]:
     """Return medians of RMS errors, and the share of pixels within one and two σ."""
     rows = []
-    for result, batch in results:
+    for result, batch in found:
         seen = (batch["true_displacement"].abs() < _MAX_DISPLACEMENT) & torch.isfinite(
             batch["true_strain"]
         )
@@ -269,18 +277,21 @@ def scores_of(results: Sequence[tuple[Strain, dict[str, Tensor]]]) -> dict[str, 
 
 
 @torch.no_grad()
-def std_factor(results: Sequence[tuple[Strain, dict[str, Tensor]]]) -> float:
-    """Return by what to multiply standard deviations so that 68 % of the errors lie within them.
+def calibrate(certainty: nn.Conv2d, found: Sequence[tuple[Strain, dict[str, Tensor]]]) -> float:
+    """Scale the standard deviation of a head, in place, so that 68 % of the errors lie within it.
 
-    It is the median over results and their truth.
+    Returns the factor: the median over results of the head and their truth.
     """
     ratios = []
-    for result, batch in results:
+    for result, batch in found:
         seen = batch["true_displacement"].abs() < _MAX_DISPLACEMENT
         seen = seen & torch.isfinite(batch["true_strain"])
         error = (result.strain[:, 0] - batch["true_strain"]).abs() / result.std[:, 0]
         ratios.append(float(torch.quantile(error[seen][::7], 0.68)))
-    return float(np.median(ratios))
+    factor = float(np.median(ratios))
+    assert certainty.bias is not None
+    certainty.bias.add_(float(np.log(factor)))
+    return factor
 
 
 def _where(known: Tensor, values: Tensor) -> Tensor:

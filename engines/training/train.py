@@ -18,7 +18,7 @@ from torch import Tensor
 from rtelasto_engines.network import StrainNetwork, make_network
 from rtelasto_engines.training.batches import Batches, whole_frames
 from rtelasto_engines.training.dataset import AXIAL_STRIDE, Example
-from rtelasto_engines.training.loop import autocast, learning_rate, save_checkpoint
+from rtelasto_engines.training.loop import autocast, learning_rate, save_checkpoint, spread_over
 from rtelasto_engines.training.loss_parts import bounded, strain_weight
 
 # Residual displacements beyond the range of the front end's lags cannot be learned.
@@ -99,10 +99,8 @@ def train(options: argparse.Namespace) -> None:
     paths = sorted(options.data.glob("*.npz"))
     if len(paths) <= options.validation:
         raise SystemExit(f"--data {options.data}: {len(paths)} files are too few for training")
-    held_out = [Example.load(path) for path in paths[:: len(paths) // options.validation]][
-        : options.validation
-    ]
-    held_names = set(paths[:: len(paths) // options.validation][: options.validation])
+    held_names = spread_over(paths, options.validation)
+    held_out = [Example.load(path) for path in held_names]
     batches = Batches(
         [path for path in paths if path not in held_names],
         batch=options.batch,

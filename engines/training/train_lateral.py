@@ -21,9 +21,21 @@ from rtelasto_engines.network.cnn2 import Strain
 from rtelasto_engines.network.cnn_lateral import CnnLateral
 from rtelasto_engines.training.dataset import Example
 from rtelasto_engines.training.faults import Crop, faulty
-from rtelasto_engines.training.loop import budget_of, train_module, training_parser
+from rtelasto_engines.training.loop import (
+    budget_of,
+    spread_over,
+    train_module,
+    training_parser,
+    weights_of,
+)
 from rtelasto_engines.training.measured import Images, inner_truth, shifted_crop
-from rtelasto_engines.training.strain_loss import errors_of, scores_of, std_factor, total_loss
+from rtelasto_engines.training.strain_loss import (
+    as_batch,
+    calibrate,
+    errors_of,
+    scores_of,
+    total_loss,
+)
 
 LINES, SAMPLES = 64, 1280
 # Half of the crops have no added faults, like the test sets.
@@ -76,21 +88,15 @@ def estimate(model: CnnLateral, batch: dict[str, Tensor]) -> Strain:
 
 def start_from(model: CnnLateral, path: Path) -> None:
     """Load the weights of the layers that ``cnn`` has from its ONNX file."""
-    import onnx
-    from onnx import numpy_helper
-
     ours = model.state_dict()
-    for tensor in onnx.load(path).graph.initializer:
-        name = tensor.name.removeprefix("network.")
-        if name in ours:
-            ours[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
-    model.load_state_dict(ours)
+    theirs = weights_of(path)
+    model.load_state_dict({name: theirs.get(name, ours[name]) for name in ours})
 
 
 def held_out(folders: Sequence[Path], count: int) -> list[Path]:
     """Return every so many files of the folders together, ``count`` in all."""
     paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
-    return paths[:: max(1, len(paths) // max(count, 1))][:count]
+    return spread_over(paths, count)
 
 
 @torch.no_grad()
@@ -101,7 +107,7 @@ def validate(model: CnnLateral, crops: Sequence[Images]) -> dict[str, float]:
 
 @torch.no_grad()
 def _results(model: CnnLateral, crops: Sequence[Images]) -> list[tuple[Strain, dict[str, Tensor]]]:
-    batches = [{n: torch.from_numpy(image)[None] for n, image in c.items()} for c in crops]
+    batches = [as_batch(c) for c in crops]
     return [(estimate(model, batch), batch) for batch in batches]
 
 
@@ -116,10 +122,7 @@ def finish(model: CnnLateral, crops: Sequence[Images], path: Path, steps: int) -
     """Calibrate the standard deviation on crops and write the ONNX file."""
     from rtelasto_engines.export import export
 
-    factor = std_factor(_results(model, crops))
-    with torch.no_grad():
-        assert model.certainty.bias is not None
-        model.certainty.bias.add_(float(np.log(factor)))
+    factor = calibrate(model.certainty, _results(model, crops))
     export(model, path, {"training_steps": str(steps), "std_scaled_by": f"{factor:.3f}"})
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from rtelasto_engines.network.cnn2 import StrainFromMotion
-from rtelasto_engines.training.loop import budget_of, train_module, training_parser
+from rtelasto_engines.training.loop import budget_of, spread_over, train_module, training_parser
 from rtelasto_engines.training.strain_loss import (
     MeasuredBatches,
     load,
@@ -65,7 +65,7 @@ def train(options: argparse.Namespace) -> None:
 def held_out(folder: Path, count: int) -> list[Path]:
     """Return the validation files, evenly chosen from those of pairs without added faults (variant 0)."""
     paths = sorted(folder.glob("*_0.npz"))
-    return paths[:: max(1, len(paths) // max(count, 1))][:count] if len(paths) > count else []
+    return spread_over(paths, count) if len(paths) > count else []
 
 
 def main() -> None:

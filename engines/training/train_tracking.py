@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from rtelasto_engines.network.tracking import Tracking
 from rtelasto_engines.training.dataset import Example
 from rtelasto_engines.training.faults import Crop, faulty
-from rtelasto_engines.training.loop import budget_of, train_module, training_parser
+from rtelasto_engines.training.loop import (
+    budget_of,
+    spread_over,
+    train_module,
+    training_parser,
+    weights_of,
+)
 from rtelasto_engines.training.loss_parts import bounded
 from rtelasto_engines.training.measured import shifted_crop
 
@@ -91,14 +97,11 @@ def start_from(model: Tracking, path: Path) -> None:
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state.get("model", state))
         return
-    import onnx
-    from onnx import numpy_helper
-
     marker, weights = "displacement_stage.", {}
-    for tensor in onnx.load(path).graph.initializer:
-        before, found, name = tensor.name.partition(marker)
-        if found and before in ("network.", "network.tracking."):
-            weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    for name, tensor in weights_of(path).items():
+        before, found, rest = name.partition(marker)
+        if found and before in ("", "tracking."):
+            weights[rest] = tensor
     model.displacement_stage.load_state_dict(weights)
 
 
@@ -107,7 +110,7 @@ def train(options: argparse.Namespace) -> nn.Module:
     paths = sorted(options.data.glob("*.npz"))
     if len(paths) <= options.validation:
         raise SystemExit(f"--data {options.data}: {len(paths)} files are too few for training")
-    held = paths[:: len(paths) // options.validation][: options.validation]
+    held = spread_over(paths, options.validation)
     rng = np.random.default_rng(options.seed)
     crops = [faulty(rng, shifted_crop(rng, Example.load(path))) for path in held]
     batches = FrameBatches(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
-from rtelasto.frames.stamp import FrameStamp
+from rtelasto.frames.rf import FramePair, RfFormat
 from rtelasto_engines.simulate.channel import simulate_channel_pair
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 from rtelasto_engines.simulate.tissue import Inclusion
@@ -77,8 +76,4 @@ def held_out_pairs(
             pair = simulate_channel_pair(seed, truth_stride=_TRUTH_STRIDE)
         else:
             pair = simulate_pair(seed, kind, rf_format=rf_format, truth_stride=_TRUTH_STRIDE)
-        frames = FramePair(
-            RfFrame(pair.pre, pair.format, FrameStamp(0)),
-            RfFrame(pair.post, pair.format, FrameStamp(1)),
-        )
-        yield HeldOutPair(kind, seed, frames, pair)
+        yield HeldOutPair(kind, seed, pair.frames, pair)

@@ -69,7 +69,7 @@ def accuracy(
     gates
         Print what the successor of the first engine has to reach instead: `all` groups of rows, or
         some, separated by commas; docs/second-network.md names them. `--published` and `--recordings`
-        apply, the other numbers of tissues do not.
+        apply; the other numbers of tissues, `--seed` and `--threads` do not.
     threads
         Cores to use; by default all that are available to this process.
     json_file
@@ -166,7 +166,7 @@ def _print_gates(
 ) -> None:
     from rich.table import Table
 
-    from rtelasto.accuracy.gates import GateOptions, Row, as_json, chosen, measure
+    from rtelasto.accuracy.gates import GROUPS, GateOptions, Row, as_json, chosen
 
     options = GateOptions(pairs, recordings)
     table = Table("", *(printable_name(Path(name).stem) for name in engines), "to reach", box=None)
@@ -174,7 +174,7 @@ def _print_gates(
     for group in chosen(groups):
         try:
             with busy(group) as show:
-                for row in measure(group, engines, options):
+                for row in GROUPS[group](engines, options):
                     title, values, target = row
                     show(f"{group}: {title}")
                     rows.append(row)

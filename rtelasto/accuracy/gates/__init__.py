@@ -6,13 +6,13 @@ the first engine. The groups of rows are independent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rtelasto.accuracy.gates import field_rows, tissue_rows
 from rtelasto.accuracy.gates.row import GateOptions, Row, Rows
 from rtelasto.errors import RtelastoError
 
-__all__ = ["GROUPS", "GateOptions", "Row", "as_json", "chosen", "measure"]
+__all__ = ["GROUPS", "GateOptions", "Row", "as_json", "chosen"]
 
 GROUPS: dict[str, Rows] = {
     "time": field_rows.engine_time,
@@ -43,18 +43,6 @@ def chosen(groups: str) -> list[str]:
     if unknown:
         raise RtelastoError(f"gates must be all or some of {', '.join(GROUPS)}, got {unknown[0]!r}")
     return names
-
-
-def measure(group: str, engines: Sequence[str], options: GateOptions) -> Iterator[Row]:
-    """Yield the rows of a group for these engines, given by name or path.
-
-    Raises
-    ------
-    RtelastoError
-        If it needs a simulator of the extras ``sim`` and ``channel`` that is not installed, or an engine
-        cannot be opened.
-    """
-    yield from GROUPS[group](engines, options)
 
 
 def as_json(rows: Sequence[Row]) -> dict[str, list[dict[str, object]]]:

@@ -113,13 +113,6 @@ def simulated(
     )
 
 
-def frames_of(pair: SimulatedPair) -> FramePair:
-    return FramePair(
-        RfFrame(pair.pre, pair.format, FrameStamp(0)),
-        RfFrame(pair.post, pair.format, FrameStamp(1)),
-    )
-
-
 def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
     """Return a real frame and its warp by an axial motion of the tissue: pre(z) = post(z + u)."""
     grid = frame.format.grid
@@ -161,7 +154,7 @@ def _layer_pair(period_m: float, echoes: str, recording: Path | None) -> tuple[F
     field = layered_field(strain, width_m=width_m, depth_m=depth_m)
     if frame is not None:
         return warped(frame, field), 0.9 * depth_m
-    return frames_of(simulated(field, echoes)), depth_m
+    return simulated(field, echoes).frames, depth_m
 
 
 def transfer(
@@ -183,7 +176,7 @@ def transfer(
 def slip_pair(jump: int, echoes: str) -> FramePair:
     field = layered_field(np.full(64, -0.005), width_m=_WIDTH_M, depth_m=_DEPTH_M)
     field = with_slip(field, z_m=0.5 * _DEPTH_M, slant_rad=0.0, axial_jump_m=jump * SAMPLE_M)
-    return frames_of(simulated(field, echoes))
+    return simulated(field, echoes).frames
 
 
 def slip_integral(estimator: Estimator, jump: int, echoes: str) -> float:
@@ -213,7 +206,7 @@ def disc_contrast(estimator: Estimator, *, stiffness_ratio: float, snr_db: float
     found = []
     for seed in range(SEED, SEED + 5):
         pair = _disc_pair(stiffness_ratio, snr_db, seed)
-        estimate = estimator(frames_of(pair))
+        estimate = estimator(pair.frames)
         truth = pair.field.truth(estimate.grid)
         radius = np.hypot(estimate.grid.lateral_m[:, None], estimate.grid.depth_m[None, :] - 0.02)
         inside, around = radius < 1.05e-3, (radius > 3e-3) & (radius < 5e-3)
@@ -250,7 +243,7 @@ def edge_band_error(estimator: Estimator) -> tuple[float, float]:
     """
     field = layered_field(np.full(64, -0.005), width_m=_WIDTH_M, depth_m=_DEPTH_M)
     pair = simulated(field.plus_affine(axial_offset_m=-1.5e-3), "focused")
-    estimate = estimator(frames_of(pair))
+    estimate = estimator(pair.frames)
     # Tissue from 1.5 mm has just reached the first sample.
     z = estimate.grid.depth_m - 1.5e-3 / (1.0 - 0.005)
     band = (z >= 1e-3) & (z <= 3e-3)
@@ -269,7 +262,7 @@ def _turned_pair(angle_rad: float) -> SimulatedPair:
 def turn_bias(estimator: Estimator, angle_rad: float) -> float:
     """Return the mean error of the strain where the probe turned about its face between the frames."""
     pair = _turned_pair(angle_rad)
-    estimate = estimator(frames_of(pair))
+    estimate = estimator(pair.frames)
     error = estimate.axial_strain - pair.field.truth(estimate.grid).axial_strain
     return float(error[12:-12, 24:-24].mean())
 

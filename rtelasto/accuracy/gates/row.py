@@ -22,9 +22,13 @@ class GateOptions:
         Real recordings, for the rows that need them.
     """
 
-    pairs: int = 10
-    recordings: Sequence[Path] = ()
+    pairs: int
+    recordings: Sequence[Path]
 
 
 Rows = Callable[[Sequence[str], GateOptions], Iterator[Row]]
-"""Yields some rows for engines given by name, or path."""
+"""Yields some rows for engines given by name or path.
+
+Raises RtelastoError if it needs a simulator (extras ``sim`` and ``channel``) that is not installed, or an
+engine cannot be opened.
+"""

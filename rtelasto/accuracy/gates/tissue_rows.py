@@ -12,19 +12,10 @@ from rtelasto.accuracy.gates.images import Estimator
 from rtelasto.accuracy.gates.lateral_correlation import LateralCorrelation
 from rtelasto.accuracy.gates.row import GateOptions, Row
 from rtelasto.accuracy.tissues import FIRST_SEED, HeldOutPair, held_out_pairs
-from rtelasto.frames.rf import FramePair, RfFrame
-from rtelasto.frames.stamp import FrameStamp
 from rtelasto.pipeline.engines import open_engine
 from rtelasto_engines.simulate.pair import SimulatedPair, simulate_pair
 
 _NOISY_SEED = FIRST_SEED + 800_000
-
-
-def frames_of(pair: SimulatedPair) -> FramePair:
-    return FramePair(
-        RfFrame(pair.pre, pair.format, FrameStamp(0)),
-        RfFrame(pair.post, pair.format, FrameStamp(1)),
-    )
 
 
 def _median(scores: Sequence[Score], name: str) -> float:
@@ -98,7 +89,7 @@ def noisy_pairs(count: int) -> Iterator[HeldOutPair]:
             replaced_share=float(rng.uniform(0.05, 0.10)) if replaced else 0.0,
             truth_stride=16,
         )
-        yield HeldOutPair("published", seed, frames_of(pair), pair)
+        yield HeldOutPair("published", seed, pair.frames, pair)
 
 
 def noisy(engines: Sequence[str], options: GateOptions) -> Iterator[Row]:
@@ -119,11 +110,11 @@ def lateral(engines: Sequence[str], options: GateOptions) -> Iterator[Row]:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     for pair in _residual_pairs(2 * options.pairs):
         for name, estimator in estimators.items():
-            estimate = estimator(frames_of(pair))
+            estimate = estimator(pair.frames)
             if estimate.lateral_displacement_m is None or estimate.lateral_strain is None:
                 continue
             truth = pair.field.truth(estimate.grid)
-            plain, plain_strain = baseline(frames_of(pair), estimate)
+            plain, plain_strain = baseline(pair.frames, estimate)
             inside = np.zeros(estimate.grid.shape, bool)
             inside[8:-8, 24:-24] = True
             true_strain = np.gradient(
@@ -152,7 +143,7 @@ def calibration(engines: Sequence[str], options: GateOptions) -> Iterator[Row]:
     shares: dict[str, list[tuple[float, float, float]]] = {name: [] for name in engines}
     for pair in _residual_pairs(2 * options.pairs):
         for name, estimator in estimators.items():
-            estimate = estimator(frames_of(pair))
+            estimate = estimator(pair.frames)
             if estimate.axial_strain_std is None:
                 continue
             truth = pair.field.truth(estimate.grid)
