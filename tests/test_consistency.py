@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
 
-from rtelasto.accuracy.gates.images import SAMPLE_M, frames_of, simulated
+from rtelasto.accuracy.gates.images import SAMPLE_M, simulated
 from rtelasto.cpu.consistency import settle_contradictions
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import Grid
@@ -122,7 +122,7 @@ def test_the_band_where_tissue_left_is_not_trusted(end):
 def estimated(*, jump_samples: float) -> StrainFrame:
     field = layered_field(np.full(64, -0.005), width_m=0.02, depth_m=1.1 * DEPTH_M)
     field = with_slip(field, z_m=0.5 * DEPTH_M, slant_rad=0.0, axial_jump_m=jump_samples * SAMPLE_M)
-    return CpuEstimator(open_engine("cnn"))(frames_of(simulated(field, "focused")))
+    return CpuEstimator(open_engine("cnn"))(simulated(field, "focused").frames)
 
 
 @pytest.mark.slow
