@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import correlate1d, gaussian_filter
 
 pytest.importorskip("torch", reason="network definitions need the extra 'train'")
 
@@ -23,6 +23,8 @@ from rtelasto_engines.network.front_end import (
     AlignedCorrelation,
     Baseband,
     CoarseCorrelation,
+    analytic_filter,
+    read_at,
     refine,
 )
 from rtelasto_engines.training.dataset import make_example
@@ -60,6 +62,33 @@ def test_a_shift_is_a_phase_of_the_baseband(shift: float) -> None:
     product = product * torch.view_as_complex(post.permute(0, 2, 3, 1).contiguous())
     angle = np.angle(inner(product[:, None]).mean())
     assert angle == pytest.approx(-RADIANS_PER_SAMPLE * shift, abs=0.02)
+
+
+@pytest.mark.parametrize("n_samples", [64, 67, 1001, 2608])
+def test_the_baseband_is_filtered_and_decimated_with_its_carrier_removed(n_samples: int) -> None:
+    rf = np.random.default_rng(1).standard_normal((2, 7, n_samples)).astype(np.float32)
+    real, imag = analytic_filter().astype(np.float64)
+    filtered = correlate1d(rf, real, mode="constant") + 1j * correlate1d(rf, imag, mode="constant")
+    carrier = np.exp(2j * np.pi * np.arange(n_samples) / 6.4)
+    wanted = (filtered / carrier)[..., ::4]
+    found = Baseband()(torch.from_numpy(rf)).numpy()
+    np.testing.assert_allclose(found[:, 0] + 1j * found[:, 1], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("n_points", [16, 17, 163])
+def test_reading_is_linear_between_points_and_zero_outside(n_points: int, step: int) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((2, 2, 3, n_points)).astype(np.float32)
+    motion = rng.uniform(-14.0, 14.0, (2, 1, 3, len(range(0, n_points, step)))).astype(np.float32)
+    found = read_at(torch.from_numpy(x), torch.from_numpy(motion), step=step).numpy()
+    points = np.arange(-1, n_points + 1)
+    for batch, part, line in np.ndindex(2, 2, 3):
+        values = np.pad(x[batch, part, line], 1)
+        at = np.arange(0, n_points, step) + motion[batch, 0, line] / 4.0
+        np.testing.assert_allclose(
+            found[batch, part, line], np.interp(at, points, values), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("lag", LAGS)

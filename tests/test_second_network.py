@@ -14,17 +14,14 @@ pytest.importorskip("torch", reason="network definitions need the extra 'train'"
 import torch
 from torch import Tensor
 
-from rtelasto_engines.network import front_end
 from rtelasto_engines.network.cnn2 import Cnn2, finished
 from rtelasto_engines.network.front_end import LAGS, Baseband, refine
 from rtelasto_engines.network.tracking import (
-    FastBaseband,
     Measurement,
     Tracking,
     _coarse,
     _frequency,
     _measure,
-    _read,
     steadied,
 )
 from rtelasto_engines.network.weighted_fits import WeightedFits
@@ -73,23 +70,6 @@ def measured(pre: Tensor, post: Tensor, alignment: float | Tensor) -> Measuremen
 
 def inner(x: Tensor, lines: int = 6, depths: int = 12) -> np.ndarray:
     return x[..., lines:-lines, depths:-depths].detach().numpy()
-
-
-@pytest.mark.parametrize("n_samples", [64, 67, 1001, 2608])
-def test_the_faster_baseband_and_reading_give_the_same_numbers(n_samples: int) -> None:
-    rf = torch.randn(2, 7, n_samples, generator=torch.Generator().manual_seed(1))
-    wanted = Baseband()(rf)
-    found = FastBaseband()(rf)
-    assert found.shape == wanted.shape
-    torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0.0)
-    motion = 30.0 * torch.rand(2, 1, *found.shape[-2:], generator=torch.Generator().manual_seed(2))
-    motion = (motion - 15.0).clamp(-14.0, 14.0)
-    torch.testing.assert_close(
-        _read(found, motion[..., ::2]),
-        front_end._read(found, motion)[..., ::2],
-        atol=2e-3,
-        rtol=0.0,
-    )
 
 
 @pytest.mark.parametrize(

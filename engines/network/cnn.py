@@ -22,6 +22,7 @@ from rtelasto_engines.network.front_end import (
     DECIMATION,
     LAGS,
     RADIANS_PER_SAMPLE,
+    REACH_SAMPLES,
     SAMPLES_PER_WAVELENGTH,
     AlignedCorrelation,
     Baseband,
@@ -33,8 +34,6 @@ from rtelasto_engines.network.front_end import (
 AXIAL_STRIDE = DECIMATION
 # Samples between neighbouring axial points inside the network.
 _INNER_STEP = 2 * DECIMATION
-# A little more than the range of the lags.
-REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
 # After training, the displacement is moved by this fraction towards the phase over a small window (lines ×
 # depths), because the motion that the network learned from simulations is smoother than that of real tissue.
 # This reduces the accuracy on simulated tissue and improves the agreement of the frames of real recordings

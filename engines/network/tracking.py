@@ -9,7 +9,6 @@ can be averaged before stage 2 computes the strain.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -22,16 +21,17 @@ from rtelasto_engines.network.front_end import (
     LAGS,
     LINE_SHIFTS,
     RADIANS_PER_SAMPLE,
+    REACH_SAMPLES,
+    Baseband,
     _blocks,
     _cubic,
     _power,
     _products,
-    analytic_filter,
+    read_at,
     refine,
     turned,
 )
 
-REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
 # Lines × depths of 8 samples over which phases are averaged for a measurement, and for its precision.
 SHARP_WINDOW, WIDE_WINDOW = (3, 7), (9, 15)
 _N_FEATURES = 3
@@ -57,7 +57,7 @@ class Tracking(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.baseband = FastBaseband()
+        self.baseband = Baseband()
         self.displacement_stage = DisplacementStage()
 
     def sparse(self, pre: Tensor, post: Tensor) -> Tensor:
@@ -74,52 +74,6 @@ class Tracking(nn.Module):
         # The measurement does not depend on small changes of the alignment, so it has no gradient.
         alignment = refine(steadied(sparse.detach(), correlation), (2, 4), pre.shape[-2:])
         return sparse, _measure(pre, post, alignment, _frequency(own))
-
-
-class FastBaseband(nn.Module):
-    """`Baseband` in half the time: one kernel computes four points at once."""
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        taps = torch.from_numpy(analytic_filter())
-        self._half = taps.shape[1] // 2
-        kernel = torch.zeros(8, 1, 1, taps.shape[1] + 3 * DECIMATION)
-        for part in range(2):
-            for k in range(4):
-                first = k * DECIMATION
-                kernel[4 * part + k, 0, 0, first : first + taps.shape[1]] = taps[part]
-        self.register_buffer("kernel", kernel, persistent=False)
-
-    def forward(self, rf: Tensor) -> Tensor:
-        n, n_lines, n_samples = rf.shape
-        n_points = (n_samples + DECIMATION - 1) // DECIMATION
-        padded = F.pad(rf, (self._half, self._half + 4 * DECIMATION))[:, None]
-        x = F.conv2d(padded, self.kernel, stride=(1, 4 * DECIMATION))
-        x = x.reshape(n, 2, 4, n_lines, -1).permute(0, 1, 3, 4, 2)
-        x = x.reshape(n, 2, n_lines, -1)[..., :n_points]
-        # The carrier rotates by 5/8 of a turn per point, so it repeats after eight.
-        points = torch.arange(n_points, device=x.device)
-        angle = (2.0 * math.pi / 8.0) * ((5 * points) % 8).to(x.dtype)
-        return turned(x, -angle)
-
-
-def _read(x: Tensor, displacement: Tensor) -> Tensor:
-    """Read x at a displacement (in samples) from every second point along depth, interpolated linearly.
-
-    The result is 0 outside the frame. A gather takes a third of the time of a grid sample.
-    """
-    border, n = 4, x.shape[-1]
-    assert DECIMATION * border > REACH_SAMPLES
-    every = 2.0 * torch.arange(displacement.shape[-1], device=x.device, dtype=x.dtype)
-    at = every + displacement / DECIMATION
-    below = torch.floor(at)
-    index = (below.to(torch.int64) + border).clamp(0, n + 2 * border - 2)
-    index = index.expand(-1, 2, -1, -1)
-    padded = F.pad(x, (border, border))
-    lower, upper = torch.gather(padded, 3, index), torch.gather(padded, 3, index + 1)
-    return lower + (at - below) * (upper - lower)
 
 
 def _coarse(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,7 +128,7 @@ def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) ->
     """Return the remaining motion after an alignment (samples, at every baseband point)."""
     # Every second point is enough for the bandwidth of an echo, at half of the cost.
     pre, start = pre[..., ::2], alignment[..., ::2]
-    read = turned(_read(post, start), RADIANS_PER_SAMPLE * start)
+    read = turned(read_at(post, start, step=2), RADIANS_PER_SAMPLE * start)
     reach, n_lines, n = max(LINE_SHIFTS), pre.shape[-2], len(LINE_SHIFTS)
     padded = F.pad(read, (0, 0, reach, reach), mode="replicate")
     beside = [padded[..., reach + s : reach + s + n_lines, :] for s in LINE_SHIFTS]
