@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtelasto.frames.rf import Grid
-from rtelasto_engines.simulate.ideal import circular_inclusion, random_field, strain_field
+from rtelasto_engines.simulate.ideal import (
+    circular_inclusion,
+    random_discs,
+    random_field,
+    strain_field,
+)
 from rtelasto_engines.simulate.motion import DisplacementField, material_points, truth_between
 
 GRID = Grid(16, 200, 0.2e-3, 1.0e-3, 1e-3)
@@ -167,3 +172,18 @@ def test_random_field_applies_what_is_asked_and_stays_at_the_face(seed):
     assert mean == pytest.approx(-0.02, rel=1e-6)
     # Tissue must not fold: every depth stays below the one above it.
     assert (np.diff(field.axial_m, axis=1) > -field.dz_m).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_discs_are_small_and_the_rest_is_uniform(seed):
+    field = random_discs(
+        np.random.default_rng(seed), applied_strain=-0.01, width_m=0.03, depth_m=0.05
+    )
+    face, _ = field.at(np.linspace(-0.01, 0.01, 5), np.zeros(5))
+    np.testing.assert_allclose(face, 0.0, atol=1e-12)
+    assert (np.diff(field.axial_m, axis=1) > -field.dz_m).all()
+    strain = np.diff(field.axial_m, axis=1) / field.dz_m
+    assert strain.mean() == pytest.approx(-0.01, rel=1e-6)
+    # Twenty discs of 3 mm would cover a third of the image.
+    off = np.abs(strain / np.median(strain) - 1.0) > 0.3
+    assert 0.005 < off.mean() < 0.4

@@ -120,9 +120,44 @@ def random_field(
         lateral_ratio=rng.uniform(0.3, 1.0),
         smooth_lateral_m=rng.uniform(0.5e-3, 4e-3),
     )
+    count = rng.choice([0, 1, 2, 3, 6], p=[0.25, 0.35, 0.2, 0.1, 0.1])
+    radii_m = (0.02 * depth_m, 0.15 * depth_m)
+    axial, lateral = _with_inclusions(rng, field, count=count, radii_m=radii_m)
+    return _scaled(field, axial, lateral, applied_strain=applied_strain, depth_m=depth_m)
+
+
+def random_discs(
+    rng: np.random.Generator, *, applied_strain: float, width_m: float, depth_m: float
+) -> DisplacementField:
+    """Return a uniform press with six to twenty small discs, each exact on its own, then superposed.
+
+    Their radii are 0.7 to 3 mm, half of them below 1.5 mm.
+    """
+    step_m = depth_m / 400.0
+    shape = round(width_m / step_m) + 1, round(depth_m / step_m) + 1
+    field = strain_field(
+        np.ones(shape), width_m=width_m, depth_m=depth_m, lateral_ratio=rng.uniform(0.3, 1.0)
+    )
+    count = int(rng.integers(6, 21))
+    axial, lateral = _with_inclusions(rng, field, count=count, radii_m=(0.7e-3, 3e-3))
+    return _scaled(field, axial, lateral, applied_strain=applied_strain, depth_m=depth_m)
+
+
+def _with_inclusions(
+    rng: np.random.Generator,
+    field: DisplacementField,
+    *,
+    count: int,
+    radii_m: tuple[float, float],
+) -> tuple[Float64Array, Float64Array]:
+    """Return the motion of a field of mean strain 1 with round inclusions at random places."""
     axial, lateral = field.axial_m, field.lateral_m
-    for _ in range(rng.choice([0, 1, 2, 3, 6], p=[0.25, 0.35, 0.2, 0.1, 0.1])):
-        radius = depth_m * math.exp(rng.uniform(math.log(0.02), math.log(0.15)))
+    x = field.x0_m + field.dx_m * np.arange(axial.shape[0])
+    z = field.z0_m + field.dz_m * np.arange(axial.shape[1])
+    width_m, depth_m = x[-1] - x[0], z[-1] - z[0]
+    low, high = (math.log(radius) for radius in radii_m)
+    for _ in range(count):
+        radius = math.exp(rng.uniform(low, high))
         ratio = math.exp(rng.uniform(math.log(0.25), math.log(8.0)))
         poisson = rng.uniform(0.4, 0.495)
         centre_x, centre_z = rng.uniform(-0.5, 0.5) * width_m, rng.uniform(0.05, 0.95) * depth_m
@@ -132,7 +167,19 @@ def random_field(
         v = v + poisson / (1.0 - poisson) * here[0]
         axial = axial + u - u[:, :1]
         lateral = lateral + v
-    lateral = lateral - lateral[n_x // 2, 0]
+    return axial, lateral
+
+
+def _scaled(
+    field: DisplacementField,
+    axial: Float64Array,
+    lateral: Float64Array,
+    *,
+    applied_strain: float,
+    depth_m: float,
+) -> DisplacementField:
+    """Return the motion scaled to a mean axial strain, without lateral motion at the middle of the probe."""
+    lateral = lateral - lateral[lateral.shape[0] // 2, 0]
     mean = (axial[:, -1] - axial[:, 0]).mean() / depth_m
     scale = applied_strain / mean if abs(mean) > 0.2 else applied_strain
     return DisplacementField(

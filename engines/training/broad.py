@@ -17,7 +17,7 @@ from rtelasto.frames.rf import RfFormat
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
 from rtelasto_engines.simulate.fem import TissueMotion, solve
-from rtelasto_engines.simulate.ideal import random_field
+from rtelasto_engines.simulate.ideal import random_discs, random_field
 from rtelasto_engines.simulate.motion import DisplacementField
 from rtelasto_engines.simulate.pair import SimulatedPair, element_size_m, simulate_pair
 from rtelasto_engines.simulate.scene import (
@@ -45,7 +45,7 @@ from rtelasto_engines.simulate.tissue import (
 )
 
 TrainingKind = Literal[
-    "published", "near", "random", "ideal", "inclusion", "smooth", "layers", "slip"
+    "published", "near", "random", "ideal", "inclusion", "smooth", "layers", "slip", "discs"
 ]
 
 _NEAR_FREQ_HZ = (4.5e6, 9.0e6)
@@ -147,7 +147,8 @@ def training_pair(
         )
     if kind == "ideal":
         return simulate_pair(rng, "ideal", truth_stride=truth_stride)
-    applied = random_strain(rng, 0.0005, 0.04)
+    # Small discs are lost first where little strain meets noise.
+    applied = random_strain(rng, *((0.001, 0.015) if kind == "discs" else (0.0005, 0.04)))
     tissue = None
     if kind == "inclusion":
         rf_format, motion = solved_tissue(tissue_seed, kind)
@@ -157,6 +158,8 @@ def training_pair(
     width_m, depth_m = _size_m(rf_format)
     if kind == "inclusion":
         field = random_press(rng, motion, applied_strain=applied)
+    elif kind == "discs":
+        field = random_discs(rng, applied_strain=applied, width_m=width_m, depth_m=depth_m)
     elif kind in ("layers", "slip"):
         field = random_fine_field(rng, applied_strain=applied, width_m=width_m, depth_m=depth_m)
     else:

@@ -51,6 +51,7 @@ SETS = {
     "sharp": TrainingSet(("published", "inclusion", "random"), _BROAD_ERROR, pairs_per_tissue=2),
     # No finite elements: a pair takes a tenth of the time.
     "fine": TrainingSet(("layers", "slip", "layers", "ideal"), _BROAD_ERROR),
+    "small": TrainingSet(("discs",), _SMALL_ERROR),
     "published": TrainingSet(("published",), _SMALL_ERROR, pairs_per_tissue=1),
     "near": TrainingSet(("published", "near"), _SMALL_ERROR),
 }

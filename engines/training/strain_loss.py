@@ -22,6 +22,8 @@ _PERCENT = 100.0
 _SLIP_STRAIN = 5.0
 # Depths of 8 samples over which the strain should be the change of the displacement: about 1, 3 and 10 mm.
 _CONSISTENT = (7, 19, 65)
+# Added weight of a pixel where the true strain changes.
+_EDGE_WEIGHT = 5.0
 # Target standard deviation where motion is not visible, in percent strain.
 _UNSEEN_STD = 1.0
 _MOST_AVERAGED, _AVERAGED_SHARE = 40.0, 0.35
@@ -147,7 +149,7 @@ def errors_of(result: Strain, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return mean errors: displacement, strain, its steps, its consistency, certainty, and the lateral ones.
 
     Strain errors are in percent, weighted by 1 / (0.3 % + the strain level of the crop), so that a pair at
-    0.1 % has the same weight as one at 2 %, and up to four times as much where the true strain changes.
+    0.1 % has the same weight as one at 2 %, and up to six times as much where the true strain changes.
     ``steps`` compares differences of neighbouring pixels, which are wrong at a smoothed edge. ``consistency``
     compares the strain over 1, 3 and 10 mm with the change of the displacement, which differ for an erased
     layer or an inverted slip. ``certainty`` is a likelihood of the errors without a gradient for the estimate
@@ -163,7 +165,7 @@ def errors_of(result: Strain, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     level = true_strain.abs().clamp(max=_SLIP_STRAIN).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
     level = level.reshape(-1, 1, 1)
     even = valid / (0.3 + level) / (1.0 + true_strain.abs() / _SLIP_STRAIN)
-    weight = even * (1.0 + 3.0 * edges(true_strain, level))
+    weight = even * (1.0 + _EDGE_WEIGHT * edges(true_strain, level))
     error = strain - true_strain
     steps = [
         ((error[..., 1:] - error[..., :-1]).abs() * weight[..., 1:] * valid[..., :-1]).sum(),
