@@ -221,6 +221,7 @@ def recording(tmp_path: Path) -> Path:
 SETTINGS = EstimateSettings(engine="ncc", pair="consecutive")
 
 
+@pytest.mark.slow
 def test_a_recording_is_accumulated_into_its_strain_file_and_picture(
     recording: Path, tmp_path: Path
 ) -> None:

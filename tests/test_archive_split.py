@@ -45,6 +45,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_palpation(tmp_path_factory.mktemp("scans") / "palpation.h5", 60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRINGS)
 def test_parts_joined_are_the_file_of_the_whole(
     pair: str,

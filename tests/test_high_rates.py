@@ -87,7 +87,8 @@ def work_on_next(pipeline: Pipeline, timeout_s: float = 0.0) -> bool:
     return recent is not None
 
 
-@pytest.mark.parametrize("fps", [500, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fps", [500, 1000])
 def test_every_frame_of_a_fast_scanner_is_counted(fps: int) -> None:
     """How many are lost is a matter of the machine, and in docs/pairing.md."""
     n_frames = 4 * fps

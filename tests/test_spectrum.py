@@ -216,6 +216,7 @@ def press_after_noise(n_noise: int, n_presses: int = 1) -> tuple[np.ndarray, RfF
     return frames.astype(np.int16), pair.pre.format, motion.axial_slope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_noise", "pair", "accumulate", "reference"),
     [
@@ -245,6 +246,7 @@ def test_a_stream_with_a_wrong_frequency_has_the_strain_of_the_right_one(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.slow
 def test_a_recording_with_a_wrong_frequency_has_one_grid_and_states_both(tmp_path):
     frames, right, _ = press_after_noise(3)
     wrong = dataclasses.replace(right, center_freq_hz=1.67 * right.center_freq_hz)

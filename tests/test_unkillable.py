@@ -29,6 +29,7 @@ def _sleep(pipe: Connection) -> None:
     time.sleep(3600.0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="holds a process by Linux' ptrace")
 def test_a_child_that_cannot_be_killed_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     child = Child("sleeper", _sleep)
