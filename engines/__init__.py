@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtelasto.frames.strain import DEFAULT_ENGINE
+
 _MODELS = Path(__file__).parent / "models"
 
 
@@ -34,6 +36,8 @@ class ShippedModel:
 
 
 def shipped_models() -> dict[str, ShippedModel]:
-    """Return the ONNX files of the package by name, the default engine ``cnn`` first."""
-    paths = sorted(_MODELS.glob("*.onnx"), key=lambda path: (path.stem != "cnn", path.stem))
+    """Return the ONNX files of the package by name, the default engine first."""
+    paths = sorted(
+        _MODELS.glob("*.onnx"), key=lambda path: (path.stem != DEFAULT_ENGINE, path.stem)
+    )
     return {path.stem: ShippedModel(path.stem, path) for path in paths}

@@ -1,6 +1,6 @@
 """Live ultrasound strain imaging: RF frames in, axial strain out.
 
->>> frame = rtelasto.estimate(pre, post, rtelasto.RfFormat(...), engine="cnn")  # doctest: +SKIP
+>>> frame = rtelasto.estimate(pre, post, rtelasto.RfFormat(...), engine="ncc")  # doctest: +SKIP
 """
 
 from rtelasto.lazy import lazy_names

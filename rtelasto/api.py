@@ -13,7 +13,7 @@ from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import DEFAULT_ENGINE, StrainFrame
 from rtelasto.pipeline.accumulation import check_reference
 from rtelasto.pipeline.averaged_pairs import check_persistence_s
 from rtelasto.pipeline.devices import open_estimator
@@ -33,7 +33,7 @@ def estimate(
     post: ArrayLike,
     rf_format: RfFormat,
     *,
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     device: str = "auto",
 ) -> StrainFrame:
     """Axial strain between a pre- and a post-compression RF frame.
@@ -46,8 +46,8 @@ def estimate(
     rf_format
         Format of the frames; its ``n_lines`` and ``n_samples`` must match.
     engine
-        ``cnn`` (default), ``ncc``, ``am``, or the path of an ONNX file. An engine is opened
-        on its first use and kept; calls from several threads take turns.
+        ``cnn-lateral`` (default), ``cnn``, ``ncc``, ``am``, or the path of an ONNX file. An engine is
+        opened on its first use and kept; calls from several threads take turns.
     device
         ``auto`` uses the GPU if there is one with a runtime for networks; ``cpu`` and ``gpu`` require that
         device.
@@ -56,8 +56,9 @@ def estimate(
     -------
     StrainFrame
         ``axial_strain``, ``axial_displacement_m`` and ``correlation`` of shape (n_lines, n_depths), on
-        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); of ``ncc`` and ``am`` also
-        ``lateral_displacement_m`` and ``lateral_strain``.
+        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); of ``cnn-lateral``, ``ncc``
+        and ``am`` also ``lateral_displacement_m`` and ``lateral_strain``, of ``cnn-lateral``
+        ``axial_strain_std``.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def stream(
     frame_rate_hz: float = 20.0,
     pair: str = "adaptive",
     persistence_s: float = 1.0,
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     device: str = "auto",
     target_strain: float = 0.007,
     max_lag_s: float = 0.5,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rtelasto.cpu.beamforming.beamform_settings import BeamformSettings
 from rtelasto.cpu.network.runtimes import check_runtime
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.gpu.probe import DEVICES
 from rtelasto.host.threads import check_threads
 from rtelasto.pipeline.averaged_pairs import check_persistence_s
@@ -33,7 +34,7 @@ class EstimateSettings:
     Parameters
     ----------
     engine
-        cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
+        cnn-lateral, cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
     pair
         adaptive (the newest frame with the recent one whose strain is nearest to --target-strain),
         consecutive, or "lag N" (acquisitions).
@@ -62,7 +63,7 @@ class EstimateSettings:
         Window over that aperture: hann, hamming, boxcar, tukey.
     """
 
-    engine: str = "cnn"
+    engine: str = DEFAULT_ENGINE
     pair: str = "adaptive"
     target_strain: float = 0.007
     max_lag: int = 64

@@ -11,6 +11,7 @@ import pytest
 
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import RfFormat, RfFrame
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.sinks.hdf5 import RecordingWriter
 
 FORMAT = RfFormat(
@@ -190,6 +191,6 @@ def test_engines_lists_every_engine_with_a_line_on_it() -> None:
     done = processes.finish("engines")
     assert done.returncode == 0
     names = [line.split()[0] for line in done.stdout.splitlines()]
-    assert names[0] == "cnn"
+    assert names[0] == DEFAULT_ENGINE
     assert {"ncc", "am"} <= set(names)
     assert all(len(line.split()) > 3 for line in done.stdout.splitlines())

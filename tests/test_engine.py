@@ -14,7 +14,7 @@ from rtelasto.cpu.engine import OnnxEngine
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.errors import RtelastoError
 from rtelasto.frames.rf import Grid, RfFormat
-from rtelasto.frames.strain import Elongation, StretchedPair
+from rtelasto.frames.strain import DEFAULT_ENGINE, Elongation, StretchedPair
 from rtelasto.pipeline.engines import engine_names, open_engine
 from rtelasto_engines import shipped_models
 
@@ -28,7 +28,7 @@ OPSETS = range(17, 23)
 
 
 def test_the_default_engine_is_shipped() -> None:
-    assert next(iter(MODELS)) == "cnn"
+    assert next(iter(MODELS)) == DEFAULT_ENGINE
     assert {"cnn", "ncc", "am"} <= set(engine_names())
 
 

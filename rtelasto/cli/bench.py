@@ -13,6 +13,7 @@ from rich.table import Table
 
 from rtelasto.cli.terminal import busy, console, examples
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.host.threads import check_threads
 from rtelasto.sinks.output_check import FIGURES, WRITTEN_BY, check_outputs
 from rtelasto.sinks.output_file import OutputFile
@@ -40,7 +41,7 @@ app.command("rtelasto.cli.bench_live:throughput", name="throughput")
 @app.default
 def bench(
     *,
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     pairs: int = 50,
     channel: bool = False,
     threads: int | None = None,

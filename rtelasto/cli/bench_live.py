@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rtelasto.cli.bench import print_stages, write_json
 from rtelasto.cli.terminal import console, notes, print_table
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.host.threads import check_threads
 from rtelasto.sinks.output_check import FIGURES, PICTURE, check_outputs
 from rtelasto.telemetry.latency import LatencySummary
@@ -15,7 +16,7 @@ from rtelasto.telemetry.latency import LatencySummary
 
 def latency(
     *,
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     fps: float = 100.0,
     frames: int = 1000,
     warm_up_frames: int = 50,
@@ -109,7 +110,7 @@ def latency(
 
 def throughput(
     *,
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     seconds: float = 5.0,
     tolerance: float = 0.03,
     threads: int | None = None,

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from rtelasto.cli.terminal import console, notes, print_table
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.host.names import printable_name
 from rtelasto.host.signal_mask import kept_from_children
 from rtelasto.host.threads import limit_threads
@@ -36,7 +37,7 @@ _SILENCE_S = 60.0
 def demo(
     *,
     out: Path = Path("rtelasto-demo"),
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     frames: int = 60,
     fps: float = 10.0,
     threads: int | None = None,

@@ -10,6 +10,7 @@ from rtelasto.bench.machine import describe_machine
 from rtelasto.bench.stages import time_stages
 from rtelasto.cli.terminal import busy, console, print_table, stop_on_signals
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.host.compiled import n_compiled, where_kept
 from rtelasto.host.threads import check_threads
 from rtelasto.pipeline.devices import Choice, choose
@@ -69,12 +70,12 @@ def doctor(
             rows[label] = f"{stages['total'].p50_ms:.0f} ms per pair of 2608 × 128"
     print_table("Engines on the CPU (a network's runtime: --cpu-runtime)", rows)
     console.print()
-    choice = choose("cnn")
+    choice = choose(DEFAULT_ENGINE)
     print_table(f"Networks run on: {choice.device}", dict(enumerate_reasons(choice)))
     if choice.device == "gpu":
         with busy("getting the GPU ready"):
-            stages = time_stages("cnn", pairs=max(pairs, 50), device="gpu")
-        console.print(f"  cnn  {stages['total'].p50_ms:.2f} ms per pair of 2608 × 128")
+            stages = time_stages(DEFAULT_ENGINE, pairs=max(pairs, 50), device="gpu")
+        console.print(f"  {DEFAULT_ENGINE}  {stages['total'].p50_ms:.2f} ms per pair of 2608 × 128")
 
 
 def _look_at_stream(rf: str, keys: Path | None, seconds: float) -> None:

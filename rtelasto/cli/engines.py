@@ -7,6 +7,7 @@ from rich.progress import Progress
 
 from rtelasto.cli.terminal import console, examples, notes
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import DEFAULT_ENGINE
 
 app = App(
     name="engines",
@@ -15,7 +16,7 @@ app = App(
     help_epilogue=examples(
         "rtelasto engines",
         "rtelasto engines build",
-        "rtelasto engines build cnn --lines 192 --samples 2662 --library tensorrt_rtx",
+        "rtelasto engines build cnn-lateral --lines 192 --samples 2662 --library tensorrt_rtx",
     ),
 )
 
@@ -25,13 +26,15 @@ def engines() -> None:
     """List the engines that --engine can name."""
     from rtelasto.pipeline.engines import engine_names
 
-    for name, summary in engine_names().items():
-        console.print(f"{name:6} {summary}", soft_wrap=True)
+    names = engine_names()
+    width = max(map(len, names))
+    for name, summary in names.items():
+        console.print(f"{name:{width}} {summary}", soft_wrap=True)
 
 
 @app.command
 def build(
-    engine: str = "cnn",
+    engine: str = DEFAULT_ENGINE,
     *,
     lines: int = 128,
     samples: int = 2608,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rtelasto.frames.rf import Float32Image, Grid
 
+DEFAULT_ENGINE = "cnn-lateral"
 POOR_CORRELATION = 0.7
 """Correlation below which a pixel is not to be relied on: pictures do not show it by default."""
 
