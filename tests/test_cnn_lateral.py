@@ -65,7 +65,7 @@ def test_training_resumes_and_writes_all_outputs(tmp_path: Path) -> None:
     options = argparse.Namespace(
         data=[data], checkpoint=tmp_path / "lateral.pt", start=shipped_models()["cnn"].path,
         minutes=0.02, batch=2, rate=1e-3, seed=1, validation=2, report_s=60.0, bf16=False,
-        out=tmp_path / "lateral.onnx",
+        out=tmp_path / "lateral.onnx", calibration=data,
     )  # fmt: skip
     train(options)
     first = torch.load(options.checkpoint, weights_only=True)

@@ -4,7 +4,8 @@ python -m rtelasto_engines.training.train_lateral --data SHARP BROAD --checkpoin
     --start engines/models/cnn.onnx --minutes 60 --out cnn-lateral.onnx
 
 Stage 1 keeps its weights. Stage 2 and the new heads are trained on pairs with faults, with the errors of
-`rtelasto_engines.training.strain_loss`. In the end the standard deviation is calibrated on held-out pairs.
+`rtelasto_engines.training.strain_loss`. In the end the standard deviation is calibrated on pairs that were
+not trained on.
 """
 
 from __future__ import annotations
@@ -111,10 +112,9 @@ def _results(model: CnnLateral, crops: Sequence[Images]) -> list[tuple[Strain, d
     return [(estimate(model, batch), batch) for batch in batches]
 
 
-def held_out_crops(options: argparse.Namespace) -> list[Images]:
-    """Return a crop of every held-out pair, without faults."""
-    rng = np.random.default_rng(options.seed)
-    paths = held_out(options.data, options.validation)
+def whole_lines(paths: Sequence[Path], seed: int) -> list[Images]:
+    """Return a crop of every pair, without faults."""
+    rng = np.random.default_rng(seed)
     return [frames_and_truth(shifted_crop(rng, Example.load(path))) for path in paths]
 
 
@@ -133,7 +133,7 @@ def train(options: argparse.Namespace) -> None:
     paths = [p for folder in options.data for p in sorted(folder.glob("*.npz")) if p not in held]
     if len(paths) < len(held):
         raise SystemExit(f"--data: {len(paths)} files are too few for training")
-    crops = held_out_crops(options)
+    crops = whole_lines(sorted(held), options.seed)
     batches = FaultyFrames(paths, batch=options.batch, seed=options.seed)
     model = CnnLateral()
     if options.start is not None:
@@ -154,6 +154,8 @@ def train(options: argparse.Namespace) -> None:
     )
     if options.out is not None:
         steps = torch.load(options.checkpoint, weights_only=True)["step"]
+        if options.calibration is not None:
+            crops = whole_lines(sorted(options.calibration.glob("*.npz")), options.seed)
         finish(average, crops, options.out, steps)  # type: ignore[arg-type]
 
 
@@ -167,6 +169,11 @@ def main() -> None:
     )
     parser.add_argument("--start", type=Path, help="cnn.onnx; without it, training is from scratch")
     parser.add_argument("--out", type=Path, help="the ONNX file to write in the end")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        help="folder of pairs for the calibration of the deviation; without it, the held-out ones",
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)
