@@ -33,7 +33,7 @@ class Spinning:
         self._session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, Float32Image]:
-        displacement, strain = self._session.run(None, {"pre": pre, "post": post})
+        displacement, strain = self._session.run(None, {"pre": pre, "post": post})[:2]
         return displacement, strain
 
 
