@@ -16,7 +16,9 @@ import torch
 from rtelasto.cpu.engine import OnnxEngine
 from rtelasto_engines import shipped_models
 from rtelasto_engines.network.cnn_lateral import CnnLateral
+from rtelasto_engines.training.average_weights import averaged, file_and_share
 from rtelasto_engines.training.dataset import make_dataset
+from rtelasto_engines.training.loop import weights_of
 from rtelasto_engines.training.sets import SETS
 from rtelasto_engines.training.train_lateral import held_out, start_from, train
 
@@ -65,7 +67,7 @@ def test_training_resumes_and_writes_all_outputs(tmp_path: Path) -> None:
     options = argparse.Namespace(
         data=[data], checkpoint=tmp_path / "lateral.pt", start=shipped_models()["cnn"].path,
         minutes=0.02, batch=2, rate=1e-3, seed=1, validation=2, report_s=60.0, bf16=False,
-        out=tmp_path / "lateral.onnx", calibration=data,
+        out=tmp_path / "lateral.onnx",
     )  # fmt: skip
     train(options)
     first = torch.load(options.checkpoint, weights_only=True)
@@ -88,3 +90,19 @@ def test_held_out_pairs_are_spread_over_all_folders(tmp_path: Path) -> None:
             (folder / f"{k}.npz").touch()
     held = held_out(folders, 4)
     assert [path.parent.name for path in held] == ["a", "a", "b", "b"]
+
+
+def test_weights_are_averaged_over_the_networks_that_have_them() -> None:
+    cnn, lateral = (weights_of(shipped_models()[name].path) for name in ("cnn", "cnn-lateral"))
+    found = averaged([(cnn, 0.5), (lateral, 1.5)]).state_dict()
+    name = "strain_stage.enter.weight"
+    torch.testing.assert_close(found[name], 0.25 * cnn[name] + 0.75 * lateral[name])
+    torch.testing.assert_close(found["lateral.weight"], lateral["lateral.weight"])
+    with pytest.raises(ValueError, match=r"^lateral\.weight: in none of the files$"):
+        averaged([(cnn, 1.0)])
+
+
+@pytest.mark.parametrize("text", ["first.onnx", "first.onnx:", "first.onnx:0", ":0.5", "a:nan"])
+def test_a_file_without_its_share_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="must be FILE:SHARE"):
+        file_and_share(text)

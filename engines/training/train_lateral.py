@@ -4,8 +4,7 @@ python -m rtelasto_engines.training.train_lateral --data SHARP BROAD --checkpoin
     --start engines/models/cnn.onnx --minutes 60 --out cnn-lateral.onnx
 
 Stage 1 keeps its weights. Stage 2 and the new heads are trained on pairs with faults, with the errors of
-`rtelasto_engines.training.strain_loss`. In the end the standard deviation is calibrated on pairs that were
-not trained on.
+`rtelasto_engines.training.strain_loss`. In the end the standard deviation is calibrated on held-out pairs.
 """
 
 from __future__ import annotations
@@ -118,12 +117,14 @@ def whole_lines(paths: Sequence[Path], seed: int) -> list[Images]:
     return [frames_and_truth(shifted_crop(rng, Example.load(path))) for path in paths]
 
 
-def finish(model: CnnLateral, crops: Sequence[Images], path: Path, steps: int) -> None:
+def finish(
+    model: CnnLateral, crops: Sequence[Images], path: Path, metadata: dict[str, str]
+) -> None:
     """Calibrate the standard deviation on crops and write the ONNX file."""
     from rtelasto_engines.export import export
 
     factor = calibrate(model.certainty, _results(model, crops))
-    export(model, path, {"training_steps": str(steps), "std_scaled_by": f"{factor:.3f}"})
+    export(model, path, {**metadata, "std_scaled_by": f"{factor:.3f}"})
 
 
 def train(options: argparse.Namespace) -> None:
@@ -154,9 +155,7 @@ def train(options: argparse.Namespace) -> None:
     )
     if options.out is not None:
         steps = torch.load(options.checkpoint, weights_only=True)["step"]
-        if options.calibration is not None:
-            crops = whole_lines(sorted(options.calibration.glob("*.npz")), options.seed)
-        finish(average, crops, options.out, steps)  # type: ignore[arg-type]
+        finish(average, crops, options.out, {"training_steps": str(steps)})  # type: ignore[arg-type]
 
 
 def main() -> None:
@@ -169,11 +168,6 @@ def main() -> None:
     )
     parser.add_argument("--start", type=Path, help="cnn.onnx; without it, training is from scratch")
     parser.add_argument("--out", type=Path, help="the ONNX file to write in the end")
-    parser.add_argument(
-        "--calibration",
-        type=Path,
-        help="folder of pairs for the calibration of the deviation; without it, the held-out ones",
-    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)
