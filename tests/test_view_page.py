@@ -17,7 +17,7 @@ from waiting import WAIT_S
 from rtelasto.accuracy.region_measures import Region, measure_regions
 from rtelasto.bench.stages import timing_frames
 from rtelasto.frames.rf import Grid, RfFormat
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import DEFAULT_ENGINE, StrainFrame
 from rtelasto.sinks.hdf5 import RecordingWriter
 from rtelasto.transport.receivers import StrainReceiver
 from rtelasto.transport.strain_publisher import StrainPublisher
@@ -122,7 +122,7 @@ def test_it_shows_moving_strain_over_bmode(page: Any):
         "document.getElementById('health-engine').textContent.includes('on cpu')", timeout=WAIT_MS
     )
     assert "Not a medical device" in page.inner_text("header")
-    assert "cnn on cpu" in page.inner_text("#health-engine")
+    assert f"{DEFAULT_ENGINE} on cpu" in page.inner_text("#health-engine")
     browser.screenshot(page, "live")
 
 
