@@ -32,12 +32,14 @@ test-rest: $(VENV)/test.stamp
 
 test-all: test test-rest
 
+# Collecting the tests finds what they import and is gone, in seconds.
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/types && ln -sfn ../../engines build/types/rtelasto_engines
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest --collect-only -qq > build/collected.txt || (cat build/collected.txt; exit 1)
 
 docs: $(VENV)/docs.stamp
 	$(SPHINX) -b html . build/site

@@ -7,7 +7,7 @@ import pytest
 
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.frames.rf import FramePair, RfFrame
-from rtelasto.frames.strain import StrainFrame
+from rtelasto.frames.strain import DEFAULT_ENGINE, StrainFrame
 from rtelasto.pipeline.engines import open_engine
 
 pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
@@ -23,7 +23,7 @@ INSIDE = np.s_[8:-8, 40:-60]
 
 @pytest.fixture(scope="module")
 def estimator() -> CpuEstimator:
-    return CpuEstimator(open_engine("cnn"))
+    return CpuEstimator(open_engine(DEFAULT_ENGINE))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.gpu_check.report import Bound, Outcome, print_outcome, run_check, write_outcomes
 from rtelasto.errors import RtelastoError
+from rtelasto.frames.strain import DEFAULT_ENGINE
 from rtelasto.gpu.probe import DEVICES, find_gpu
 
 # Of every part, in order: the quick and informative checks first.
@@ -105,7 +106,7 @@ def machine() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Check and measure the GPU path.")
-    parser.add_argument("--engine", default="cnn")
+    parser.add_argument("--engine", default=DEFAULT_ENGINE)
     parser.add_argument("--device", default="gpu", choices=[d for d in DEVICES if d != "cpu"])
     parser.add_argument("--part", choices=list(PARTS), action="append", default=[])
     parser.add_argument("--only", action="append", default=[], metavar="TEXT")

@@ -33,7 +33,7 @@ def _whole_pair(engine: StrainEngine, pre: NDArray[Any], post: NDArray[Any]) -> 
 
 PEERS = {
     "cnn": Peer(
-        "the default engine",
+        "the former default engine",
         lambda pre, post, threads: _whole_pair(open_engine("cnn", threads=threads), pre, post),
     ),
     "ncc": Peer(

@@ -1,4 +1,4 @@
-"""``cnn``: the two-stage network of the default engine.
+"""``cnn``: the two-stage network whose layers the default engine has too.
 
 Stage 1 estimates a first axial displacement on a sparse grid from the correlation of the two frames. The
 frames are then aligned by it, along and across the lines, and compared again: the phase measures the
