@@ -56,9 +56,8 @@ def estimate(
     -------
     StrainFrame
         ``axial_strain``, ``axial_displacement_m`` and ``correlation`` of shape (n_lines, n_depths), on
-        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); of ``cnn-lateral``, ``ncc``
-        and ``am`` also ``lateral_displacement_m`` and ``lateral_strain``, of ``cnn-lateral``
-        ``axial_strain_std``.
+        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); of ``cnn-lateral``, ``ncc`` and ``am``
+        also ``lateral_displacement_m`` and ``lateral_strain``, of ``cnn-lateral`` ``axial_strain_std``.
 
     Raises
     ------

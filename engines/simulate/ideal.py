@@ -152,8 +152,7 @@ def _with_inclusions(
 ) -> tuple[Float64Array, Float64Array]:
     """Return the motion of a field of mean strain 1 with round inclusions at random places."""
     axial, lateral = field.axial_m, field.lateral_m
-    x = field.x0_m + field.dx_m * np.arange(axial.shape[0])
-    z = field.z0_m + field.dz_m * np.arange(axial.shape[1])
+    x, z = field.x_m, field.z_m
     width_m, depth_m = x[-1] - x[0], z[-1] - z[0]
     low, high = (math.log(radius) for radius in radii_m)
     for _ in range(count):

@@ -148,7 +148,8 @@ def training_pair(
     if kind == "ideal":
         return simulate_pair(rng, "ideal", truth_stride=truth_stride)
     # Small discs are lost first where little strain meets noise.
-    applied = random_strain(rng, *((0.001, 0.015) if kind == "discs" else (0.0005, 0.04)))
+    least, most = (0.001, 0.015) if kind == "discs" else (0.0005, 0.04)
+    applied = random_strain(rng, least, most)
     tissue = None
     if kind == "inclusion":
         rf_format, motion = solved_tissue(tissue_seed, kind)

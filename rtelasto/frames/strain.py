@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from rtelasto.frames.rf import Float32Image, Grid
 
 DEFAULT_ENGINE = "cnn-lateral"
+"""Engine of all commands and functions that are not told another."""
+
 POOR_CORRELATION = 0.7
 """Correlation below which a pixel is not to be relied on: pictures do not show it by default."""
 

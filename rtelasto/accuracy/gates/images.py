@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.total_motion import total_motion
 from rtelasto.frames.rf import Float32Image, FramePair, Grid, RfFrame
 from rtelasto.frames.stamp import FrameStamp
-from rtelasto.frames.strain import POOR_CORRELATION, StrainEngine, StretchedPair
+from rtelasto.frames.strain import POOR_CORRELATION, Elongation, StrainEngine, StretchedPair
 from rtelasto.sources import open_recording
 from rtelasto_engines.simulate.acoustics import Acoustics
 from rtelasto_engines.simulate.artefacts import Artefacts
@@ -84,8 +84,6 @@ class Estimator:
 
     def run_engine(self, pre: Float32Image, post: Float32Image) -> None:
         """Run only the engine, on frames that are used as a stretched pair."""
-        from rtelasto.frames.strain import Elongation
-
         n_lines, n_depths = pre.shape
         grid = Grid(n_lines, n_depths, SAMPLE_M, FORMAT.line_pitch_m)
         self.engine.estimate(StretchedPair(pre, post, grid, Elongation(), 6.4))
@@ -122,7 +120,6 @@ def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
         u, _ = field.at(x, origin)
         origin = z - u
     rows = (origin - grid.start_depth_m) / grid.axial_step_m
-    lines = np.broadcast_to(np.arange(grid.n_lines, dtype=float)[:, None], rows.shape)
     samples = frame.samples.astype(np.float64)
     post = np.stack(
         [
@@ -130,7 +127,6 @@ def warped(frame: RfFrame, field: DisplacementField) -> FramePair:
             for i in range(grid.n_lines)
         ]
     )
-    assert lines.shape == post.shape
     return FramePair(
         dataclasses.replace(frame, samples=samples.astype(np.float32)),
         dataclasses.replace(
@@ -278,6 +274,3 @@ def inconsistency(estimate: Estimate) -> float:
     apart = uniform_filter(total[:, n:] - total[:, :-n] + ends - change, (7, 1))
     judged = np.abs(apart[8:-8, 16 : int(0.9 * apart.shape[1])])
     return float(np.quantile(judged, 0.95) / (0.25 * step_m))
-
-
-Figure = Callable[[Estimator], float]
