@@ -23,6 +23,13 @@ class ShippedModel:
         return self.path.parent / "fp16" / self.path.name
 
     @property
+    def stages(self) -> tuple[Path, ...]:
+        """Both stages as separate files, of a network that can be separated; otherwise nothing."""
+        folder = self.path.parent / "stages"
+        paths = tuple(folder / f"{self.name}.{stage}.onnx" for stage in ("tracking", "strain"))
+        return paths if all(path.exists() for path in paths) else ()
+
+    @property
     def card(self) -> Path:
         return self.path.with_suffix(".md")
 

@@ -35,7 +35,7 @@ class _WholeFrame(nn.Module):
 
 
 class _TrackingFrame(nn.Module):
-    """Stage 1 of one pair: images (lines, depths of 8 samples), features (3, lines, depths)."""
+    """Stage 1 of one pair: images (lines, depths of 8 samples), residual (2, lines, depths)."""
 
     def __init__(self, network: Cnn2) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _TrackingFrame(nn.Module):
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
         _, measured = self.tracking(pre[None], post[None])
         images = (measured.displacement, measured.lateral, measured.precision)
-        return (*(image[0, 0] for image in images), measured.features[0])
+        return (*(image[0, 0] for image in images), measured.residual[0])
 
 
 class _StrainFrame(nn.Module):
@@ -55,10 +55,10 @@ class _StrainFrame(nn.Module):
         self.strain_stage = network.strain_stage
 
     def forward(
-        self, displacement: Tensor, lateral: Tensor, precision: Tensor, features: Tensor
+        self, displacement: Tensor, lateral: Tensor, precision: Tensor, residual: Tensor
     ) -> tuple[Tensor, ...]:
         u, v, sure = (image[None, None] for image in (displacement, lateral, precision))
-        result = self.strain_stage(Measurement(u, v, sure, features[None]))
+        result = self.strain_stage(Measurement(u, v, sure, residual[None]))
         return tuple(image[0] for image in finished(result, 2 * displacement.shape[-1]))
 
 

@@ -46,8 +46,8 @@ def estimate(
     rf_format
         Format of the frames; its ``n_lines`` and ``n_samples`` must match.
     engine
-        ``cnn-lateral`` (default), ``cnn``, ``ncc``, ``am``, or the path of an ONNX file. An engine is
-        opened on its first use and kept; calls from several threads take turns.
+        ``cnn-lateral`` (default), ``cnn2``, ``cnn``, ``ncc``, ``am``, or the path of an ONNX file. An engine
+        is opened on its first use and kept; calls from several threads take turns.
     device
         ``auto`` uses the GPU if there is one with a runtime for networks; ``cpu`` and ``gpu`` require that
         device.
@@ -56,8 +56,8 @@ def estimate(
     -------
     StrainFrame
         ``axial_strain``, ``axial_displacement_m`` and ``correlation`` of shape (n_lines, n_depths), on
-        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); of ``cnn-lateral``, ``ncc`` and ``am``
-        also ``lateral_displacement_m`` and ``lateral_strain``, of ``cnn-lateral`` ``axial_strain_std``.
+        ``grid`` (``grid.depth_m``, ``grid.lateral_m``); where the engine
+        gives them also ``lateral_displacement_m``, ``lateral_strain`` and ``axial_strain_std``.
 
     Raises
     ------

@@ -34,7 +34,7 @@ class EstimateSettings:
     Parameters
     ----------
     engine
-        cnn-lateral, cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
+        cnn-lateral, cnn2, cnn, ncc, am, or the path of an ONNX file (rtelasto engines lists them).
     pair
         adaptive (the newest frame with the recent one whose strain is nearest to --target-strain),
         consecutive, or "lag N" (acquisitions).

@@ -104,12 +104,14 @@ def _a_command_ends_with_its_test() -> Iterator[None]:
     """Take down what a command that was run within the test's process leaves behind.
 
     Its log handler writes to what was stderr in that test, which is closed by the time that a later test
-    logs; and its hook would end the process of the tests with the first thread that fails.
+    logs; its log level lets a later test see more lines than alone; and its hook would end the process of the
+    tests with the first thread that fails.
     """
-    hook = threading.excepthook
+    hook, root = threading.excepthook, logging.getLogger()
+    level = root.level
     yield
     threading.excepthook = hook
-    root = logging.getLogger()
+    root.setLevel(level)
     for handler in [found for found in root.handlers if isinstance(found, LimitedHandler)]:
         root.removeHandler(handler)
         handler.close()

@@ -31,8 +31,8 @@ PAIRINGS = ("adaptive", "lag 3")
 HOW = {"show": "strain", "accumulate": False, "reference": None}
 
 
-def settings(pair: str = "adaptive") -> EstimateSettings:
-    return EstimateSettings(engine="cnn", device="cpu", pair=pair, threads=1)
+def settings(pair: str = "adaptive", engine: str = "cnn") -> EstimateSettings:
+    return EstimateSettings(engine=engine, device="cpu", pair=pair, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +47,22 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRINGS)
+@pytest.mark.parametrize("engine", ["cnn", "cnn2"])
 def test_parts_joined_are_the_file_of_the_whole(
-    pair: str,
-    short: Path,
-    estimator: CpuEstimator,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: str, pair: str, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Those of ``cnn2`` also hold its measurements, which are averaged over time."""
+    estimator, how = CpuEstimator(open_engine(engine, threads=1)), settings(pair, engine)
     monkeypatch.setattr(parts, "PART_FRAMES", 20)
     whole, joined = tmp_path / "whole.h5", tmp_path / "joined.h5"
     with open_recording(short) as recording:
-        process_recording(recording, whole, settings(pair), estimator=estimator)
+        process_recording(recording, whole, how, estimator=estimator)
         found = split(recording.n_frames, joined, "key")
         assert [(part.first, part.stop) for part in found] == [(0, 20), (20, 40), (40, 60)]
         for part in found:
-            estimate_part(recording, part, settings(pair).policy(), estimator)
+            estimate_part(recording, part, how.policy(), estimator)
         with recalling(estimator, [part.estimates for part in found]) as recalled:
-            process_recording(recording, joined, settings(pair), estimator=recalled)
+            process_recording(recording, joined, how, estimator=recalled)
         # What was computed in parts is not computed again, but for few pairs after a boundary.
         assert recalled.n_estimated <= 2
     assert joined.read_bytes() == whole.read_bytes()

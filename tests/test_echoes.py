@@ -25,7 +25,7 @@ FORMAT = RfFormat(
 )
 SHAPE = (FORMAT.n_lines, FORMAT.n_samples)
 TIME_S = np.arange(FORMAT.n_samples) / FORMAT.sampling_freq_hz
-ENGINES = ("cnn", "cnn-lateral", "wu2018", "ncc", "am")
+ENGINES = ("cnn", "cnn-lateral", "cnn2", "wu2018", "ncc", "am")
 # Rows around a fill that the window of the correlation takes in.
 WINDOW_ROWS = 6
 

@@ -33,7 +33,7 @@ from rtelasto.pipeline.pipeline import Pipeline
 FORMAT = RfFormat(
     n_lines=48, n_samples=1200, sampling_freq_hz=40e6, center_freq_hz=6.25e6, line_pitch_m=0.3e-3
 )
-ENGINES = ("cnn", "cnn-lateral", "wu2018", "ncc", "am")
+ENGINES = ("cnn", "cnn-lateral", "cnn2", "wu2018", "ncc", "am")
 
 
 @lru_cache

@@ -17,6 +17,7 @@ READ = (
     "bridge/README.md",
     "engines/models/cnn.md",
     "engines/models/cnn-lateral.md",
+    "engines/models/cnn2.md",
     "engines/models/wu2018.md",
     "rtelasto/outputs/viewer/static/index.html",
 )

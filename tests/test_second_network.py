@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from rtelasto_engines.network.cnn2 import Cnn2, finished
-from rtelasto_engines.network.front_end import LAGS, Baseband, refine
+from rtelasto_engines.network.front_end import LAGS, RADIANS_PER_SAMPLE, Baseband, refine
 from rtelasto_engines.network.tracking import (
     Measurement,
-    Tracking,
     _coarse,
     _frequency,
     _measure,
@@ -61,11 +60,17 @@ def echoes(
 
 def measured(pre: Tensor, post: Tensor, alignment: float | Tensor) -> Measurement:
     """The measurement from a given alignment in samples, instead of the sparse network's."""
-    pre, post = Baseband()(torch.cat([pre, post])).chunk(2)
+    baseband = Baseband()
+    pre, post = baseband(pre), baseband(post)
     if isinstance(alignment, float):
-        alignment = torch.full((1, 1, *pre.shape[-2:]), alignment)
-    _, own = _coarse(pre[:, :, ::2], post[:, :, ::2])
-    return _measure(pre, post, alignment, _frequency(own))
+        alignment = torch.full((1, 1, *SHAPE), alignment)
+    return _measure(pre, post, alignment, _frequency(_coarse(pre, post)[1]))
+
+
+def of_every_pixel(found: Measurement) -> Tensor:
+    """The displacement without a mean over a window: the measured one and the phase of the residual."""
+    real, imag = found.residual[:, :1], found.residual[:, 1:]
+    return found.displacement - torch.atan2(imag, real) / RADIANS_PER_SAMPLE
 
 
 def inner(x: Tensor, lines: int = 6, depths: int = 12) -> np.ndarray:
@@ -81,13 +86,40 @@ def test_motion_along_and_across_the_lines_is_measured(samples: float, lines: fl
     assert np.median(inner(found.displacement)) == pytest.approx(samples, abs=0.02)
     assert np.quantile(np.abs(inner(found.displacement) - samples), 0.9) < 0.1
     assert np.median(inner(found.lateral)) == pytest.approx(lines, abs=0.08)
-    assert np.median(inner(found.features[:, :1])) > 0.9
+    assert np.median(inner(of_every_pixel(found))) == pytest.approx(samples, abs=0.02)
+    size = torch.hypot(found.residual[:, :1], found.residual[:, 1:])
+    assert 0.5 < np.median(inner(size)) < 1.2
+
+
+@pytest.mark.parametrize("lag", LAGS)
+def test_the_correlation_of_a_shifted_frame_is_highest_at_its_lag(lag: int) -> None:
+    baseband, n = Baseband(), len(LAGS)
+    found, _ = _coarse(baseband(echoes()), baseband(echoes(4.0 * lag)))
+    assert found.shape == (1, 2 * n, N_LINES // 2, N_SAMPLES // 16)
+    size = torch.hypot(found[:, :n], found[:, n:])[0, :, 3:-3, 6:-6].mean((1, 2))
+    assert LAGS[int(size.argmax())] == lag
+
+
+def test_the_residual_has_the_motion_that_the_window_averages_away() -> None:
+    z = np.arange(N_SAMPLES)
+    motion = 0.4 * np.sin(2.0 * np.pi * z / 160.0)
+    found = measured(echoes(), echoes(motion), 0.0)
+    truth = torch.from_numpy(motion[::8].astype(np.float32)).expand(1, 1, *SHAPE)
+    errors = [np.std(inner(x - truth)) for x in (found.displacement, of_every_pixel(found))]
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_line_without_echo_leaves_its_neighbours_bounded() -> None:
+    pre, post = echoes(), echoes(1.0)
+    pre[:, 20] = 0.0
+    found = measured(pre, post, 1.0)
+    assert torch.hypot(found.residual[:, :1], found.residual[:, 1:]).max() < 2.01
+    for image in found:
+        assert torch.isfinite(image).all()
 
 
 def test_noise_in_the_alignment_does_not_stay_in_the_measurement() -> None:
-    noisy = 1.0 + 0.5 * torch.randn(
-        1, 1, N_LINES, N_SAMPLES // 4, generator=torch.Generator().manual_seed(1)
-    )
+    noisy = 1.0 + 0.5 * torch.randn(1, 1, *SHAPE, generator=torch.Generator().manual_seed(1))
     found = measured(echoes(), echoes(1.0), noisy)
     assert np.std(inner(found.displacement)) < 0.06
 
@@ -107,7 +139,7 @@ def test_a_slip_plane_stays_a_step_of_its_size(jump: float) -> None:
         None, None
     ]
     even = torch.full((1, 2 * len(LAGS), *coarse.shape[-2:]), 0.7)
-    alignment = refine(steadied(coarse, even), (2, 4), (N_LINES, N_SAMPLES // 4))
+    alignment = refine(steadied(coarse, even), (2, 2), SHAPE)
     profile = np.median(measured(pre, post, alignment).displacement[0, 0].numpy(), axis=0)
     middle = profile.size // 2
     assert profile[middle - 12] == pytest.approx(0.0, abs=0.1)
@@ -220,10 +252,3 @@ def test_stages_exported_one_by_one_give_what_the_whole_graph_gives(
         np.testing.assert_allclose(
             ours[:, : theirs.shape[1]], theirs, rtol=1e-3, atol=1e-5, err_msg=name
         )
-
-
-def test_the_sparse_stage_is_that_of_the_first_network() -> None:
-    """So that its weights can start from those of the shipped file."""
-    from rtelasto_engines.network.cnn import Cnn
-
-    Tracking().displacement_stage.load_state_dict(Cnn().displacement_stage.state_dict())

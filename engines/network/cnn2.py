@@ -5,8 +5,8 @@ from that measurement or the average of several, axial and lateral strain, the s
 strain, and a refined displacement. It chooses the amount of averaging at every pixel from the precision of
 the measurement.
 
-Convolutions run at half the lines and half the depths of the measurement or less. The weights of the fits on
-the full grid are computed there and rearranged to the full grid by a pixel shuffle.
+Most convolutions run at half the lines and half the depths of the measurement or less; those on its whole
+grid are narrow.
 """
 
 from __future__ import annotations
@@ -19,20 +19,27 @@ from torch import Tensor, nn
 
 from rtelasto_engines.network import StrainNetwork
 from rtelasto_engines.network.cnn import _double
+from rtelasto_engines.network.fits import SlopeFits
 from rtelasto_engines.network.front_end import DECIMATION, SAMPLES_PER_WAVELENGTH, refine
 from rtelasto_engines.network.tracking import Measurement, Tracking
-from rtelasto_engines.network.weighted_fits import WeightedFits, halved, weighed
+from rtelasto_engines.network.weighted_fits import WeightedFits, halved, summed, weighed
 
 _INNER_STEP = 2 * DECIMATION
-# Lines × depths on the grid of the measurement, and on one of twice the spacing in both directions.
-FINE_WINDOWS = ((1, 5), (3, 11))
-CALM_WINDOWS = ((3, 13), (5, 25), (9, 51))
+# Lines × depths of the fits on the grid of the measurement, on one of twice the spacing in both directions,
+# and on one of four times.
+FINE_WINDOWS = ((1, 7), (3, 15))
+CALM_WINDOWS = ((3, 15), (5, 31))
+LONG_WINDOWS = ((5, 25),)
 # Fits across the lines, of the lateral displacement, at four times the spacing: depths × lines.
 ACROSS_WINDOWS = ((3, 5), (5, 9))
 # The strain head works in percent, so that its values are of order one.
 _STRAIN_UNIT = 0.01
 _LOG_STD = (-6.2, 2.3)  # of the standard deviation in percent: 0.002 to 10
 _PRECISION = (0.02, 10000.0)
+# Largest over smallest weight in a fit: without a bound, a few pixels decide the long ones.
+_WEIGHT = (0.05, 5.0)
+# Coarsest grid of the convolutions, in pixels of the measurement.
+_COARSEST = 8
 
 
 class Strain(NamedTuple):
@@ -49,96 +56,131 @@ class Strain(NamedTuple):
     std: Tensor
 
 
-class StrainFromMotion(nn.Module):
-    """Stage 2: an encoder-decoder that weights fits of the measurement and corrects them."""
+class _Fits(NamedTuple):
+    """What stage 2 computes from a measurement before its convolutions; (batch, channels, lines, depths).
 
-    def __init__(self, width: int = 32) -> None:
+    On the grid of the measurement: ``slopes`` of the displacement over every window, and ``apart``, how
+    fitted values differ from it. On one of four times the spacing: the lateral displacement ``aside``, how
+    values fitted across the lines differ from it, and their slopes. ``inputs`` are those of the convolutions,
+    on grids of one, two and four times the spacing.
+    """
+
+    slopes: Tensor
+    apart: Tensor
+    aside: Tensor
+    across_apart: Tensor
+    across_slopes: Tensor
+    inputs: tuple[Tensor, ...]
+
+
+class StrainFromMotion(nn.Module):
+    """Stage 2: an encoder-decoder that weights fits of the measurement and corrects them.
+
+    Its finest layers are narrow and work at every pixel of the measurement, so that edges stay sharp.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        fine, calm, across = len(FINE_WINDOWS), len(CALM_WINDOWS), len(ACROSS_WINDOWS)
-        self.fine = WeightedFits(FINE_WINDOWS, _INNER_STEP)
+        across, held = len(ACROSS_WINDOWS), len(CALM_WINDOWS) + len(LONG_WINDOWS)
+        self.fine = SlopeFits(_INNER_STEP, FINE_WINDOWS)
         self.calm = WeightedFits(CALM_WINDOWS, 2 * _INNER_STEP)
+        self.long = WeightedFits(LONG_WINDOWS, 4 * _INNER_STEP)
         self.across = WeightedFits(ACROSS_WINDOWS, 4.0)
-        self.enter_fine = nn.Conv2d(2 * fine + 4, width, 4, stride=2)
-        self.enter_calm = _conv(2 * calm + 2, width)
-        self.down2 = _conv(width, 48, stride=2)
+        self.enter = _conv(2 * len(FINE_WINDOWS) + 4, 16)
+        self.down1 = _conv(16, 32, stride=2)
+        self.enter_calm = _conv(2 * held + 2, 32)
+        self.mid1 = _conv(32, 32)
+        self.down2 = _conv(32, 48, stride=2)
         self.enter_across = nn.Conv2d(2 * across + 1, 48, 1)
         self.mid2 = _conv(48, 48)
-        self.down3 = _conv(48, 80, stride=2)
-        self.mid3 = _conv(80, 80)
-        self.deep3 = _conv(80, 80, dilation=(2, 2))
-        self.up3 = nn.Conv2d(80, 48, 1)
-        self.join3 = _conv(48, 48)
-        self.up2 = nn.Conv2d(48, width, 1)
-        self.join2 = _conv(width, width)
-        # Scores of the fits and a correction, for each of the four pixels of the finer grid.
-        self.weights = nn.Conv2d(width, 4 * (fine + calm + 1), 1)
-        # The longest fit does not help the displacement; the measurement itself also has a score.
-        self.moved = nn.Conv2d(width, calm + 2, 1)
-        self.certainty = nn.Conv2d(width, 1, 1)
+        self.down3 = _conv(48, 64, stride=2)
+        self.mid3 = _conv(64, 64)
+        self.deep3 = _conv(64, 64, dilation=(2, 2))
+        self.up3 = nn.Conv2d(64, 48, 1)
+        self.join2 = _conv(48, 48)
+        self.up2 = nn.Conv2d(48, 32, 1)
+        self.join1 = _conv(32, 32)
+        self.up1 = nn.Conv2d(32, 16, 1)
+        self.leave = nn.Conv2d(16, 16, 1)
+        self.last = _conv(16, 16)
+        # Scores of all fits and a correction for the strain; scores of three estimates and a correction for
+        # the displacement; the standard deviation.
+        self.heads = nn.Conv2d(16, len(FINE_WINDOWS) + held + 1 + 3 + 1 + 1, 1)
         self.lateral = nn.Conv2d(48, 2 * across + 2, 1)
         # Training starts from equal weights of the classical fits, without added noise.
-        for head in (self.weights, self.moved, self.certainty, self.lateral):
+        for head in (self.heads, self.lateral):
             for parameter in head.parameters():
                 nn.init.zeros_(parameter)
 
     def forward(self, measured: Measurement) -> Strain:
-        displacement, lateral, precision, features = measured
-        shape = displacement.shape[-2:]
-        weight = precision.clamp(*_PRECISION)
-        fine_values, fine_slopes = self.fine(displacement, weight)
-        held = halved(torch.cat([weight, weight * displacement, lateral], 1))
-        half, half_weight = held[:, 1:2] / held[:, :1], held[:, :1]
-        calm_values, calm_slopes = self.calm(half, half_weight)
-        held = halved(torch.cat([half_weight, half_weight * held[:, 2:]], 1))
-        quarter = held[:, 1:] / held[:, :1]
-        across_values, across_slopes = self.across.across(quarter, held[:, :1])
-        sure = 0.3 * torch.log(weight)
-        fine_apart = fine_values - displacement
-        x = torch.cat([fine_slopes / _STRAIN_UNIT, 4.0 * fine_apart, sure, features], 1)
-        fine_in = self.enter_fine(F.pad(x, (1, 2, 1, 2)))
-        calm_in = torch.cat(
-            [
-                calm_slopes / _STRAIN_UNIT,
-                4.0 * (calm_values - half),
-                0.3 * torch.log(half_weight),
-                refine(quarter, (2, 2), half.shape[-2:]),
-            ],
-            1,
-        )
-        across_in = torch.cat(
-            [across_slopes / _STRAIN_UNIT, 4.0 * (across_values - quarter), quarter], 1
-        )
-        x1 = F.relu(fine_in + self.enter_calm(calm_in))
-        x2 = F.relu(self.down2(x1) + self.enter_across(across_in))
-        x2 = x2 + F.relu(self.mid2(x2))
+        fits = self._fits(measured)
+        fine, half, quarter = fits.inputs
+        x0 = F.relu(self.enter(_padded(fine, _COARSEST)))
+        x1 = F.relu(self.enter_calm(_padded(half, _COARSEST // 2)) + self.down1(x0))
+        x1 = F.relu(x1 + self.mid1(x1))
+        x2 = F.relu(self.enter_across(_padded(quarter, _COARSEST // 4)) + self.down2(x1))
+        x2 = F.relu(x2 + self.mid2(x2))
         x3 = F.relu(self.down3(x2))
-        x3 = x3 + F.relu(self.mid3(x3))
-        x3 = x3 + F.relu(self.deep3(x3))
-        x2 = x2 + _upsample(self.up3(x3), x2)
-        x2 = x2 + F.relu(self.join3(x2))
-        x1 = x1 + _upsample(self.up2(x2), x1)
-        x1 = x1 + F.relu(self.join2(x1))
+        x3 = F.relu(x3 + self.mid3(x3))
+        x3 = F.relu(x3 + self.deep3(x3))
+        x2 = x2 + _doubled(self.up3(x3))
+        x2 = F.relu(x2 + self.join2(x2))
+        x1 = x1 + _doubled(self.up2(x2))
+        x1 = F.relu(x1 + self.join1(x1))
+        x0 = F.relu(self.leave(x0) + _doubled(self.up1(x1)))
+        x0 = F.relu(x0 + self.last(x0))
+        return self._weighted(measured, fits, _like(self.heads(x0), fine), self.lateral(x2))
 
-        n_calm, n = len(CALM_WINDOWS), len(FINE_WINDOWS) + len(CALM_WINDOWS)
-        held = torch.cat([calm_slopes, calm_values[:, :-1], self.moved(x1), self.certainty(x1)], 1)
-        up = refine(held, (2, 2), shape)
-        heads = F.pixel_shuffle(self.weights(x1), 2)[..., : shape[0], : shape[1]]
-        slopes = torch.cat([fine_slopes, up[:, :n_calm]], 1)
-        strain = weighed(slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n:]
-        apart = torch.cat([fine_apart[:, -1:], up[:, n_calm : 2 * n_calm - 1] - displacement], 1)
+    def _fits(self, measured: Measurement) -> _Fits:
+        displacement, lateral, precision, residual = measured
+        weight, sure = precision.clamp(*_WEIGHT), 0.3 * torch.log(precision.clamp(*_PRECISION))
+        fine_values, fine_slopes = self.fine(displacement)
+        fine_apart = fine_values - displacement
+        held = halved(torch.cat([weight, weight * displacement, lateral, sure], 1))
+        half_weight, half_sure = held[:, :1], held[:, 3:]
+        half = held[:, 1:2] / half_weight
+        held = torch.cat([half_weight, half_weight * half, half_weight * held[:, 2:3]], 1)
+        held = halved(held)
+        quarter_weight, quarter = held[:, :1], held[:, 1:] / held[:, :1]
+        aside = quarter[:, 1:]
+        across_values, across_slopes = self.across.across(aside, quarter_weight)
+        calm_values, calm_slopes = self.calm(half, half_weight)
+        long_values, long_slopes = self.long(quarter[:, :1], quarter_weight)
+        longest = torch.cat([long_slopes, long_values, aside], 1)
+        longest, n_long = refine(longest, (2, 2), half.shape[-2:]), len(LONG_WINDOWS)
+        slopes = torch.cat([calm_slopes, longest[:, :n_long]], 1)
+        apart = torch.cat([calm_values, longest[:, n_long:-1]], 1) - half
+        up = torch.cat([slopes, calm_values[:, :1]], 1)
+        up = refine(up, (2, 2), displacement.shape[-2:])
+        inputs = (
+            (fine_slopes / _STRAIN_UNIT, 4.0 * fine_apart, sure, residual, 0.2 * displacement),
+            (slopes / _STRAIN_UNIT, 4.0 * apart, half_sure, longest[:, -1:]),
+            (across_slopes / _STRAIN_UNIT, 4.0 * (across_values - aside), aside),
+        )
+        return _Fits(
+            torch.cat([fine_slopes, up[:, :-1]], 1),
+            torch.cat([fine_apart[:, -1:], up[:, -1:] - displacement], 1),
+            aside,
+            across_values - aside,
+            across_slopes,
+            tuple(torch.cat(parts, 1) for parts in inputs),
+        )
+
+    def _weighted(
+        self, measured: Measurement, fits: _Fits, heads: Tensor, lateral: Tensor
+    ) -> Strain:
+        n = fits.slopes.shape[1]
+        strain = weighed(fits.slopes, heads[:, :n]) + _STRAIN_UNIT * heads[:, n : n + 1]
         # The last score is that of the measurement, whose difference from itself is 0.
-        scores = torch.exp(up[:, 2 * n_calm - 1 : -2].clamp(-20.0, 20.0))
-        moved = (scores[:, :-1] * apart).sum(1, keepdim=True) / scores.sum(1, keepdim=True)
-        moved = displacement + moved + up[:, -2:-1]
-        std = deviation(up[:, -1:])
-
-        n_across = len(ACROSS_WINDOWS)
-        scores = self.lateral(x2)
-        stretched = weighed(across_slopes, scores[:, :n_across])
-        aside = quarter + weighed(across_values - quarter, scores[:, n_across : 2 * n_across])
-        both = torch.cat([aside + scores[:, -2:-1], stretched + _STRAIN_UNIT * scores[:, -1:]], 1)
-        both = refine(both, (4, 4), shape)
-        return Strain(moved, strain, both[:, :1], both[:, 1:], std)
+        scores = torch.exp(heads[:, n + 1 : n + 4].clamp(-20.0, 20.0))
+        moved = summed(scores[:, :-1] * fits.apart) / summed(scores) + heads[:, n + 4 : n + 5]
+        std = deviation(heads[:, n + 5 :])
+        n, lateral = fits.across_slopes.shape[1], _like(lateral, fits.aside)
+        widened = weighed(fits.across_slopes, lateral[:, :n]) + _STRAIN_UNIT * lateral[:, -1:]
+        aside = weighed(fits.across_apart, lateral[:, n : 2 * n]) + lateral[:, -2:-1]
+        both = torch.cat([fits.aside + aside, widened], 1)
+        both = refine(both, (4, 4), strain.shape[-2:])
+        return Strain(measured.displacement + moved, strain, both[:, :1], both[:, 1:], std)
 
 
 class Cnn2(StrainNetwork):
@@ -187,5 +229,19 @@ def _conv(
     return nn.Conv2d(n_in, n_out, 3, stride=stride, padding=dilation, dilation=dilation)
 
 
-def _upsample(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
+def _padded(x: Tensor, multiple: int) -> Tensor:
+    """Add lines and depths of zeros up to a multiple, so that grids of twice the spacing fit each other."""
+    # −n % multiple, written so that the exporter knows that it is not negative.
+    depths, lines = (
+        multiple - 1 - (n + multiple - 1) % multiple for n in (x.shape[-1], x.shape[-2])
+    )
+    return F.pad(x, (0, depths, 0, lines))
+
+
+def _like(x: Tensor, smaller: Tensor) -> Tensor:
+    """Remove what `_padded` added."""
+    return x[..., : smaller.shape[-2], : smaller.shape[-1]]
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -13,7 +13,7 @@ WINDOWS = ((1, 7), (3, 15), (5, 31), (9, 61))
 class SlopeFits(nn.Module):
     """Displacement (batch, 1, lines, depths) → its fitted values and slopes over every window.
 
-    Both (batch, len(WINDOWS), lines, depths): a straight line is fitted along depth by least squares to the
+    Both (batch, len(windows), lines, depths): a straight line is fitted along depth by least squares to the
     part of the window inside the image and evaluated at the pixel. Value and slope (in samples per sample)
     are then averaged across the lines of the window.
 
@@ -21,22 +21,24 @@ class SlopeFits(nn.Module):
     ----------
     step
         Samples between neighbouring depths.
+    windows
+        Lines × depths of each window.
     """
 
     sums: Tensor
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, windows: tuple[tuple[int, int], ...] = WINDOWS) -> None:
         super().__init__()
-        self._step = step
-        longest = max(points for _, points in WINDOWS)
+        self._step, self._windows = step, windows
+        longest = max(points for _, points in windows)
         offset = torch.arange(longest, dtype=torch.float32) - longest // 2
-        inside = [(offset.abs() <= points // 2).to(torch.float32) for _, points in WINDOWS]
+        inside = [(offset.abs() <= points // 2).to(torch.float32) for _, points in windows]
         # Sums over the windows of y, then of t·y, then of t²·y, with t the offset from the pixel.
         rows = [part * offset**power for power in range(3) for part in inside]
         self.register_buffer("sums", torch.stack(rows).reshape(-1, 1, 1, longest), persistent=False)
 
     def forward(self, displacement: Tensor) -> tuple[Tensor, Tensor]:
-        n, reach = len(WINDOWS), self.sums.shape[-1] // 2
+        n, reach = len(self._windows), self.sums.shape[-1] // 2
         y = F.conv2d(displacement, self.sums[: 2 * n], padding=(0, reach))
         geometry = F.conv2d(torch.ones_like(displacement[:1, :, :1]), self.sums, padding=(0, reach))
         y0, y1 = y[:, :n], y[:, n:]
@@ -49,7 +51,7 @@ class SlopeFits(nn.Module):
 
     def _across(self, x: Tensor) -> Tensor:
         parts = []
-        for i, (lines, _) in enumerate(WINDOWS):
+        for i, (lines, _) in enumerate(self._windows):
             part = x[:, i : i + 1]
             if lines > 1:
                 part = F.avg_pool2d(

@@ -33,6 +33,8 @@ LINE_SHIFTS = (-2, -1, 0, 1, 2)
 # A little more than the range of the lags.
 REACH_SAMPLES = DECIMATION * max(LAGS) + 2.0
 _FILTER_TAPS = 33
+# Points of the baseband that one kernel computes.
+_AT_ONCE = 8
 
 
 def analytic_filter() -> np.ndarray:
@@ -65,25 +67,24 @@ class Baseband(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         taps = torch.from_numpy(analytic_filter())
-        # One kernel computes four points at once, which takes half of the time of one point.
-        kernel = torch.zeros(4, 2, 1, _FILTER_TAPS + 3 * DECIMATION)
-        for k in range(4):
-            kernel[k, :, 0, k * DECIMATION : k * DECIMATION + _FILTER_TAPS] = taps
-        kernel = kernel.transpose(0, 1).reshape(8, 1, 1, -1)
+        # One kernel computes eight points at once. The carrier rotates by 5/8 of a turn per point, so it
+        # repeats after eight, and its removal is part of the kernel.
+        kernel = torch.zeros(_AT_ONCE, 2, 1, _FILTER_TAPS + (_AT_ONCE - 1) * DECIMATION)
+        for k in range(_AT_ONCE):
+            angle = torch.tensor(-2.0 * math.pi / 8.0 * ((5 * k) % 8))
+            first = k * DECIMATION
+            kernel[k, :, 0, first : first + _FILTER_TAPS] = turned(taps[None], angle)[0]
+        kernel = kernel.transpose(0, 1).reshape(2 * _AT_ONCE, 1, 1, -1)
         self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, rf: Tensor) -> Tensor:
         n, n_lines, n_samples = rf.shape
         n_points = (n_samples + DECIMATION - 1) // DECIMATION
-        half = _FILTER_TAPS // 2
-        padded = F.pad(rf, (half, half + 4 * DECIMATION))[:, None]
-        x = F.conv2d(padded, self.kernel, stride=(1, 4 * DECIMATION))
-        x = x.reshape(n, 2, 4, n_lines, -1).permute(0, 1, 3, 4, 2)
-        x = x.reshape(n, 2, n_lines, -1)[..., :n_points]
-        # The carrier rotates by 5/8 of a turn per point, so it repeats after eight.
-        points = torch.arange(n_points, device=x.device)
-        angle = (2.0 * math.pi / 8.0) * ((5 * points) % 8).to(x.dtype)
-        return turned(x, -angle)
+        half, step = _FILTER_TAPS // 2, _AT_ONCE * DECIMATION
+        padded = F.pad(rf[:, None], (half, half + step))
+        x = F.conv2d(padded, self.kernel, stride=(1, step))
+        x = x.reshape(n, 2, _AT_ONCE, n_lines, -1).permute(0, 1, 3, 4, 2)
+        return x.reshape(n, 2, n_lines, -1)[..., :n_points]
 
 
 class CoarseCorrelation(nn.Module):
@@ -206,10 +207,15 @@ def read_at(x: Tensor, displacement: Tensor, *, step: int = 1) -> Tensor:
 
 def _products(a: Tensor, others: list[Tensor]) -> Tensor:
     """Return conj(a)·b for every b: all real parts, then all imaginary ones."""
+    return torch.cat(_parts(a, others), dim=1)
+
+
+def _parts(a: Tensor, others: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the real and the imaginary parts of conj(a)·b for every b."""
     b_re = torch.cat([b[:, :1] for b in others], dim=1)
     b_im = torch.cat([b[:, 1:] for b in others], dim=1)
     a_re, a_im = a[:, :1], a[:, 1:]
-    return torch.cat([a_re * b_re + a_im * b_im, a_re * b_im - a_im * b_re], dim=1)
+    return a_re * b_re + a_im * b_im, a_re * b_im - a_im * b_re
 
 
 def _power(x: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtelasto_engines.network.cnn import DisplacementStage
 from rtelasto_engines.network.front_end import (
     DECIMATION,
     LAGS,
@@ -25,16 +24,21 @@ from rtelasto_engines.network.front_end import (
     Baseband,
     _blocks,
     _cubic,
+    _parts,
     _power,
     _products,
+    _scale,
     read_at,
     refine,
     turned,
 )
+from rtelasto_engines.network.weighted_fits import summed
 
-# Lines × depths of 8 samples over which phases are averaged for a measurement, and for its precision.
-SHARP_WINDOW, WIDE_WINDOW = (3, 7), (9, 15)
-_N_FEATURES = 3
+# Lines × points of the sparse grid between the taps of the kernels.
+_DILATIONS = ((1, 2), (2, 4), (1, 2), (2, 4), (1, 1))
+# Lines × depths of 8 samples over which phases are averaged for a measurement.
+WINDOW = (5, 9)
+_BRIGHTEST = 2.0
 
 
 class Measurement(NamedTuple):
@@ -42,14 +46,38 @@ class Measurement(NamedTuple):
 
     ``displacement`` in samples and ``lateral`` in lines are averaged over pairs weighted by
     ``precision``, which is summed: about 1 / variance of the displacement, up to a constant factor.
-    ``features`` (3 channels, 0 to about 1) are averaged with equal weights: correlation over a small and a
-    larger window, and brightness relative to the neighbourhood.
+    ``residual`` (2 channels: real and imaginary part, magnitude up to 2) is averaged with equal weights. It
+    is the correlation of the frames at every pixel, after alignment by ``displacement``, which is a mean over
+    a window: its phase tells how the motion of the pixel differs from that mean, and its magnitude how
+    similar and how bright both echoes are.
     """
 
     displacement: Tensor
     lateral: Tensor
     precision: Tensor
-    features: Tensor
+    residual: Tensor
+
+
+class SparseStage(nn.Module):
+    """The learned part of stage 1: correlation at every lag → displacement in samples, (batch, 1, …)."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.first = _conv(2 * len(LAGS), width)
+        self.blocks = nn.ModuleList(_conv(width, width, dilation) for dilation in _DILATIONS)
+        self.head = nn.Sequential(
+            nn.Conv2d(width, 32, 1), nn.ReLU(), nn.Conv2d(32, 16, 1), nn.ReLU(), nn.Conv2d(16, 1, 1)
+        )
+
+    def forward(self, correlation: Tensor) -> Tensor:
+        x = F.relu(self.first(correlation))
+        for block in self.blocks:
+            x = F.relu(x + block(x))
+        return self.head(x)
+
+
+def _conv(n_in: int, n_out: int, dilation: tuple[int, int] = (1, 1)) -> nn.Conv2d:
+    return nn.Conv2d(n_in, n_out, 3, padding=dilation, dilation=dilation)
 
 
 class Tracking(nn.Module):
@@ -58,38 +86,50 @@ class Tracking(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.baseband = Baseband()
-        self.displacement_stage = DisplacementStage()
+        self.sparse_stage = SparseStage()
 
     def sparse(self, pre: Tensor, post: Tensor) -> Tensor:
         """Return the sparse displacement alone; only this part is trained."""
-        pre, post = self.baseband(torch.cat([pre[:, ::2], post[:, ::2]])).chunk(2)
-        displacement, _ = self.displacement_stage(_coarse(pre, post)[0])
-        return displacement
+        return self.sparse_stage(_coarse(self.baseband(pre), self.baseband(post))[0])
 
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Measurement]:
-        """Return the sparse displacement (batch, 1, ⌈lines/2⌉, ⌈points/4⌉) in samples and the measurement."""
-        pre, post = self.baseband(torch.cat([pre, post])).chunk(2)
-        correlation, own = _coarse(pre[:, :, ::2], post[:, :, ::2])
-        sparse, _ = self.displacement_stage(correlation)
+        """Return the sparse displacement (batch, 1, ⌈lines/2⌉, ⌈points/4⌉) in samples and the measurement.
+
+        Its pixels are in the middle of the 2 lines × 2 pixels of the measurement that `refine` makes of them.
+        """
+        pre, post = self.baseband(pre), self.baseband(post)
+        correlation, own = _coarse(pre, post)
+        sparse = self.sparse_stage(correlation)
+        size = pre.shape[-2], (pre.shape[-1] + 1) // 2
         # The measurement does not depend on small changes of the alignment, so it has no gradient.
-        alignment = refine(steadied(sparse.detach(), correlation), (2, 4), pre.shape[-2:])
+        alignment = refine(steadied(sparse.detach(), correlation), (2, 2), size)
         return sparse, _measure(pre, post, alignment, _frequency(own))
 
 
 def _coarse(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the correlation at every axial lag, and that of pre at lag 1, every 2 lines × 16 samples."""
-    reach, width, n = max(LAGS), post.shape[-1], len(LAGS)
-    padded = F.pad(post, (reach, reach))
-    shifted = [padded[..., reach + lag : reach + lag + width] for lag in LAGS]
-    cross = _products(pre, shifted)
-    own = _products(pre, [F.pad(pre, (0, 1))[..., 1:]])
-    stack = torch.cat([cross, _power(pre), _power(post), own], 1)
-    stack = _blocks(stack, (1, 8), (1, 4), (0, 2))
-    powers = stack[:, 2 * n : 2 * n + 2]
+    """Return the correlation at every axial lag, and that of pre at lag 1, every 2 lines × 16 samples.
+
+    The products are those at every second baseband point, which is enough for the bandwidth of an echo.
+    """
+    reach, width = 4, (pre.shape[-1] + 1) // 2
+    padded = F.pad(post, (reach, reach + 1))
+    # Even and odd lags: a slice without a step is a copy of whole rows.
+    halves = padded[..., ::2], padded[..., 1::2]
+    shifted = []
+    for lag in LAGS:
+        first = (reach + lag) // 2
+        shifted.append(halves[lag % 2][..., first : first + width])
+    pre_even, pre_odd = pre[..., ::2], F.pad(pre, (0, 1))[..., 1::2]
+    own = _products(pre_even, [pre_odd[..., :width]])
+    powers = torch.cat([_power(pre_even), _power(shifted[LAGS.index(0)])], 1)
+    # Pooled one by one: joining them before that takes longer than the pools.
+    real, imag, powers, own = (
+        _blocks(x, (2, 4), (2, 2), (0, 1)) for x in (*_parts(pre_even, shifted), powers, own)
+    )
     # Over the whole range of the lags, so that the quotients stay bounded where one frame is dark.
     wide = F.avg_pool2d(powers, (3, 5), stride=1, padding=(1, 2), count_include_pad=False)
     both = 0.5 * (powers[:, :1] + wide[:, :1]) * wide[:, 1:]
-    return stack[:, : 2 * n] / (torch.sqrt(both) + 1e-6), stack[:, 2 * n + 2 :]
+    return torch.cat([real, imag], 1) / (torch.sqrt(both) + 1e-6), own
 
 
 def _frequency(own: Tensor) -> Tensor:
@@ -124,57 +164,64 @@ def steadied(displacement: Tensor, correlation: Tensor) -> Tensor:
     return both[:, :1] / both[:, 1:]
 
 
-def _measure(pre: Tensor, post: Tensor, alignment: Tensor, frequency: Tensor) -> Measurement:
-    """Return the remaining motion after an alignment (samples, at every baseband point)."""
+def _measure(pre: Tensor, post: Tensor, start: Tensor, frequency: Tensor) -> Measurement:
+    """Return the measurement of two basebands.
+
+    ``start`` is the alignment in samples and ``frequency`` that of the echo (rad/sample), the first at every
+    second of the basebands' points and the second on the sparse grid.
+    """
     # Every second point is enough for the bandwidth of an echo, at half of the cost.
-    pre, start = pre[..., ::2], alignment[..., ::2]
+    pre = pre[..., ::2]
     read = turned(read_at(post, start, step=2), RADIANS_PER_SAMPLE * start)
-    reach, n_lines, n = max(LINE_SHIFTS), pre.shape[-2], len(LINE_SHIFTS)
+    reach, n_lines = max(LINE_SHIFTS), pre.shape[-2]
     padded = F.pad(read, (0, 0, reach, reach), mode="replicate")
     beside = [padded[..., reach + s : reach + s + n_lines, :] for s in LINE_SHIFTS]
-    products = _products(pre, beside)
+    products = _parts(pre, beside)
     powers = torch.cat([_power(pre), _power(read)], 1)
     # The weights of the five lines are as smooth as the position between them.
     coarse = _across(products, powers)
-    both = refine(torch.cat([coarse, _cubic(coarse)], 1), (4, 4), products.shape[-2:])
+    both = refine(torch.cat([coarse, _cubic(coarse)], 1), (4, 4), start.shape[-2:])
     lateral, weights = both[:, :1], both[:, 1:]
-    real = (weights * products[:, :n]).sum(1, keepdim=True)
-    imag = (weights * products[:, n:]).sum(1, keepdim=True)
+    real, imag = (summed(weights * part) for part in products)
+    both = _root(powers[:, :1] * powers[:, 1:])
+    stack = F.avg_pool2d(
+        torch.cat([real, imag, both], 1), (1, 3), 1, (0, 1), count_include_pad=False
+    )
     # Bright echoes have more weight than dark ones next to them, but not in proportion to their power.
-    size = torch.sqrt(real * real + imag * imag)
-    root = _root(powers)
-    both = root[:, :1] * root[:, 1:]
-    scale = 1.0 / _root(both * both.mean((2, 3), keepdim=True))
+    stack = stack * _scale(stack[:, 2:], (3, 9))
+    size = _root(stack[:, :1] ** 2 + stack[:, 1:2] ** 2)
+    # Next to a line without echo, products with its neighbours have no bound.
+    bound = (_BRIGHTEST / size).clamp(max=1.0)
+    local, size = stack[:, :2] * bound, size * bound
     # The alignment is averaged in the same way as the phase, so that its noise cancels in their sum.
-    held = size * scale
-    stack = torch.cat([real * scale, imag * scale, held, held * start, both * scale], 1)
-    sharp, wide = _mean(stack, SHARP_WINDOW), _mean(stack, WIDE_WINDOW)
-    reached = _root(sharp[:, :1] ** 2 + sharp[:, 1:2] ** 2)
-    left = -_angle(sharp[:, :2], reached) / refine(frequency, (2, 2), start.shape[-2:])
-    displacement = (sharp[:, 3:4] + 1e-6 * start) / (sharp[:, 2:3] + 1e-6) + left
-    coherence = (reached / (sharp[:, 4:] + 1e-4)).clamp(max=1.0)
-    wider = _root(wide[:, :1] ** 2 + wide[:, 1:2] ** 2) / (wide[:, 4:] + 1e-4)
-    square = coherence * coherence
+    mean = _mean(torch.cat([local, stack[:, 2:], size, size * start], 1), WINDOW)
+    reached = _root(mean[:, :1] ** 2 + mean[:, 1:2] ** 2)
+    frequency = refine(frequency, (2, 2), start.shape[-2:])
+    left = -_angle(mean[:, :2], reached) / frequency
+    displacement = (mean[:, 4:] + 1e-6 * start) / (mean[:, 3:4] + 1e-6) + left
+    square = (reached / (mean[:, 2:3] + 1e-4)).clamp(max=1.0) ** 2
     precision = square / (1.004 - square)
-    bright = sharp[:, 4:] / (sharp[:, 4:] + wide[:, 4:] + 1e-6)
-    features = torch.cat([coherence, wider.clamp(max=1.0), bright], 1)
-    return Measurement(displacement, lateral, precision, features)
+    residual = turned(local, frequency * (displacement - start))
+    return Measurement(displacement, lateral, precision, residual)
 
 
-def _across(products: Tensor, powers: Tensor) -> Tensor:
+def _across(products: tuple[Tensor, Tensor], powers: Tensor) -> Tensor:
     """Return the lateral motion in lines, −2…2, on every fourth line and depth.
 
-    ``products`` (batch, 10, lines, depths) are those with the lines −2…2 away. Their coherent means over 8
-    lines × 64 samples are compared. The beam is approximately Gaussian, and so is the correlation across
-    lines, so its logarithm is a parabola around the highest of the inner three values.
+    ``products`` are those with the lines −2…2 away: real and imaginary parts, (batch, 5, lines, depths).
+    Their coherent means over 8 lines × 64 samples are compared. The beam is approximately Gaussian, and so is
+    the correlation across lines, so its logarithm is a parabola around the highest of the inner three values.
     """
     n = len(LINE_SHIFTS)
-    stack = _blocks(torch.cat([products, powers], 1), (8, 8), (4, 4), (2, 2))
-    height = stack[:, :n] ** 2 + stack[:, n : 2 * n] ** 2
-    total = stack[:, 2 * n : 2 * n + 1] * stack[:, 2 * n + 1 :]
-    both = F.avg_pool2d(
-        torch.cat([height, total], 1), 3, stride=1, padding=1, count_include_pad=False
-    )
+    real, imag = (_blocks(part, (8, 8), (4, 4), (2, 2)) for part in products)
+    # The power of the second frame is that of the lines which are compared.
+    power = _blocks(powers, (1, 8), (1, 4), (0, 2))
+    reach, n_lines = max(LINE_SHIFTS), power.shape[-2]
+    post = F.pad(power[:, 1:], (0, 0, reach, reach), mode="replicate")
+    beside = [post[..., reach + s : reach + s + n_lines, :] for s in LINE_SHIFTS]
+    power = _blocks(torch.cat([power[:, :1], *beside], 1), (8, 1), (4, 1), (2, 0))
+    both = torch.cat([real**2 + imag**2, power[:, :1] * power[:, 1:]], 1)
+    both = F.avg_pool2d(both, 3, stride=1, padding=1, count_include_pad=False)
     coherence = both[:, :n] / both[:, n:].clamp(min=1e-9)
     height = torch.log(coherence + 1e-3)
     before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]

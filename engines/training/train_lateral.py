@@ -123,7 +123,8 @@ def finish(
     """Calibrate the standard deviation on crops and write the ONNX file."""
     from rtelasto_engines.export import export
 
-    factor = calibrate(model.certainty, _results(model, crops))
+    assert model.certainty.bias is not None
+    factor = calibrate(model.certainty.bias, _results(model, crops))
     export(model, path, {**metadata, "std_scaled_by": f"{factor:.3f}"})
 
 

@@ -52,8 +52,11 @@ def train(options: argparse.Namespace) -> None:
             batches.add(training_paths())
         return loss_terms(model, batches.draw())  # type: ignore[arg-type]
 
+    model = StrainFromMotion()
+    if options.start is not None:
+        model.load_state_dict(torch.load(options.start, weights_only=True)["model"])
     train_module(
-        StrainFromMotion(),
+        model,
         options.checkpoint,
         budget_of(options),
         loss_terms=terms,
@@ -72,6 +75,7 @@ def main() -> None:
     parser = training_parser("Train stage 2 of cnn2.", minutes=60.0, batch=6, validation=16)
     parser.add_argument("--lines", type=int, default=48)
     parser.add_argument("--depths", type=int, default=160)
+    parser.add_argument("--start", type=Path, help="a checkpoint whose weights it starts from")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)

@@ -66,7 +66,8 @@ def time_stages(
     ]
     estimator = open_estimator(engine, device=device, threads=threads, cpu_runtime=cpu_runtime)
     times: dict[str, Latencies] = {}
-    pairing, persistence = Pairing(PairPolicy.parse("adaptive")), Persistence(1.0)
+    pairing = Pairing(PairPolicy.parse("adaptive"))
+    persistence = Persistence(1.0, estimator.average)
     period_ns = 10_000_000
     # Back and forth over three frames: 0 1 2 1 0 1 …, so that every pair has the same strain.
     order = [0, 1, 2, 1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from rtelasto.cpu.network.runtimes import OnnxRuntime, OpenVino, Runtime, check_runtime
 from rtelasto.errors import RtelastoError
-from rtelasto.frames.rf import Grid
+from rtelasto.frames.rf import Float32Image, Grid
 from rtelasto.frames.strain import ResidualMotion, StretchedPair
 
 _INPUTS = ("pre", "post")
@@ -74,9 +75,10 @@ class OnnxEngine:
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Estimate the residual motion of a stretched pair, at every ``axial_stride``-th sample."""
-        images = dict(
-            zip(self._runtime.outputs, self._runtime.run(pair.pre, pair.post), strict=True)
-        )
+        found = self._runtime.run(pair.pre, pair.post)
+        return self._residual(dict(zip(self._runtime.outputs, found, strict=True)), pair)
+
+    def _residual(self, images: Mapping[str, Float32Image], pair: StretchedPair) -> ResidualMotion:
         displacement = images["displacement"]
         lateral = images.get("lateral_displacement")
         n_lines, n_depths = displacement.shape

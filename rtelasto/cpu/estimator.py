@@ -7,10 +7,13 @@ import time
 import numpy as np
 
 from rtelasto.cpu.field_of_view import clear_outside, outside_view, poor_share, summarise
+from rtelasto.cpu.measured_average import MeasuredAverage
+from rtelasto.cpu.pattern_average import PatternAverage
+from rtelasto.cpu.staged_engine import StagedEngine
 from rtelasto.cpu.stretch import Stretch
 from rtelasto.cpu.stretching.elongation import ElongationFit
 from rtelasto.cpu.total_motion import total_motion
-from rtelasto.frames.rf import FramePair, RfFormat, RfFrame
+from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
 from rtelasto.frames.strain import StrainEngine, StrainFrame
 
 
@@ -87,4 +90,11 @@ class CpuEstimator:
             axial_strain_std=motion.axial_strain_std,
             elongation=stretched.elongation,
             post_warp_correlation=matched,
+            measured=residual.measured,
         )
+
+    def average(self, grid: Grid) -> PatternAverage | MeasuredAverage:
+        """Return an empty average over frames of a grid: of measurements, if the engine has two stages."""
+        if isinstance(self.engine, StagedEngine):
+            return MeasuredAverage(grid, self.engine)
+        return PatternAverage(grid)

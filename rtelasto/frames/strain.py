@@ -80,12 +80,30 @@ class StretchedPair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MeasuredMotion:
+    """What a network of two stages measured in a stretched pair, from which its second stage computes strain.
+
+    ``displacement`` (in samples of ``sample_m``), ``lateral`` (in lines) and ``precision`` (1 / variance of
+    the displacement, up to a constant factor) are float32 (n_lines, n_depths) of ``grid``. ``residual``,
+    float32 (2, n_lines, n_depths), is the complex correlation of each pixel after alignment by the
+    displacement.
+    """
+
+    displacement: Float32Image
+    lateral: Float32Image
+    precision: Float32Image
+    residual: NDArray[np.float32]
+    grid: Grid
+    sample_m: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ResidualMotion:
     """What an engine returns: the motion left in a stretched pair, on the engine's output grid.
 
     All images are float32 (n_lines, n_depths) of ``grid``. ``lateral_displacement_m`` (towards higher line
     numbers), ``lateral_strain`` = ∂v/∂x and ``axial_strain_std`` (one standard deviation of the axial strain)
-    are None where the engine does not give them.
+    are None where the engine does not give them, and so is ``measured``.
     """
 
     axial_displacement_m: Float32Image
@@ -94,6 +112,7 @@ class ResidualMotion:
     lateral_displacement_m: Float32Image | None = None
     lateral_strain: Float32Image | None = None
     axial_strain_std: Float32Image | None = None
+    measured: MeasuredMotion | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +212,8 @@ class StrainFrame:
     carried along with the tissue (1 = average tissue, NaN where unknown), ``relative_strain_std`` one
     standard deviation of it, at the same pixels and points as the other images, and ``persistence`` says
     what the average rests on. Where the frame was made in this process, ``elongation`` is the global part of
-    the motion, and ``post_warp_correlation`` is ``correlation`` before it was lowered.
+    the motion, ``post_warp_correlation`` is ``correlation`` before it was lowered, and ``measured`` what an
+    engine of two stages measured before it computed strain.
 
     With accumulation, ``accumulated_axial_displacement_m``, ``accumulated_axial_strain`` and, where the
     engine gives lateral motion, ``accumulated_lateral_displacement_m`` and ``accumulated_lateral_strain`` are
@@ -227,6 +247,7 @@ class StrainFrame:
     persistence: PersistenceState | None = None
     elongation: Elongation | None = None
     post_warp_correlation: Float32Image | None = None
+    measured: MeasuredMotion | None = None
     accumulated_axial_displacement_m: Float32Image | None = None
     accumulated_axial_strain: Float32Image | None = None
     accumulated_lateral_displacement_m: Float32Image | None = None

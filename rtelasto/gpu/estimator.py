@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.field_of_view import clear_outside, outside_view, poor_share, summarise
+from rtelasto.cpu.measured_average import MeasuredAverage
 from rtelasto.cpu.pattern_average import PatternAverage
 from rtelasto.errors import first_line
 from rtelasto.frames.rf import FramePair, Grid, RfFormat, RfFrame
@@ -182,10 +184,15 @@ class GpuEstimator:
             )
         return strain
 
-    def average(self, grid: Grid) -> PatternAverage | GpuPatternAverage:
+    def average(self, grid: Grid) -> PatternAverage | MeasuredAverage | GpuPatternAverage:
         """Return an empty average over frames of this grid, on the GPU unless the CPU stands in for it."""
         if self.device == "cpu":
-            return PatternAverage(grid)
+            fallback = self.fallback
+            return (
+                fallback.average(grid)
+                if isinstance(fallback, CpuEstimator)
+                else PatternAverage(grid)
+            )
         return GpuPatternAverage(grid, self._find)
 
     def _find(self, strain: StrainFrame) -> OnDevice | None:

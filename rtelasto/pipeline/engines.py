@@ -59,7 +59,11 @@ def open_engine(
             f"engine must be one of {', '.join(engine_names())} or an .onnx file, got {name!r}"
         )
     from rtelasto.cpu.engine import OnnxEngine
+    from rtelasto.cpu.staged_engine import StagedEngine
 
+    stages = _stages(name, path)
+    if stages and runtime == "onnxruntime":
+        return StagedEngine(path, stages, threads=threads)
     return OnnxEngine(path, threads=threads, runtime=runtime)
 
 
@@ -71,3 +75,14 @@ def model_path(name: str) -> Path | None:
     if name in models:
         return models[name].path
     return Path(name) if name.endswith(".onnx") else None
+
+
+def _stages(name: str, path: Path) -> tuple[Path, ...]:
+    """Return the files of both stages: those that are shipped, or beside an ONNX file; or nothing."""
+    from rtelasto_engines import shipped_models
+
+    models = shipped_models()
+    if name in models:
+        return models[name].stages
+    beside = path.with_suffix(".tracking.onnx"), path.with_suffix(".strain.onnx")
+    return beside if all(stage.exists() for stage in beside) else ()

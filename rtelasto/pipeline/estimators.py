@@ -43,7 +43,7 @@ class LookingEstimator(Estimator, Protocol):
 
 @runtime_checkable
 class AveragingEstimator(Estimator, Protocol):
-    """A back-end that keeps the average over time where the images of its pairs are.
+    """A back-end with its own average over time: of measurements, or where the images of its pairs are.
 
     ``average`` returns an empty one over frames of a grid. A frame is measured and added before the next
     pair is started; later, its images have to be moved there.

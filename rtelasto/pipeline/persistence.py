@@ -17,7 +17,7 @@ import numpy as np
 from rtelasto.cpu.averaging.measurement import UNIT_VARIANCE, Measurement
 from rtelasto.cpu.pattern_average import PatternAverage, TissuePosition
 from rtelasto.frames.rf import Float32Image, Grid
-from rtelasto.frames.strain import Elongation, StrainFrame
+from rtelasto.frames.strain import Elongation, MeasuredMotion, StrainFrame
 from rtelasto.pipeline.averaged_pairs import AveragedPairs, check_persistence_s
 from rtelasto.pipeline.tissue_track import TissueTrack
 
@@ -127,7 +127,8 @@ class Persistence:
             grid,
             quality=0.9,
             applied_strain=-0.01,
-            elongation=Elongation(lateral_offset_m=_FURTHEST_M),
+            elongation=Elongation(axial_slope=-0.01, lateral_offset_m=_FURTHEST_M),
+            measured=_even(grid),
         )
         trial = Persistence(self._persistence_s, self._new_average)
         for k in range(3):
@@ -171,3 +172,10 @@ class Persistence:
         slower = forget ** (1.0 / _REFERENCE_TIMES)
         self._good_weight = max(pair.weight, slower * self._good_weight)
         self._pairs.add(pair.weight, applied, forget, post_s)
+
+
+def _even(grid: Grid) -> MeasuredMotion:
+    """Return a measurement of the stretch alone."""
+    half = Grid(grid.n_lines, grid.n_depths // 2, 2.0 * grid.axial_step_m, grid.line_pitch_m)
+    zeros, ones = np.zeros(half.shape, np.float32), np.ones(half.shape, np.float32)
+    return MeasuredMotion(zeros, zeros, ones, np.stack([ones, zeros]), half, half.axial_step_m / 8)

@@ -1,8 +1,8 @@
 """What one pair contributes to the average over time: a pattern, its precision, and the tissue's motion.
 
-This module is the interface between measurement and average. At present the pattern is the finished strain
-image divided by the applied strain. A network that has its measurement before it smooths it can put that here
-instead. What reads whole images has a counterpart in `rtelasto/gpu/cuda/average.cuh`; the rest is for both.
+This module is the interface between measurement and average. The pattern is the finished strain image divided
+by the applied strain; `rtelasto.cpu.measured_average` averages what a network measured besides. What reads
+whole images has a counterpart in `rtelasto/gpu/cuda/average.cuh`; the rest is for both.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ LINE_STEP, ROW_STEP = 4, 6
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 LARGEST_PATTERN = np.float32(1e3)
 WHOLE_LINE = np.float32(0.01)
+OUTSIDE = np.float32(1e-6)
 
 
 @kernel(fastmath=FASTMATH)
@@ -244,3 +245,46 @@ def move_sums(  # type: ignore[no-untyped-def]
                 out[i, j, q] = sums[line, row, q] + share * (
                     sums[line, below, q] - sums[line, row, q]
                 )
+
+
+@kernel(fastmath=FASTMATH)
+def read_moved(  # type: ignore[no-untyped-def]
+    images, motion, shift, lines, line_shares, rows, row_shares, step, out, begin, end
+):
+    """Read images (n_lines, n_depths, channels) at the points where their tissue was.
+
+    Outside, the image's border is continued with a millionth of its size: of sums, the mean stays the same,
+    and its weight is next to nothing.
+
+    Parameters
+    ----------
+    images, out
+        Those of every ``step``-th row.
+    motion, shift, lines, line_shares, rows, row_shares
+        As for `add_pattern`: how far from each pixel of ``out`` its tissue was.
+    """
+    n_lines, n_depths, n_channels = images.shape
+    moved = np.empty(rows.size, np.float32)
+    whole_shift = np.int32(math.floor(shift))
+    side = np.float32(shift - whole_shift)
+    for i in range(begin, end):
+        _along_line(motion, lines[i], line_shares[i], rows, row_shares, moved)
+        left = i + whole_shift
+        right = left + 1 if side > WHOLE_LINE else left
+        # A border line stands for half a line beyond it.
+        across = np.float32(-0.5) <= np.float32(i) + shift <= np.float32(n_lines) - np.float32(0.5)
+        left, right = min(max(left, 0), n_lines - 1), min(max(right, 0), n_lines - 1)
+        for j in range(n_depths):
+            place = np.float32(j) + moved[j * step] / np.float32(step)
+            inside = across and np.float32(-0.5) <= place <= np.float32(n_depths) - np.float32(0.5)
+            size = _ONE if inside else OUTSIDE
+            place = min(max(place, _ZERO), np.float32(n_depths - 1))
+            row = min(np.int32(place), max(n_depths - 2, 0))
+            below = min(row + 1, n_depths - 1)
+            share = place - np.float32(row)
+            for q in range(n_channels):
+                value = images[left, row, q]
+                value += share * (images[left, below, q] - value)
+                other = images[right, row, q]
+                other += share * (images[right, below, q] - other)
+                out[i, j, q] = size * (value + side * (other - value))

@@ -15,8 +15,12 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rtelasto.errors import MissingExtraError, RtelastoError, first_line
 from rtelasto.frames.rf import Float32Image
@@ -75,7 +79,12 @@ class OnnxRuntime:
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def run(self, pre: Float32Image, post: Float32Image) -> tuple[Float32Image, ...]:
-        return tuple(self._session.run(self.outputs, {"pre": pre, "post": post}))
+        return tuple(self.compute({"pre": pre, "post": post}).values())
+
+    def compute(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs of a graph of any inputs, by name."""
+        found = self._session.run(self.outputs, dict(inputs))
+        return dict(zip(self.outputs, found, strict=True))
 
 
 class OpenVino:

@@ -1,7 +1,8 @@
 """Estimates of pairs in a file: made in one process, used in another.
 
 What takes the time, the looks at candidates and the engine, depends on the two frames of a pair alone. A file
-of estimates is a NumPy ``.npz``: the images of each pair are an array, all other numbers are in tables.
+of estimates is a NumPy ``.npz``: the images of each pair are an array, those of what its engine measured are
+another, and all other numbers are in tables.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from rtelasto.cpu.estimator import CpuEstimator
 from rtelasto.cpu.stretching.elongation import ElongationFit
 from rtelasto.frames.rf import FramePair, Grid
-from rtelasto.frames.strain import Elongation, StrainFrame
+from rtelasto.frames.strain import Elongation, MeasuredMotion, StrainFrame
+from rtelasto.pipeline.persistence import Average
 from rtelasto.sinks.output_file import OutputFile
 
 # Of a strain frame; the second row only where the engine gives them.
@@ -27,6 +29,8 @@ _IMAGES = (
     *("axial_strain", "axial_displacement_m", "correlation"),
     *("lateral_displacement_m", "lateral_strain", "axial_strain_std", "post_warp_correlation"),
 )
+# Of what an engine of two stages measured; after them, both parts of the residual.
+_MEASURED = ("displacement", "lateral", "precision")
 _FIGURES = ("quality", "applied_strain", "poor_share")
 # Numbers of an elongation, at the beginning of each row of both tables.
 _MOTION = len(astuple(Elongation()))
@@ -74,10 +78,16 @@ class KeepingEstimator:
         assert strain.elongation is not None
         images = [getattr(strain, name) for name in _IMAGES]
         self._put(_member(_ids(pair)), [image for image in images if image is not None])
+        measured = strain.measured
+        if measured is not None:
+            single = (getattr(measured, name) for name in _MEASURED)
+            self._put(_measured_member(_ids(pair)), [*single, *measured.residual])
         if self._grid is None:
             self._grid = strain.grid
             self._put("grid", astuple(strain.grid))
             self._put("images", [image is not None for image in images])
+            if measured is not None:
+                self._put("measured_grid", (*astuple(measured.grid), measured.sample_m))
         figures = (getattr(strain, name) for name in _FIGURES)
         self._pairs[_ids(pair)] = *astuple(strain.elongation), *figures
         return strain
@@ -160,7 +170,12 @@ class RecallingEstimator:
             applied_strain=applied_strain,
             poor_share=poor_share,
             elongation=Elongation(*values[:_MOTION]),
+            measured=_measured(file, ids),
         )
+
+    def average(self, grid: Grid) -> Average:
+        """Return an empty average over frames of a grid."""
+        return self._estimator.average(grid)
 
 
 def _ids(pair: FramePair) -> _Ids:
@@ -169,6 +184,24 @@ def _ids(pair: FramePair) -> _Ids:
 
 def _member(ids: _Ids) -> str:
     return f"pair {ids[0]} {ids[1]}"
+
+
+def _measured_member(ids: _Ids) -> str:
+    return f"measured {ids[0]} {ids[1]}"
+
+
+def _measured(file: Mapping[str, NDArray[Any]], ids: _Ids) -> MeasuredMotion | None:
+    if "measured_grid" not in file:
+        return None
+    n_lines, n_depths, *spacing, sample_m = file["measured_grid"].tolist()
+    images = file[_measured_member(ids)]
+    single = dict(zip(_MEASURED, images, strict=False))
+    return MeasuredMotion(
+        **single,
+        residual=images[len(_MEASURED) :],
+        grid=Grid(int(n_lines), int(n_depths), *spacing),
+        sample_m=sample_m,
+    )
 
 
 def _table(file: Mapping[str, NDArray[Any]], name: str) -> _Table:
