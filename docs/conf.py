@@ -74,6 +74,8 @@ nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!rtelasto\b).*")]
 # Returned by public calls, without being public themselves.
 nitpick_ignore = [
+    ("py:class", "rtelasto.cpu.measured_average.MeasuredAverage"),
+    ("py:class", "rtelasto.cpu.pattern_average.PatternAverage"),
     ("py:class", "rtelasto.cpu.stretching.elongation.ElongationFit"),
     ("py:class", "rtelasto.live.worker.Addresses"),
     ("py:class", "rtelasto.pipeline.recent_frames.RecentFrames"),
