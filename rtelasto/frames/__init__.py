@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rtelasto.frames.rf import RfFrame as RfFrame
     from rtelasto.frames.stamp import FrameStamp as FrameStamp
     from rtelasto.frames.strain import Elongation as Elongation
+    from rtelasto.frames.strain import MeasuredMotion as MeasuredMotion
     from rtelasto.frames.strain import PersistenceState as PersistenceState
     from rtelasto.frames.strain import ResidualMotion as ResidualMotion
     from rtelasto.frames.strain import StrainEngine as StrainEngine
@@ -46,6 +47,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "stamp": ("FrameStamp",),
         "strain": (
             "Elongation",
+            "MeasuredMotion",
             "PersistenceState",
             "ResidualMotion",
             "StrainEngine",
