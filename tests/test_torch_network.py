@@ -73,14 +73,17 @@ def test_a_shipped_network_gives_the_numbers_of_onnxruntime(
 def test_in_half_precision_it_is_about_as_near_to_single_as_onnxruntime(
     name: str, size: tuple[int, int]
 ) -> None:
-    """ONNX Runtime has no half precision on the CPU and rounds less often than the file says."""
+    """ONNX Runtime has no half precision on the CPU and rounds less often than the file says.
+
+    Where it fuses additions with the convolutions before them, it rounds once for two roundings of the file.
+    """
     model, pair = MODELS[name], stretched(*size)
     got = by_torch(model.half_path, *pair)
     half = by_onnxruntime(model.half_path, *pair)
     single = by_onnxruntime(model.path, *pair)
     for ours, theirs, wanted in zip(got, half, single, strict=True):
         assert ours.dtype == np.float32
-        assert relative(ours, wanted) < 2.5 * relative(theirs, wanted)
+        assert relative(ours, wanted) < max(2.5 * relative(theirs, wanted), 2e-3)
 
 
 def test_in_half_precision_a_convolution_sums_in_single_and_rounds_once() -> None:
