@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
+from rtelasto.cpu.engine import OnnxEngine
 from rtelasto.cpu.measured_average import MeasuredAverage, scaled
 from rtelasto.cpu.staged_engine import StagedEngine
 from rtelasto.errors import RtelastoError
@@ -245,7 +246,8 @@ def test_the_engine_with_stages_measures_what_its_whole_graph_computes() -> None
     post = np.roll(pre, 1, axis=1)
     grid = Grid(40, 1003, SAMPLE_M, 3e-4)
     stretched = StretchedPair(pre, post, grid, Elongation(), 6.4)
-    found, whole = engine.estimate(stretched), super(StagedEngine, engine).estimate(stretched)
+    whole = OnnxEngine(shipped_models()["cnn2"].path).estimate(stretched)
+    found = engine.estimate(stretched)
     assert found.measured is not None
     assert whole.measured is None
     for name in ("axial_displacement_m", "axial_strain", "lateral_strain", "axial_strain_std"):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from rtelasto.cpu.network.runtimes import OnnxRuntime
+from rtelasto.frames.rf import Grid
+from rtelasto.frames.strain import MeasuredMotion
 from rtelasto_engines import ShippedModel, shipped_models
 
 ort = pytest.importorskip("onnxruntime")
@@ -81,17 +83,13 @@ def test_an_average_weights_the_displacement_by_its_precision() -> None:
     pytest.importorskip("skfem", reason="the simulator's tissues need the extra 'sim'")
     from benchmarks.averaged_measurements import average
 
-    def measurement(displacement: float, precision: float) -> dict[str, np.ndarray]:
+    def measurement(displacement: float, precision: float) -> MeasuredMotion:
         image = np.full((3, 5), displacement, np.float32)
-        return {
-            "measured_displacement": image,
-            "measured_lateral": 0.5 * image,
-            "measured_precision": np.full((3, 5), precision, np.float32),
-            "measured_residual": np.stack([image, image]),
-        }
+        sure, residual = np.full((3, 5), precision, np.float32), np.stack([image, image])
+        return MeasuredMotion(image, 0.5 * image, sure, residual, Grid(3, 5, 1e-4, 3e-4), 1e-5)
 
     found = average([measurement(1.0, 3.0), measurement(2.0, 1.0)])
-    np.testing.assert_allclose(found["measured_displacement"], 1.25, rtol=1e-5)
-    np.testing.assert_allclose(found["measured_lateral"], 0.625, rtol=1e-5)
-    np.testing.assert_allclose(found["measured_precision"], 4.0)
-    np.testing.assert_allclose(found["measured_residual"], 1.5)
+    np.testing.assert_allclose(found.displacement, 1.25, rtol=1e-5)
+    np.testing.assert_allclose(found.lateral, 0.625, rtol=1e-5)
+    np.testing.assert_allclose(found.precision, 4.0)
+    np.testing.assert_allclose(found.residual, 1.5)

@@ -52,6 +52,9 @@ def by_onnxruntime(path: Path, *inputs: np.ndarray) -> list[np.ndarray]:
     return session.run(None, dict(zip(names, inputs, strict=True)))
 
 
+HALF_STEP = float(np.finfo(np.float16).eps)
+
+
 def relative(got: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
 
@@ -75,7 +78,7 @@ def test_in_half_precision_it_is_about_as_near_to_single_as_onnxruntime(
 ) -> None:
     """ONNX Runtime has no half precision on the CPU and rounds less often than the file says.
 
-    Where it fuses additions with the convolutions before them, it rounds once for two roundings of the file.
+    Two steps of half precision are nothing, however small the error of ONNX Runtime is.
     """
     model, pair = MODELS[name], stretched(*size)
     got = by_torch(model.half_path, *pair)
@@ -83,7 +86,7 @@ def test_in_half_precision_it_is_about_as_near_to_single_as_onnxruntime(
     single = by_onnxruntime(model.path, *pair)
     for ours, theirs, wanted in zip(got, half, single, strict=True):
         assert ours.dtype == np.float32
-        assert relative(ours, wanted) < max(2.5 * relative(theirs, wanted), 2e-3)
+        assert relative(ours, wanted) < max(2.5 * relative(theirs, wanted), 2.0 * HALF_STEP)
 
 
 def test_in_half_precision_a_convolution_sums_in_single_and_rounds_once() -> None:

@@ -153,8 +153,7 @@ class StrainStage(nn.Module):
         self.last = _conv(16, 16)
         self.heads = nn.Conv2d(16, 2 * n + 2, 1)
         # Training starts from equal weights of the classical fits, without added noise.
-        for parameter in self.heads.parameters():
-            nn.init.zeros_(parameter)
+        _start_from_zero(self.heads)
 
     def forward(
         self, displacement: Tensor, left: Tensor, aligned: Tensor, size: Tensor, features: Tensor
@@ -243,6 +242,13 @@ def _conv(
     n_in: int, n_out: int, *, stride: int = 1, dilation: tuple[int, int] = (1, 1)
 ) -> nn.Conv2d:
     return nn.Conv2d(n_in, n_out, 3, stride=stride, padding=dilation, dilation=dilation)
+
+
+def _start_from_zero(*heads: nn.Module) -> None:
+    """Set the weights of heads to 0: what they weight starts equal, and what they add starts as nothing."""
+    for head in heads:
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
 
 
 def _upsample(x: Tensor, like: Tensor) -> Tensor:

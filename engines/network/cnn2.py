@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtelasto_engines.network import StrainNetwork
-from rtelasto_engines.network.cnn import _double
+from rtelasto_engines.network.cnn import _conv, _double, _start_from_zero
 from rtelasto_engines.network.fits import SlopeFits
 from rtelasto_engines.network.front_end import DECIMATION, SAMPLES_PER_WAVELENGTH, refine
 from rtelasto_engines.network.tracking import Measurement, Tracking
@@ -108,9 +108,7 @@ class StrainFromMotion(nn.Module):
         self.heads = nn.Conv2d(16, len(FINE_WINDOWS) + held + 1 + 3 + 1 + 1, 1)
         self.lateral = nn.Conv2d(48, 2 * across + 2, 1)
         # Training starts from equal weights of the classical fits, without added noise.
-        for head in (self.heads, self.lateral):
-            for parameter in head.parameters():
-                nn.init.zeros_(parameter)
+        _start_from_zero(self.heads, self.lateral)
 
     def forward(self, measured: Measurement) -> Strain:
         fits = self._fits(measured)
@@ -221,12 +219,6 @@ def finished(result: Strain, n_depths: int) -> tuple[Tensor, ...]:
     """Return the outputs of the whole network from those of stage 2: twice the depths, no channel axis."""
     images = _double(torch.cat(list(result), 1), n_depths)
     return tuple(images[:, k] for k in range(len(result)))
-
-
-def _conv(
-    n_in: int, n_out: int, *, stride: int = 1, dilation: tuple[int, int] = (1, 1)
-) -> nn.Conv2d:
-    return nn.Conv2d(n_in, n_out, 3, stride=stride, padding=dilation, dilation=dilation)
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rtelasto_engines.network.cnn import AXIAL_STRIDE, LAST_STEP, Cnn, _double
+from rtelasto_engines.network.cnn import AXIAL_STRIDE, LAST_STEP, Cnn, _double, _start_from_zero
 from rtelasto_engines.network.cnn2 import ACROSS_WINDOWS, Strain, deviation
 from rtelasto_engines.network.front_end import refine
 from rtelasto_engines.network.weighted_fits import WeightedFits, halved, weighed
@@ -32,9 +32,7 @@ class CnnLateral(Cnn):
         # Scores of the fits for both results, and a correction of each.
         self.lateral = nn.Conv2d(64, 2 * n + 2, 1)
         self.certainty = nn.Conv2d(16, 1, 1)
-        for head in (self.lateral, self.certainty):
-            for parameter in head.parameters():
-                nn.init.zeros_(parameter)
+        _start_from_zero(self.lateral, self.certainty)
 
     def motion(self, pre: Tensor, post: Tensor) -> tuple[Strain, Tensor]:
         """Return the result on the grid of stage 2, and the motion in samples that remains after it."""

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rtelasto_engines.network.cnn import _conv
 from rtelasto_engines.network.front_end import (
     DECIMATION,
     LAGS,
@@ -64,7 +65,9 @@ class SparseStage(nn.Module):
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.first = _conv(2 * len(LAGS), width)
-        self.blocks = nn.ModuleList(_conv(width, width, dilation) for dilation in _DILATIONS)
+        self.blocks = nn.ModuleList(
+            _conv(width, width, dilation=dilation) for dilation in _DILATIONS
+        )
         self.head = nn.Sequential(
             nn.Conv2d(width, 32, 1), nn.ReLU(), nn.Conv2d(32, 16, 1), nn.ReLU(), nn.Conv2d(16, 1, 1)
         )
@@ -74,10 +77,6 @@ class SparseStage(nn.Module):
         for block in self.blocks:
             x = F.relu(x + block(x))
         return self.head(x)
-
-
-def _conv(n_in: int, n_out: int, dilation: tuple[int, int] = (1, 1)) -> nn.Conv2d:
-    return nn.Conv2d(n_in, n_out, 3, padding=dilation, dilation=dilation)
 
 
 class Tracking(nn.Module):

@@ -141,10 +141,10 @@ def make_example(
             given,
             center_freq_hz=min(given.center_freq_hz * off, 0.45 * given.sampling_freq_hz),
         )
-    return _stretched(pair, rng, given, training_set.stretch_error)
+    return stretched_example(pair, rng, given, training_set.stretch_error)
 
 
-def _stretched(
+def stretched_example(
     pair: SimulatedPair, rng: np.random.Generator, given: RfFormat, error: StretchError
 ) -> Example:
     """Return the example of a pair for which the scanner reports the format ``given``."""

@@ -54,11 +54,20 @@ class OnnxEngine:
         check_runtime(runtime)
         # ONNX Runtime also reads the file's metadata, which the other runtimes do not.
         reference = OnnxRuntime(path, threads)
-        _check_names(path, reference.inputs, reference.outputs)
+        self._keep_contract(path, reference, reference.outputs)
+        self._runtime: Runtime = reference
+        if runtime != "onnxruntime":
+            self._runtime = OpenVino(
+                path, threads, outputs=reference.outputs, bf16=runtime == "openvino-bf16"
+            )
+
+    def _keep_contract(self, path: Path, reader: OnnxRuntime, outputs: tuple[str, ...]) -> None:
+        """Check the names and the metadata of a network, of which ``reader`` takes the frames."""
+        _check_names(path, reader.inputs, outputs)
         try:
-            self.axial_stride = int(reference.metadata["axial_stride"])
+            self.axial_stride = int(reader.metadata["axial_stride"])
             self.samples_per_wavelength: float | None = float(
-                reference.metadata["samples_per_wavelength"]
+                reader.metadata["samples_per_wavelength"]
             )
         except (KeyError, ValueError):
             raise RtelastoError(
@@ -66,12 +75,7 @@ class OnnxEngine:
                 "export the network with rtelasto_engines.export"
             ) from None
         self.name = path.stem
-        self.more_outputs = reference.outputs[len(_OUTPUTS) :]
-        self._runtime: Runtime = reference
-        if runtime != "onnxruntime":
-            self._runtime = OpenVino(
-                path, threads, outputs=reference.outputs, bf16=runtime == "openvino-bf16"
-            )
+        self.more_outputs = outputs[len(_OUTPUTS) :]
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Estimate the residual motion of a stretched pair, at every ``axial_stride``-th sample."""

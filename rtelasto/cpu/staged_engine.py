@@ -23,7 +23,7 @@ class StagedEngine(OnnxEngine):
     Parameters
     ----------
     path
-        The ONNX file of the whole network.
+        The ONNX file of the whole network, after which the engine is named; it is not read.
     stages
         Those of its stages: from frames to the measurement, and from that to the outputs of the network.
     threads
@@ -36,7 +36,6 @@ class StagedEngine(OnnxEngine):
     """
 
     def __init__(self, path: Path, stages: Sequence[Path], *, threads: int | None = None) -> None:
-        super().__init__(path, threads=threads)
         self._tracking, self._strain = (OnnxRuntime(stage, threads) for stage in stages)
         between = tuple(f"measured_{name}" for name in _MEASURED)
         if (self._tracking.outputs, self._strain.inputs) != (between, between):
@@ -45,6 +44,7 @@ class StagedEngine(OnnxEngine):
                 f"{self._strain.inputs}; both must be {between}: write them with "
                 "rtelasto_engines.export --stages"
             )
+        self._keep_contract(path, self._tracking, self._strain.outputs)
 
     def estimate(self, pair: StretchedPair) -> ResidualMotion:
         """Estimate the residual motion of a stretched pair, and keep what it was computed from."""

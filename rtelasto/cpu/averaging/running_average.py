@@ -33,6 +33,7 @@ LINE_STEP, ROW_STEP = 4, 6
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 LARGEST_PATTERN = np.float32(1e3)
 WHOLE_LINE = np.float32(0.01)
+# Factor on sums that are read beyond the border of an image.
 OUTSIDE = np.float32(1e-6)
 
 
