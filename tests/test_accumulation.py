@@ -286,7 +286,7 @@ def test_a_strain_file_without_accumulation_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["cnn", "ncc", "am"])
+@pytest.mark.parametrize("engine", ["cnn", "cnn2", "ncc", "am"])
 def test_over_two_presses_of_40_frames_the_error_stays_below_3_percent_of_the_peak(
     engine: str,
 ) -> None:
